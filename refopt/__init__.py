@@ -1,0 +1,44 @@
+"""refopt: the reference for second-order optimization.
+
+Every method is a page to check against the book, and the same page runs: generically on any array kind, compiled,
+and in exact rational arithmetic.   ``refopt.minimize`` and ``refopt.least_squares`` solve problems, ``refopt.verify``
+checks the field's theorems, ``refopt.iterate`` shows every state.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "minimize": "minimize",
+    "as_scipy": "minimize",
+    "least_squares": "least_squares",
+    "curve_fit": "least_squares",
+    "iterate": "loop",
+    "Problem": "problem",
+    "LeastSquares": "problem",
+    "Status": "stopping",
+    "available": "catalogue",
+    "compile": "compiled",
+    "verify": "oracle.claim",
+}
+_MODULES = ("derivatives", "exact", "methods", "oracle", "zoo")
+
+__all__ = [*_HOMES, *_MODULES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are loaded when they are first asked for: importing refopt costs no more than NumPy."""
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"refopt.{_HOMES[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"refopt.{name}")
+    else:
+        raise AttributeError(f"module 'refopt' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,140 @@
+"""Driving a run: chunks of steps, and between them limits, callback, trace and judgement.
+
+The chunk is ``loop.run`` or its compiled twin. It grows while it is quick and shrinks while it is slow, so that a
+signal, a time limit or a callback never waits long.
+"""
+
+import inspect
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refopt.stopping import BUDGET, DONE, FALLING, RUNNING, ZERO_GRADIENT, Ending, Status
+
+MESSAGES = {
+    Status.CONVERGED: "converged: the gradient, its effect on every variable and the model's promise are all small",
+    Status.PRECISION: "no step lowers f beyond its noise",
+    Status.MAXITER: "stopped at the iteration limit",
+    Status.MAXFUN: "stopped at the limit of function evaluations",
+    Status.CALLBACK: "stopped by the callback",
+    Status.LINE_SEARCH: "no acceptable step was found",
+    Status.NOT_FINITE: "fun, or its derivative, is not finite at x0",
+    Status.UNBOUNDED: "f appears to be unbounded below",
+    Status.BAD_DERIVATIVE: "the derivative contradicts the function",
+    Status.SINGULAR: "the Jacobian is singular",
+    Status.MAXTIME: "stopped at the time limit",
+}
+
+
+class Limits(NamedTuple):
+    maxiter: int
+    maxfun: float
+    maxtime: float
+
+
+class Run(NamedTuple):
+    state: Any
+    watch: Any
+    nit: int
+    ending: Ending
+    trace: list[Any]
+
+
+def drive(
+    run: Callable[..., Any], think: Callable[..., Any], problem: Any, state: Any, watch: Any, params: Any, tests: Any,
+    limits: Limits, began: float, report: Callable[[Any, Any, int], bool] | None = None, trace: bool = False,
+) -> Run:  # fmt: skip
+    """Run until something ends it.
+
+    ``run(problem, state, watch, params, tests, steps)`` advances; ``think(problem, state, watch, params, tests,
+    tried)`` is asked when the run is stuck; ``report(state, watch, nit)`` is told of every step, and may end the run.
+    """
+    nit, tried, seen = 0, 0, [state] if trace else []
+    single = report is not None or trace
+    steps = 1 if single else first_chunk(time.perf_counter() - began)
+    while True:
+        if watch.verdict == DONE:
+            return Run(state, watch, nit, arrived(watch, state, nit), seen)
+        if watch.verdict == BUDGET or state.nfev >= limits.maxfun:
+            return Run(state, watch, nit, Ending(Status.MAXFUN, False), seen)
+        if watch.verdict == FALLING:
+            return Run(state, watch, nit, Ending(Status.UNBOUNDED, False), seen)
+        if watch.verdict != RUNNING:
+            answer = think(problem, state, watch, params, tests, tried)
+            if isinstance(answer, Ending):
+                return Run(state, watch, nit, answer, seen)
+            problem, state, watch = answer
+            tried += 1
+        if nit >= limits.maxiter:
+            return Run(state, watch, nit, Ending(Status.MAXITER, False), seen)
+        start = time.perf_counter()
+        if start - began >= limits.maxtime:
+            return Run(state, watch, nit, Ending(Status.MAXTIME, False), seen)
+        state, watch, k = run(problem, state, watch, params, tests, min(steps, limits.maxiter - nit))
+        nit += k
+        if trace:
+            seen.append(state)
+        if report is not None and report(state, watch, nit):
+            return Run(state, watch, nit, Ending(Status.CALLBACK, False), seen)
+        if not single:
+            steps = next_chunk(steps, time.perf_counter() - start)
+
+
+def first_chunk(init_time: float) -> int:
+    """As many steps as take about ten milliseconds, judged by what starting took."""
+    return max(1, min(1000, int(0.01 / max(init_time, 1e-6))))
+
+
+def next_chunk(steps: int, elapsed: float) -> int:
+    if elapsed < 0.05:
+        return 4 * steps
+    return max(1, steps // 4) if elapsed > 0.2 else steps
+
+
+def arrived(watch: Any, state: Any, nit: int) -> Ending:
+    """CONVERGED, with a word of caution where the start or the last steps call for one."""
+    if nit == 0 and watch.gnorm == 0.0 and not hasattr(state, "B"):
+        return Ending(Status.CONVERGED, True, ZERO_GRADIENT)
+    return Ending(Status.CONVERGED, True)
+
+
+def so_far(describe: Callable[[Run], Any], state: Any, watch: Any, nit: int) -> Any:
+    """The intermediate result after a step."""
+    return describe(Run(state, watch, nit, Ending(Status.MAXITER, False), []))
+
+
+def reporter(callback: Any, disp: bool, describe: Callable[[Any, Any, int], Any]) -> Any:
+    """What ``drive`` tells about every step: the user's callback in SciPy's two forms, and a printed line."""
+    if callback is None and not disp:
+        return None
+    wants_result = callback is not None and set(inspect.signature(callback).parameters) == {"intermediate_result"}
+
+    def report(state: Any, watch: Any, nit: int) -> bool:
+        if disp:
+            print(f"{nit:6d}  f = {state.f: .16e}  |g| = {float(abs(state.g).max()): .3e}")
+        if callback is None:
+            return False
+        try:
+            if wants_result:
+                callback(intermediate_result=describe(state, watch, nit))
+            else:
+                callback(np.copy(state.x) if isinstance(state.x, np.ndarray) else state.x)
+        except StopIteration:
+            return True
+        return False
+
+    return report
+
+
+def result(ending: Ending, nit: int, seconds: float, trace: list[Any], state: Any, **fields: Any) -> Any:
+    """The OptimizeResult, with the same fields for every method."""
+    from scipy.optimize import OptimizeResult
+
+    counts = {name: int(getattr(state, name, 0)) for name in ("nfev", "njev", "nhev", "nhvp")}
+    message = MESSAGES[ending.status]
+    return OptimizeResult(
+        **fields, nit=nit, **counts, status=ending.status, success=ending.success, message=message,
+        advice=ending.advice, time=seconds, trace=trace,
+    )  # fmt: skip

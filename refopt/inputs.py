@@ -1,0 +1,97 @@
+"""What users hand in, made fit for the methods: a float vector, and functions that return what they promise."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from refopt.ops import finite, namespace, norm_inf, scalar
+
+
+def vector(x0: Any, name: str = "x0") -> Any:
+    """A float vector of the caller's own array kind, never the caller's own array."""
+    if not hasattr(x0, "dtype"):
+        x0 = np.asarray(x0)
+    if isinstance(x0, np.ndarray | np.generic):
+        if x0.dtype.kind not in "fiub":
+            raise ValueError(f"{name} must hold real numbers; it has dtype {x0.dtype}")
+        x = np.array(x0, dtype=x0.dtype if x0.dtype.char in "fd" else np.float64, ndmin=1)
+    else:
+        xp = namespace(x0)
+        real = xp.isdtype(x0.dtype, "real floating")
+        x = xp.asarray(x0, copy=True) if real else xp.astype(x0, xp.float64)
+    if x.ndim != 1:
+        raise ValueError(f"{name} must be a vector of shape (n,); it has shape {tuple(x.shape)}")
+    if x.shape[0] == 0:
+        raise ValueError(f"{name} is empty: there is nothing to vary")
+    if not finite(norm_inf(x)):
+        raise ValueError(f"{name} must be finite; it holds NaN or infinity: {x}")
+    return x
+
+
+def same_kind(value: Any, x: Any, shape: tuple[int, ...], name: str) -> Any:
+    """A user's array as a fresh array of x's kind and type; an error if its shape is not the one expected."""
+    if isinstance(x, np.ndarray):
+        array = np.array(value, dtype=x.dtype)
+    elif hasattr(value, "dtype") and hasattr(value, "shape"):
+        xp = namespace(x)
+        array = value if value.dtype == x.dtype else xp.astype(value, x.dtype)
+    else:
+        raise TypeError(f"{name} returned {type(value).__name__}; an array like x0 ({type(x).__name__}) is needed")
+    if tuple(array.shape) != shape:
+        raise ValueError(f"{name} must return shape {shape}; it returned shape {tuple(array.shape)}")
+    return array
+
+
+def own(x: Any) -> Any:
+    """A copy for the user's function to keep or to write into."""
+    return x.copy() if isinstance(x, np.ndarray) else namespace(x).asarray(x, copy=True)
+
+
+def scalar_function(fun: Callable[..., Any], args: tuple[Any, ...]) -> Callable[[Any], float]:
+    """x ↦ fun(x, *args) as a Python float."""
+
+    def evaluate(x: Any) -> float:
+        value = fun(own(x), *args)
+        if type(value) is float:
+            return value
+        if getattr(value, "shape", ()) not in ((), (1,)) and math.prod(value.shape) != 1:
+            raise ValueError(f"fun must return a number; it returned an array of shape {tuple(value.shape)}")
+        if hasattr(value, "reshape") and getattr(value, "shape", ()) != ():
+            value = namespace(value).reshape(value, (-1,))[0]
+        return float(scalar(value))
+
+    return evaluate
+
+
+def array_function(
+    fun: Callable[..., Any], args: tuple[Any, ...], shape: Callable[[Any], tuple[int, ...]], name: str
+) -> Callable[[Any], Any]:
+    """x ↦ fun(x, *args) as a fresh array of x's kind and of the shape expected."""
+
+    def evaluate(x: Any) -> Any:
+        return same_kind(fun(own(x), *args), x, shape(x), name)
+
+    return evaluate
+
+
+class Together:
+    """A function that returns value and derivative at once, taken apart; the last point is remembered."""
+
+    def __init__(self, fun: Callable[..., Any]) -> None:
+        self.fun, self.point, self.pair = fun, None, (None, None)
+
+    def at(self, x: Any, args: tuple[Any, ...]) -> Any:
+        if self.point is None or not bool(namespace(x).all(self.point == x)):
+            pair = self.fun(x, *args)
+            if not isinstance(pair, tuple) or len(pair) != 2:
+                raise ValueError("with jac=True, fun must return the pair (value, derivative)")
+            self.point, self.pair = own(x), pair
+        return self.pair
+
+    def value(self, x: Any, *args: Any) -> Any:
+        return self.at(x, args)[0]
+
+    def derivative(self, x: Any, *args: Any) -> Any:
+        return self.at(x, args)[1]

@@ -1,0 +1,182 @@
+"""``minimize``: SciPy's shape, refopt's methods.   ``as_scipy``: refopt's methods in SciPy's ``minimize``."""
+
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from refopt import driver, loop, stopping
+from refopt.catalogue import Entry, find, split_options
+from refopt.inputs import Together, array_function, scalar_function, vector
+from refopt.ops import absolute, finite, norm_inf, symmetrised
+from refopt.problem import Problem
+
+
+def minimize(
+    fun: Callable[..., Any], x0: Any, args: Any = (), method: str = "bfgs", jac: Any = None, hess: Any = None,
+    hessp: Any = None, bounds: Any = None, constraints: Any = (), tol: float | None = None, callback: Any = None,
+    options: dict[str, Any] | None = None,
+) -> Any:  # fmt: skip
+    """Minimize f(x), x of shape (n,), without constraints.   Arguments mean what they mean in ``scipy.optimize``.
+
+    Parameters
+    ----------
+    fun : callable ``fun(x, *args) -> float``, or ``-> (float, gradient)`` with ``jac=True``. Jitted by numba, it is
+        minimized by a compiled loop.
+    x0 : (n,) numbers, or an array of any kind (NumPy, CuPy, PyTorch, ...), which ``fun`` then receives. Not modified.
+    method : a name from ``refopt.available()``.
+    jac : callable ``-> (n,)``, True, "autograd", "2-point", "3-point", "cs", or None for 3-point differences.
+    hess : callable ``-> (n, n)``, "autograd", "2-point", "3-point", "cs", or None for differences of the gradient.
+    tol : sets ``options["gtol"]``.
+    callback : ``callback(intermediate_result=...)`` or ``callback(x)`` after every step; StopIteration ends the run.
+    options : fields of the method's ``Params``, and maxiter, maxfun, maxtime (seconds), gtol (relative, default 1e-10,
+        1e-8 with differences), gtol_abs, trace, disp, compiled ("auto", True, False).
+
+    Returns
+    -------
+    OptimizeResult with x fun jac nit nfev njev nhev nhvp status success message advice time trace, and hess or
+    hess_inv where the method has one. ``x`` is the best point seen. ``status`` is a ``refopt.Status``.
+
+    Raises
+    ------
+    ValueError for a wrong shape, NaN in ``x0``, an unknown method, bounds or constraints; TypeError for an unknown
+    option. An exception of the user's functions arrives unchanged.
+    """
+    began = time.perf_counter()
+    refuse(bounds, constraints)
+    entry = find(method, "minimize")
+    params, common = split_options(entry, options)
+    ignore_unused(entry, hess, hessp)
+    x = vector(x0)
+    args = args if isinstance(args, tuple) else (args,)
+    tests = wanted(tol, common, differenced(jac), x)
+    limits = driver.Limits(
+        int(common.get("maxiter") or max(2000, 200 * x.shape[0])), tests.maxfun, common.get("maxtime") or np.inf
+    )
+    problem, run = prepare(entry, fun, jac, hess, args, x, common.get("compiled", "auto"))
+    with np.errstate(all="ignore"):
+        return solve(entry, problem, run, x, params, tests, limits, began, callback, common)
+
+
+def solve(
+    entry: Entry, problem: Problem, run: Callable[..., Any], x: Any, params: Any, tests: stopping.Tests,
+    limits: driver.Limits, began: float, callback: Any, common: dict[str, Any],
+) -> Any:  # fmt: skip
+    module = entry.module
+    state = module.init(problem, x, params)
+    watch = stopping.watch(state.x, state.f, state.g)
+    describe = partial(outcome, tests, began)
+    if not (finite(state.f) and finite(norm_inf(state.g))):
+        return describe(driver.Run(state, watch, 0, stopping.Ending(stopping.Status.NOT_FINITE, False), []))
+    watch = loop.look(module, problem, state, watch, tests)
+    report = driver.reporter(callback, bool(common.get("disp")), partial(driver.so_far, describe))
+    think = partial(stopping.think, module)
+    trace = bool(common.get("trace"))
+    return describe(driver.drive(run, think, problem, state, watch, params, tests, limits, began, report, trace))
+
+
+def outcome(tests: stopping.Tests, began: float, run: driver.Run) -> Any:
+    """The OptimizeResult of a run: the best point seen, and the curvature that the method ended with."""
+    state, watch = run.state, run.watch
+    state = state._replace(nfev=state.nfev + tests.per_gradient * state.njev)
+    curvature = {}
+    if hasattr(state, "H"):
+        curvature["hess_inv"] = state.H
+    if hasattr(state, "B"):
+        curvature["hess"] = state.B
+    seconds = time.perf_counter() - began
+    return driver.result(run.ending, run.nit, seconds, run.trace, state, x=watch.x, fun=watch.f, jac=watch.g, **curvature)
+
+
+def wanted(tol: float | None, common: dict[str, Any], jac: str | None, x: Any) -> stopping.Tests:
+    """The stopping tests that the user asked for; ``gtol_abs`` alone means SciPy's absolute test alone."""
+    gtol, gtol_abs = common.get("gtol", tol), common.get("gtol_abs")
+    noisy, n, relative = jac in ("2-point", "3-point"), x.shape[0], 0.0
+    if noisy:
+        from refopt.derivatives import relative_step
+
+        relative = relative_step(jac, x)
+    return stopping.Tests(
+        gtol=float(gtol) if gtol is not None else (1e-8 if noisy else 1e-10),
+        gtol_abs=float(gtol_abs or 0.0),
+        absolute_only=gtol is None and bool(gtol_abs),
+        differences=relative,
+        per_gradient={"2-point": n + 1, "3-point": 2 * n}.get(jac or "", 0),
+        maxfun=float(common.get("maxfun") or 1e300),
+    )
+
+
+def differenced(jac: Any) -> str | None:
+    """The name of the scheme if the gradient is not the user's own."""
+    return "3-point" if jac is None or jac is False else jac if isinstance(jac, str) else None
+
+
+def prepare(
+    entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any, ...], x: Any, compiled: Any
+) -> tuple[Problem, Callable[..., Any]]:
+    """The problem in the form the methods need, and the loop that will run it: generic, or compiled."""
+    if not callable(fun):
+        raise TypeError(f"fun must be callable; it is {type(fun).__name__}")
+    generic = generic_problem(entry, fun, jac, hess, args, x)
+    return generic, partial(loop.run, entry.module)
+
+
+def generic_problem(entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any, ...], x: Any) -> Problem:
+    from refopt import derivatives
+
+    if jac is True:
+        both = Together(fun)
+        fun, jac = both.value, both.derivative
+    value = scalar_function(fun, args)
+    size = absolute(x)
+    if callable(jac):
+        grad = array_function(jac, args, lambda x: tuple(x.shape), "jac")
+    elif isinstance(jac, str) or jac is None or jac is False:
+        raw = (lambda x: fun(x, *args)) if jac in ("autograd", "cs") else value
+        grad = derivatives.gradient_of(raw, differenced(jac), size)
+    else:
+        raise TypeError(f"jac must be callable, True, None or the name of a scheme; it is {jac!r}")
+    if "hess" not in entry.needs:
+        return Problem(value, grad)
+    if callable(hess):
+        matrix = array_function(hess, args, lambda x: (x.shape[0], x.shape[0]), "hess")
+    elif hess is None or isinstance(hess, str):
+        raw = (lambda x: fun(x, *args)) if hess == "autograd" else None
+        matrix = derivatives.hessian_of(fun=raw, grad=grad, method=hess or "3-point", scale=size)
+    else:
+        raise TypeError(f"hess must be callable, None or the name of a scheme; it is {hess!r}")
+    return Problem(value, grad, lambda x: symmetrised(matrix(x)))
+
+
+def refuse(bounds: Any, constraints: Any) -> None:
+    has_bounds = bounds is not None and (not hasattr(bounds, "__len__") or len(bounds) > 0)
+    has_constraints = not hasattr(constraints, "__len__") or len(constraints) > 0
+    if has_bounds and not has_constraints:
+        raise ValueError("refopt minimizes without bounds; scipy.optimize.minimize(method='L-BFGS-B') handles them")
+    if has_constraints and constraints is not None:
+        raise ValueError("refopt minimizes without constraints; scipy.optimize.minimize(method='trust-constr') has them")
+
+
+def ignore_unused(entry: Entry, hess: Any, hessp: Any) -> None:
+    """A derivative that the method does not use is worth a warning."""
+    for name, given, used in (("hess", hess, "hess" in entry.needs), ("hessp", hessp, "hessp" in entry.needs)):
+        if given is not None and not used:
+            warnings.warn(f"{entry.name} does not use {name}; it is ignored", RuntimeWarning, stacklevel=3)
+
+
+def as_scipy(name: str) -> Callable[..., Any]:
+    """A method for ``scipy.optimize.minimize(..., method=refopt.as_scipy(name))``."""
+    find(name, "minimize")
+
+    def method(
+        fun: Any, x0: Any, args: Any = (), jac: Any = None, hess: Any = None, hessp: Any = None, bounds: Any = None,
+        constraints: Any = (), callback: Any = None, tol: float | None = None, **options: Any,
+    ) -> Any:  # fmt: skip
+        return minimize(
+            fun, x0, args, name, jac, hess, hessp, bounds, constraints, tol=tol, callback=callback, options=options
+        )
+
+    return method

@@ -1,0 +1,72 @@
+"""Measuring the noise of f and of its gradient at a point, with a few evaluations, when a run is stuck.
+
+Differences of f along known slopes separate three things by how they grow with the step h: rounding does not grow,
+curvature grows like h² or h³, and a wrong derivative grows like h. Used only at the end of a run that cannot go on;
+it never concludes from eps·|f| alone, because a sum of cancelling terms is noisier than its own rounding.
+"""
+
+from typing import Any, NamedTuple
+
+from refopt.ops import absolute, device, dot, larger, namespace, norm, norm_inf
+from refopt.problem import Problem
+
+
+class FunctionNoise(NamedTuple):
+    noise: float
+    wrong: bool  #: the slopes of f contradict its gradient
+    nfev: int
+
+
+def measure_f(problem: Problem, x: Any, f: float, g: Any, p: Any, f0: float, suspect: bool) -> FunctionNoise:
+    """The absolute noise of f at x, and, if the gradient is suspect, whether it is the derivative of f.
+
+    Close by, f(y) must equal f + gᵀ(y − x). Along u = p/‖p‖ the central slopes must equal gᵀu up to curvature; two
+    neighbouring steps whose slopes agree with each other to a tenth, but not with gᵀu to a half, convict g,
+    unless the second difference explains it (a kink).   Cost: 6 to 20 evaluations.
+    """
+    spent, noise = 0, 0.0
+    signs = alternating(x)
+    for t in (1e-15, -3e-15, 1e-14, -3e-14):
+        y = x + x * (t * signs)
+        noise = larger_finite(noise, abs(problem.fun(y) - f - dot(g, y - x)))
+        spent += 1
+    length, size = norm(p), norm(x) or 1.0
+    if length == 0.0:
+        return FunctionNoise(min(noise, 1e-4 * max(abs(f), abs(f0))), False, spent)
+    u = p / length
+    slope = dot(g, u)
+    verdicts, before = [], 0.0
+    for exponent in (-13.0, -11.5, -10.0, -8.5, -7.0, -5.5, -4.0):
+        h = size * 10.0**exponent
+        up, down = problem.fun(x + h * u), problem.fun(x - h * u)
+        spent += 2
+        central = (up - down) / (2.0 * h)
+        error = abs(0.5 * (up - down) - h * slope)
+        if error <= 0.2 * h * abs(slope):
+            noise = larger_finite(noise, error)
+            break
+        steady = central != 0.0 and abs(central - before) <= 0.1 * abs(central)
+        off = abs(central - slope) > 0.5 * abs(slope) and error > 2.0 * abs(0.5 * (up + down) - f)
+        verdicts.append(steady and off)
+        noise, before = larger_finite(noise, error), central
+    wrong = suspect and any(a and b for a, b in zip(verdicts, verdicts[1:], strict=False))
+    return FunctionNoise(min(noise, 1e-4 * max(abs(f), abs(f0))), wrong, spent)
+
+
+def measure_g(problem: Problem, x: Any, size: Any) -> float:
+    """The noise of ‖g‖∞ at x: the part of its differences that does not shrink with the step.   Cost: 8 gradients."""
+    u = alternating(x) * larger(absolute(x), size)
+    steps = (1e-10, 1e-8, 1e-7, 1e-6)
+    changes = [0.5 * (problem.grad(x + h * u) - problem.grad(x - h * u)) for h in steps]
+    return max(norm_inf(d - (h / steps[-1]) * changes[-1]) for h, d in zip(steps, changes, strict=True))
+
+
+def alternating(x: Any) -> Any:
+    """(1, −1, 1, …) of the type and on the device of x."""
+    xp = namespace(x)
+    odd = xp.arange(x.shape[0], dtype=x.dtype, device=device(x)) % 2
+    return 1.0 - 2.0 * odd
+
+
+def larger_finite(noise: float, error: float) -> float:
+    return max(noise, error) if error - error == 0.0 else noise

@@ -1,0 +1,1 @@
+"""The ledger: one module per topic, one function per claim."""

@@ -1,0 +1,211 @@
+"""When a run ends, and what it may claim.
+
+Three things must hold before a run may say CONVERGED, and scaling or shifting f changes none of them:
+
+    (a)  ‖g‖ ≤ min(gtol · max over visited states of ‖g‖,  max(gtol, 1e-6) · ‖g(x₀)‖)
+    (b)  maxᵢ |gᵢ| wᵢ ≤ gtol (f₀ − f) + ef                     wᵢ = max(|xᵢ|, |x₀ᵢ|)
+    (c)  what the method's own model still promises ≤ max(1e-15 (f₀ − f), ef)
+
+Norms of g are ∞-norms; ef = max(10 eps |f|, N) is the noise of f, N what was measured of it (0 until then).
+(b) is the relative gradient of J. E. Dennis & R. B. Schnabel, *Numerical Methods for Unconstrained Optimization and
+Nonlinear Equations*, §7.2, with f₀ − f in place of |f|. Where the Hessian is seen, (c) is infinite while it has a
+negative eigenvalue: a saddle is not an end.
+"""
+
+from enum import IntEnum
+from math import inf
+from typing import Any, NamedTuple
+
+from refopt.linesearch import noise_floor
+from refopt.noise import measure_f, measure_g
+from refopt.ops import Vector, absolute, finite, larger, namespace, norm_inf, weighted_max
+from refopt.problem import Problem
+
+SAFE = 1e-7  #: a gradient this much smaller than at the start is small without any further proof
+
+
+class Status(IntEnum):
+    """Why a run ended; the same for every method."""
+
+    CONVERGED = 0
+    PRECISION = 1
+    MAXITER = 2
+    MAXFUN = 3
+    CALLBACK = 4
+    LINE_SEARCH = 5
+    NOT_FINITE = 6
+    UNBOUNDED = 7
+    BAD_DERIVATIVE = 8
+    SINGULAR = 9
+    MAXTIME = 10
+
+
+class Tests(NamedTuple):
+    """What the user asked for."""
+
+    gtol: float = 1e-10
+    gtol_abs: float = 0.0
+    absolute_only: bool = False
+    differences: float = 0.0  #: the relative step of a difference gradient, 0 for an analytic one
+    per_gradient: int = 0  #: evaluations of f that one gradient by differences costs
+    maxfun: float = 1e300
+
+
+RUNNING, STUCK, DONE, BUDGET, FALLING = 0, 1, 2, 3, 4  #: verdicts on a state
+
+
+class Watch(NamedTuple):
+    """What must be remembered of a run to judge it."""
+
+    f0: float
+    g0: float  #: ‖g(x₀)‖
+    gmax: float
+    size: Vector  #: |x₀|
+    x: Vector  #: the best point, its f, its gradient and ‖g‖
+    f: float
+    g: Vector
+    gnorm: float
+    slope: float  #: maxᵢ |gᵢ xᵢ| at x₀: what f changes, to first order, when x₀ doubles
+    stall: int  #: steps in a row that lowered neither f nor ‖g‖
+    patience: int  #: the stall that makes the run stop to think
+    small: bool  #: (a) and (b) hold
+    verdict: int
+
+
+def watch(x: Vector, f: float, g: Vector) -> Watch:
+    gnorm = norm_inf(g)
+    slope = weighted_max(g, absolute(x)) or gnorm
+    return Watch(f, gnorm, gnorm, absolute(x), x, f, g, gnorm, slope, -1, 5, False, RUNNING)
+
+
+def observe(problem: Problem, old: Watch, x: Vector, f: float, g: Vector, nfev: int, ok: bool, taken: bool, tests: Tests) -> Watch:
+    """Take note of a state: is it the best so far, is its gradient small, does the run need thought?"""
+    gnorm, ef = norm_inf(g), noise_floor(problem, x, f)
+    gmax = max(old.gmax, gnorm)
+    lower = f < old.f - ef
+    stall = old.stall + 1 if taken else old.stall
+    if lower or gnorm < 0.9 * old.gnorm:
+        stall = 0
+    small = gradient_small(old, x, f, g, gnorm, gmax, ef, tests)
+    verdict = RUNNING
+    if not ok or stall >= old.patience:
+        verdict = STUCK
+    elif nfev >= tests.maxfun:
+        verdict = BUDGET
+    if not finite(f) or old.f0 - f > 1e30 * old.slope > 0.0:
+        verdict = FALLING
+    if lower or (f <= old.f + ef and gnorm < old.gnorm):
+        return Watch(old.f0, old.g0, gmax, old.size, x, f, g, gnorm, old.slope, stall, old.patience, small, verdict)
+    return Watch(
+        old.f0, old.g0, gmax, old.size, old.x, old.f, old.g, old.gnorm, old.slope, stall, old.patience, small, verdict
+    )
+
+
+def gradient_small(
+    old: Watch, x: Vector, f: float, g: Vector, gnorm: float, gmax: float, ef: float, tests: Tests
+) -> bool:
+    """(a) and (b); the absolute test alone where only that was asked for; within the known noise of differences."""
+    if gnorm == 0.0 or tests.absolute_only:
+        return gnorm <= tests.gtol_abs
+    tau = tests.gtol * gmax
+    if old.g0 > 0.0:
+        tau = min(tau, max(tests.gtol, 1e-6) * old.g0)
+    if gnorm > max(tau, tests.gtol_abs) and tests.differences == 0.0:
+        return False
+    change = weighted_max(g, larger(absolute(x), old.size))
+    if tests.differences > 0.0 and change * tests.differences <= 0.3 * ef:
+        return True
+    return gnorm <= max(tau, tests.gtol_abs) and change <= tests.gtol * (old.f0 - f) + ef
+
+
+def settle(problem: Problem, old: Watch, x: Vector, f: float, promised: float, tests: Tests) -> Watch:
+    """(c): the end, if the model promises nothing worth having either."""
+    ef = noise_floor(problem, x, f)
+    verdict = old.verdict
+    if promised <= ef or promised <= 1e-15 * (old.f0 - f) or (tests.absolute_only and promised < inf):
+        verdict = DONE
+    return Watch(
+        old.f0, old.g0, old.gmax, old.size, old.x, old.f, old.g, old.gnorm, old.slope, old.stall, old.patience,
+        old.small, verdict,
+    )  # fmt: skip
+
+
+class Ending(NamedTuple):
+    """The last word on a run."""
+
+    status: Status
+    success: bool
+    advice: str = ""
+
+
+def think(method: Any, problem: Problem, state: Any, watch: Watch, params: Any, tests: Tests, tried: int) -> Any:
+    """What to do with a run that is stuck: an Ending, or (problem, state, watch) to go on with.
+
+    Measure before judging. Noise of f beyond its rounding allows another search; slopes that contradict the gradient
+    end the run; a point that is stationary to working precision is a success; an old quasi-Newton matrix is dropped
+    and the method gets another chance.   ``tried`` counts the earlier calls in this run.
+    """
+    ef = noise_floor(problem, watch.x, watch.f)
+    promised = method.predicted(state)
+    if tried < 2 and not (watch.gnorm <= SAFE * watch.g0 and promised <= ef):
+        suspect = tests.differences == 0.0 and norm_inf(state.g) > 1e-4 * watch.gmax
+        p = getattr(state, "p", -state.g)
+        noise, wrong, spent = measure_f(problem, state.x, state.f, state.g, p, watch.f0, suspect)
+        state = state._replace(nfev=state.nfev + spent)
+        if wrong:
+            return Ending(Status.BAD_DERIVATIVE, False, WRONG_GRADIENT)
+        if noise > ef:
+            return problem._replace(noise=2.0 * noise), method.resume(state), watch._replace(verdict=RUNNING)
+    if stationary(problem, watch, promised, tests, sees_hessian=hasattr(state, "B")):
+        return Ending(Status.PRECISION, True)
+    if hasattr(method, "restart") and not state.fresh and tried < 6:
+        return problem, method.restart(state), watch._replace(verdict=RUNNING)
+    if state.ok and watch.patience < 50:
+        return problem, state, watch._replace(patience=watch.patience + 15, verdict=RUNNING)
+    status = Status.PRECISION if promised <= 10.0 * ef else Status.LINE_SEARCH
+    return Ending(status, False, steepest_variable(watch))
+
+
+def stationary(problem: Problem, watch: Watch, promised: float, tests: Tests, sees_hessian: bool) -> bool:
+    """Whether the best point is stationary to working precision: by its gradient, or by the noise of that."""
+    ef = noise_floor(problem, watch.x, watch.f)
+    gained = watch.f0 - watch.f
+    change = weighted_max(watch.g, larger(absolute(watch.x), watch.size))
+    if promised == inf:
+        return False
+    if watch.gnorm <= SAFE * watch.g0 and change <= 1e-3 * gained + 10.0 * ef:
+        return True
+    if tests.differences > 0.0:
+        return change * tests.differences <= ef
+    noise = 10.0 * measure_g(problem, watch.x, watch.size)
+    smaller = watch.gnorm <= (1e-3 if sees_hessian else 1e-4) * watch.g0
+    return watch.gnorm <= noise and (smaller or gained <= 10.0 * ef or nearby(watch))
+
+
+def nearby(watch: Watch) -> bool:
+    """Whether the run never left its start: no variable has changed by a millionth of its size."""
+    sizes = larger(absolute(watch.x), watch.size)
+    return bool(namespace(sizes).all(absolute(absolute(watch.x) - watch.size) <= 1e-6 * sizes))
+
+
+WRONG_GRADIENT = (
+    "the slope of fun along the last direction, measured by central differences, contradicts the gradient: "
+    "check it with refopt.derivatives.check_gradient(fun, jac, x), which names the wrong component"
+)
+ZERO_GRADIENT = (
+    "the gradient is zero at the start: a minimum, a saddle and a plateau cannot be told apart without second "
+    "derivatives; pass hess with a method that uses it, or start elsewhere"
+)
+AT_INFINITY = (
+    "the last steps were as long as x itself: the infimum may be at infinity, f falling ever more slowly towards it"
+)
+
+
+def steepest_variable(watch: Watch) -> str:
+    """Advice that names the variable with the largest |gᵢ| wᵢ."""
+    change = absolute(watch.g) * larger(absolute(watch.x), watch.size)
+    i = int(namespace(change).argmax(change))
+    return (
+        f"f changes most, relative to the variable's size, along x[{i}]: rescale that variable, "
+        "or check its derivative with refopt.derivatives.check_gradient"
+    )

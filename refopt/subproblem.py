@@ -1,0 +1,114 @@
+"""The trust-region subproblem:   min m(p) = gᵀp + ½ pᵀBp   subject to   ‖p‖ ≤ Δ.
+
+p solves it exactly if for some λ ≥ 0
+
+    (B + λI) p = −g,      λ (Δ − ‖p‖) = 0,      B + λI ⪰ 0.
+
+J. J. Moré & D. C. Sorensen, *SIAM J. Sci. Stat. Comput.* 4 (1983) 553;
+J. Nocedal & S. J. Wright, *Numerical Optimization*, 2nd ed., §4.3;  A. R. Conn, N. I. M. Gould & Ph. L. Toint,
+*Trust-Region Methods*, §7.3.
+"""
+
+from typing import NamedTuple
+
+from refopt.ops import Matrix, Symmetric, Vector, cholesky, dot, eps, gershgorin, lowest, norm, solve_lower, solve_lower_t
+
+
+class Step(NamedTuple):
+    """A step, the multiplier of its constraint, and what the model promises."""
+
+    p: Vector
+    lam: float
+    predicted: float  #: m(0) − m(p)
+
+
+def more_sorensen(g: Vector, B: Symmetric, radius: float, accuracy: float) -> Step:
+    """The exact solution; on the boundary to ‖p‖ = Δ (1 ± accuracy).   Cost: n³/3 flops, two or three times.
+
+    Newton's method on  1/Δ − 1/‖p(λ)‖ = 0  with  p(λ) = −(B + λI)⁻¹g,  kept inside an interval (low, high):
+
+        B + λI = LLᵀ,    LLᵀp = −g,    Lw = p,    λ ← λ + (‖p‖/‖w‖)² (‖p‖ − Δ)/Δ
+
+    λ = 0 comes first: a Newton step inside the region is the answer. Where the factorisation has failed three times,
+    or the iteration lingers, the lowest eigenpair decides whether this is the hard case.
+    """
+    least, most = gershgorin(B)
+    size = max(abs(least), abs(most))
+    low = max(0.0, norm(g) / radius - size)
+    high = norm(g) / radius + max(0.0, -least)
+    lam = inside(low, high) if low > 0.0 else 0.0
+    p, failures = cauchy(g, B, radius), 0
+    for k in range(100):
+        L, ok = cholesky(B, lam)
+        newton = -1.0
+        if ok:
+            p = -solve(L, g)
+            length = norm(p)
+            if abs(length - radius) <= accuracy * radius or (lam == 0.0 and length < radius):
+                break
+            if length > radius:
+                low = lam
+            else:
+                high = lam
+            if length > 0.0:
+                newton = lam + (length / norm(solve_lower(L, p))) ** 2 * (length - radius) / radius
+        else:
+            failures = failures + 1
+            low = lam
+        if failures == 3 or k == 10:
+            failures = 4
+            mu, v = lowest(B)
+            nearly = max(0.0, 10.0 * eps(g) * size - mu)
+            L, ok = cholesky(B, nearly)
+            if not ok or norm(solve(L, g)) < radius:
+                return hard_case(g, B, radius, max(0.0, -mu), v, size)
+            low = max(low, nearly)
+        lam = newton if low < newton < high else inside(low, high)
+    return Step(p, lam, decrease(g, B, p))
+
+
+def hard_case(g: Vector, B: Symmetric, radius: float, lam: float, v: Vector, size: float) -> Step:
+    """g has no part along the lowest eigenvector v, and p(λ) stays inside for every λ > −λ₁.
+
+        p = −(B − λ₁I)⁺ g + τ v,    ‖p‖ = Δ
+
+    The pseudoinverse is a shifted factorisation refined against the unshifted matrix; what is left along the
+    eigenspace of λ₁ does no harm, because the optimality conditions do not see it. Without negative curvature τ = 0.
+    """
+    L, ok = cholesky(B, lam + eps(g) ** 0.5 * size)
+    p = 0.0 * g
+    if ok:
+        for _ in range(5):
+            p = p - solve(L, g + B @ p + lam * p)
+    p = p - dot(v, p) * v
+    room = radius * radius - dot(p, p)
+    if lam > 0.0 and room > 0.0:
+        tau = room**0.5
+        p = p - (tau if dot(g, v) > 0.0 else -tau) * v
+    return Step(p, lam, decrease(g, B, p))
+
+
+def cauchy(g: Vector, B: Symmetric, radius: float) -> Vector:
+    """The minimiser of the model along −g inside the region."""
+    gg, gBg = dot(g, g), dot(g, B @ g)
+    if gg == 0.0:
+        return 0.0 * g
+    tau = radius / gg**0.5
+    if gBg > 0.0:
+        tau = min(tau, gg / gBg)
+    return -tau * g
+
+
+def decrease(g: Vector, B: Symmetric, p: Vector) -> float:
+    """m(0) − m(p) = −gᵀp − ½ pᵀBp."""
+    return -dot(g, p) - 0.5 * dot(p, B @ p)
+
+
+def solve(L: Matrix, b: Vector) -> Vector:
+    """(LLᵀ)⁻¹ b."""
+    return solve_lower_t(L, solve_lower(L, b))
+
+
+def inside(low: float, high: float) -> float:
+    """A point of (low, high) that favours the lower end."""
+    return max((low * high) ** 0.5, low + 0.01 * (high - low))

@@ -1,0 +1,453 @@
+"""The loop bodies of the vocabulary: what the words of ``refopt.ops`` and the array operators become when compiled.
+
+Each function here does to float64 arrays of NumPy what the word of the same name does to any array; the first group
+stands for the operators ``+ - * / @`` instead. Plain Python, so that they can be tested as they are; compiled, each is
+a loop without temporaries. Of a ``Symmetric`` only the lower triangle is read, and only it is written.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from refopt.ops import Matrix, Symmetric, Vector
+
+EPS = 2.0**-52
+
+# The loops write into arrays and take them apart, which the protocols Vector, Matrix, Symmetric do not offer to methods.
+# mypy: disable-error-code="index, arg-type, return-value, attr-defined"
+
+# --- operators ---------------------------------------------------------------------------------------------------
+
+
+def plus(x: Vector, y: Vector) -> Vector:
+    """x + y."""
+    z = np.empty(len(x))
+    for i in range(len(x)):
+        z[i] = x[i] + y[i]
+    return z
+
+
+def minus(x: Vector, y: Vector) -> Vector:
+    """x − y."""
+    z = np.empty(len(x))
+    for i in range(len(x)):
+        z[i] = x[i] - y[i]
+    return z
+
+
+def times(x: Vector, y: Vector) -> Vector:
+    """x y, component by component."""
+    z = np.empty(len(x))
+    for i in range(len(x)):
+        z[i] = x[i] * y[i]
+    return z
+
+
+def over(x: Vector, y: Vector) -> Vector:
+    """x / y, component by component."""
+    z = np.empty(len(x))
+    for i in range(len(x)):
+        z[i] = x[i] / y[i]
+    return z
+
+
+def scaled(a: float, x: Vector) -> Vector:
+    """a x."""
+    z = np.empty(len(x))
+    for i in range(len(x)):
+        z[i] = a * x[i]
+    return z
+
+
+def divided(x: Vector, a: float) -> Vector:
+    """x / a."""
+    z = np.empty(len(x))
+    for i in range(len(x)):
+        z[i] = x[i] / a
+    return z
+
+
+def negated(x: Vector) -> Vector:
+    """−x."""
+    return scaled(-1.0, x)
+
+
+def moved(x: Vector, a: float, p: Vector) -> Vector:
+    """x + a p."""
+    z = np.empty(len(x))
+    for i in range(len(x)):
+        z[i] = x[i] + a * p[i]
+    return z
+
+
+def product(A: Matrix, x: Vector) -> Vector:
+    """A x."""
+    m, n = A.shape
+    z = np.empty(m)
+    for i in range(m):
+        total = 0.0
+        for j in range(n):
+            total += A[i, j] * x[j]
+        z[i] = total
+    return z
+
+
+def symmetric_product(a: float, H: Symmetric, x: Vector) -> Vector:
+    """a H x."""
+    n = len(x)
+    z = np.empty(n)
+    for i in range(n):
+        ax, total = a * x[i], 0.0
+        for j in range(i):
+            z[j] += ax * H[i, j]
+            total += H[i, j] * x[j]
+        z[i] = a * total + ax * H[i, i]
+    return z
+
+
+def symmetric_scaled(a: float, H: Symmetric) -> Symmetric:
+    """a H."""
+    n = len(H)
+    B = np.empty((n, n))
+    for i in range(n):
+        for j in range(i + 1):
+            B[i, j] = a * H[i, j]
+    return B
+
+
+# --- scalars -----------------------------------------------------------------------------------------------------
+
+
+def dot(x: Vector, y: Vector) -> float:
+    total = 0.0
+    for i in range(len(x)):
+        total += x[i] * y[i]
+    return total
+
+
+def norm(x: Vector) -> float:
+    square = dot(x, x)
+    if 1e-200 < square < 1e200:
+        return square**0.5
+    largest = norm_inf(x)
+    if largest == 0.0 or not finite(largest):
+        return largest
+    square = 0.0
+    for i in range(len(x)):
+        square += (x[i] / largest) ** 2
+    return largest * square**0.5
+
+
+def norm_inf(x: Vector) -> float:
+    largest = 0.0
+    for i in range(len(x)):
+        size = abs(x[i])
+        if size > largest or size != size:
+            largest = size
+    return largest
+
+
+def eps(x: Vector) -> float:
+    return EPS
+
+
+def finite(f: float) -> bool:
+    return f - f == 0.0
+
+
+# --- vectors -----------------------------------------------------------------------------------------------------
+
+
+def absolute(x: Vector) -> Vector:
+    z = np.empty(len(x))
+    for i in range(len(x)):
+        z[i] = abs(x[i])
+    return z
+
+
+def larger(x: Vector, y: Vector) -> Vector:
+    z = np.empty(len(x))
+    for i in range(len(x)):
+        z[i] = x[i] if x[i] > y[i] or x[i] != x[i] else y[i]
+    return z
+
+
+def weighted_max(g: Vector, w: Vector) -> float:
+    largest = 0.0
+    for i in range(len(g)):
+        size = abs(g[i] * w[i])
+        if size > largest or size != size:
+            largest = size
+    return largest
+
+
+# --- symmetric matrices ------------------------------------------------------------------------------------------
+
+
+def identity(x: Vector) -> Symmetric:
+    n = len(x)
+    B = np.zeros((n, n))
+    for i in range(n):
+        B[i, i] = 1.0
+    return B
+
+
+def rank_two(H: Symmetric, s: Vector, z: Vector, a: float, b: float) -> Symmetric:
+    """Writes into H and returns it."""
+    for i in range(len(s)):
+        u, v = a * s[i] - b * z[i], b * s[i]
+        for j in range(i + 1):
+            H[i, j] += u * s[j] - v * z[j]
+    return H
+
+
+def frobenius(B: Symmetric) -> float:
+    n = len(B)
+    largest = 0.0
+    for i in range(n):
+        for j in range(i + 1):
+            size = abs(B[i, j])
+            if size > largest or size != size:
+                largest = size
+    if largest == 0.0 or not finite(largest):
+        return largest
+    square = 0.0
+    for i in range(n):
+        for j in range(i):
+            square += 2.0 * (B[i, j] / largest) ** 2
+        square += (B[i, i] / largest) ** 2
+    return largest * square**0.5
+
+
+def gershgorin(B: Symmetric) -> tuple[float, float]:
+    n = len(B)
+    radius = np.zeros(n)
+    for i in range(n):
+        for j in range(i):
+            size = abs(B[i, j])
+            radius[i] += size
+            radius[j] += size
+    least, most = B[0, 0] - radius[0], B[0, 0] + radius[0]
+    for i in range(1, n):
+        least, most = min(least, B[i, i] - radius[i]), max(most, B[i, i] + radius[i])
+    return least, most
+
+
+def lowest(B: Symmetric) -> tuple[float, Vector]:
+    """Householder's reduction to a tridiagonal T, bisection on T (Sturm), inverse iteration on T, and back.
+
+    G. H. Golub & C. F. Van Loan, *Matrix Computations*, 4th ed., §8.3.1, §8.4.1, §8.4.2.
+    """
+    V, scales, d, e = tridiagonal(B)
+    value = least_eigenvalue(d, e)
+    x = inverse_iteration(d, e, value)
+    n = len(d)
+    for k in range(n - 2, -1, -1):
+        along = 0.0
+        for i in range(k + 1, n):
+            along += V[k, i] * x[i]
+        along *= scales[k]
+        for i in range(k + 1, n):
+            x[i] -= along * V[k, i]
+    return value, x
+
+
+def tridiagonal(B: Symmetric) -> tuple[Matrix, Vector, Vector, Vector]:
+    """Rows v and factors β of the reflections I − β vvᵀ that make B tridiagonal; its diagonal d, subdiagonal e."""
+    n = len(B)
+    A = np.empty((n, n))
+    for i in range(n):
+        for j in range(i + 1):
+            A[i, j] = A[j, i] = B[i, j]
+    V, scales, d, e = np.zeros((n, n)), np.zeros(n), np.zeros(n), np.zeros(n)
+    p = np.zeros(n)
+    for k in range(n - 1):
+        d[k] = A[k, k]
+        v = V[k]
+        largest = 0.0
+        for i in range(k + 1, n):
+            largest = max(largest, abs(A[k, i]))
+        if largest == 0.0:
+            continue
+        square = 0.0
+        for i in range(k + 1, n):
+            v[i] = A[k, i] / largest
+            square += v[i] * v[i]
+        alpha = square**0.5 if v[k + 1] <= 0.0 else -(square**0.5)
+        v[k + 1] -= alpha
+        e[k] = alpha * largest
+        beta = 1.0 / (square + abs(alpha) * (abs(v[k + 1]) - abs(alpha)))
+        scales[k] = beta
+        along = 0.0
+        for i in range(k + 1, n):
+            total = 0.0
+            for j in range(k + 1, n):
+                total += A[i, j] * v[j]
+            p[i] = beta * total
+            along += p[i] * v[i]
+        for i in range(k + 1, n):
+            p[i] -= 0.5 * beta * along * v[i]
+        for i in range(k + 1, n):
+            for j in range(k + 1, n):
+                A[i, j] -= v[i] * p[j] + p[i] * v[j]
+    d[n - 1] = A[n - 1, n - 1]
+    return V, scales, d, e
+
+
+def least_eigenvalue(d: Vector, e: Vector) -> float:
+    """The smallest eigenvalue of the tridiagonal T, by bisection: T − λI ≻ 0 iff all its pivots are positive."""
+    n = len(d)
+    low, high = d[0], d[0]
+    for i in range(n):
+        radius = abs(e[i]) + (abs(e[i - 1]) if i > 0 else 0.0)
+        low, high = min(low, d[i] - radius), min(high, d[i])
+    for _ in range(60):  # the first interval is at most 2 size long: to its last bit
+        middle = low + 0.5 * (high - low)
+        pivot = d[0] - middle
+        i = 1
+        while i < n and pivot > 0.0:
+            pivot = d[i] - middle - e[i - 1] * (e[i - 1] / pivot)
+            i += 1
+        if pivot > 0.0:
+            low = middle
+        else:
+            high = middle
+    return low + 0.5 * (high - low)
+
+
+def inverse_iteration(d: Vector, e: Vector, value: float) -> Vector:
+    """A unit vector x with T x ≈ value x: three solves with T − value I, from a fixed irregular start.
+
+    Gaussian elimination with partial pivoting; U has diagonals a, b, c, and `swap` remembers the exchanges.
+    """
+    n = len(d)
+    a, b, c, factor = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
+    swap = np.zeros(n)
+    size = 0.0
+    for i in range(n):
+        size = max(size, abs(d[i]) + abs(e[i]))
+    tiny = EPS * size if size > 0.0 else 1.0
+    diagonal, beside = d[0] - value, e[0]
+    for i in range(n - 1):
+        below, next_diagonal, next_beside = e[i], d[i + 1] - value, e[i + 1]
+        if abs(below) > abs(diagonal):
+            swap[i], factor[i] = 1.0, diagonal / below
+            a[i], b[i], c[i] = below, next_diagonal, next_beside
+            diagonal, beside = beside - factor[i] * next_diagonal, -factor[i] * next_beside
+        else:
+            a[i], b[i] = diagonal if diagonal != 0.0 else tiny, beside
+            factor[i] = below / a[i]
+            diagonal, beside = next_diagonal - factor[i] * beside, next_beside
+    a[n - 1] = diagonal if abs(diagonal) > tiny else tiny
+    x = np.empty(n)
+    for i in range(n):
+        x[i] = 1.0 + 0.5 * ((0.6180339887498949 * (i + 1)) % 1.0)
+    for _ in range(3):
+        for i in range(n - 1):
+            if swap[i] == 1.0:
+                x[i], x[i + 1] = x[i + 1], x[i] - factor[i] * x[i + 1]
+            else:
+                x[i + 1] -= factor[i] * x[i]
+        for i in range(n - 1, -1, -1):
+            ahead = x[i]
+            if i + 1 < n:
+                ahead -= b[i] * x[i + 1]
+            if i + 2 < n:
+                ahead -= c[i] * x[i + 2]
+            x[i] = ahead / a[i]
+        length = norm(x)
+        for i in range(n):
+            x[i] /= length
+    return x
+
+
+# --- factorisations ----------------------------------------------------------------------------------------------
+
+
+def cholesky(B: Symmetric, shift: float) -> tuple[Matrix, bool]:
+    n = len(B)
+    L = np.zeros((n, n))
+    for i in range(n):
+        for j in range(i):
+            total = 0.0
+            for k in range(j):
+                total += L[i, k] * L[j, k]
+            L[i, j] = (B[i, j] - total) / L[j, j]
+        total = 0.0
+        for k in range(i):
+            total += L[i, k] * L[i, k]
+        pivot = B[i, i] + shift - total
+        if not pivot > 0.0:
+            return L, False
+        L[i, i] = pivot**0.5
+    return L, True
+
+
+def solve_lower(L: Matrix, b: Vector) -> Vector:
+    n = len(b)
+    x = np.empty(n)
+    for i in range(n):
+        total = 0.0
+        for j in range(i):
+            total += L[i, j] * x[j]
+        x[i] = (b[i] - total) / L[i, i]
+    return x
+
+
+def solve_lower_t(L: Matrix, b: Vector) -> Vector:
+    n = len(b)
+    x = np.empty(n)
+    for i in range(n):
+        x[i] = b[i]
+    for i in range(n - 1, -1, -1):
+        x[i] /= L[i, i]
+        for j in range(i):
+            x[j] -= L[i, j] * x[i]
+    return x
+
+
+# --- derivatives by differences ----------------------------------------------------------------------------------
+
+
+def difference_step(x: float, scale: float) -> float:
+    """h = ∛eps max(|x|, |x₀|), or ∛eps where both are 0."""
+    size = max(abs(x), scale)
+    return EPS ** (1.0 / 3.0) * (size if size > 0.0 else 1.0)
+
+
+def difference_gradient(fun: Callable[[Vector], float], x: Vector, scale: Vector) -> Vector:
+    """(f(x + hᵢeᵢ) − f(x − hᵢeᵢ)) / 2hᵢ, divided by the distance of the two points as they are in memory."""
+    n = len(x)
+    g, there = np.empty(n), np.empty(n)
+    for i in range(n):
+        there[i] = x[i]
+    for i in range(n):
+        h = difference_step(x[i], scale[i])
+        there[i] = x[i] + h
+        up, above = there[i], fun(there)
+        there[i] = x[i] - h
+        down, below = there[i], fun(there)
+        g[i] = (above - below) / (up - down)
+        there[i] = x[i]
+    return g
+
+
+def difference_hessian(grad: Callable[[Vector], Vector], x: Vector, scale: Vector) -> Symmetric:
+    """Central differences of the gradient, symmetrised."""
+    n = len(x)
+    B, there = np.empty((n, n)), np.empty(n)
+    for i in range(n):
+        there[i] = x[i]
+    for i in range(n):
+        h = difference_step(x[i], scale[i])
+        there[i] = x[i] + h
+        up, above = there[i], grad(there)
+        there[i] = x[i] - h
+        down, below = there[i], grad(there)
+        for j in range(n):
+            B[i, j] = (above[j] - below[j]) / (up - down)
+        there[i] = x[i]
+    for i in range(n):
+        for j in range(i):
+            B[i, j] = B[j, i] = 0.5 * (B[i, j] + B[j, i])
+    return B

@@ -1,0 +1,40 @@
+"""What every test shares: one thread, one cache of compiled code, Hypothesis profiles, array kinds."""
+
+import os
+
+# One thread each, said before NumPy or numba is first imported: afterwards nobody listens.
+os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+
+import hypothesis
+import pytest
+
+from namespaces import NAMESPACES, Namespace
+
+hypothesis.settings.register_profile("dev", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=25, derandomize=True)
+hypothesis.settings.register_profile("deep", deadline=None, max_examples=500)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep compiled code in pytest's own cache: shared by all workers, emptied by `pytest --cache-clear`."""
+    os.environ.setdefault("REFOPT_CACHE_DIR", str(config.cache.mkdir("refopt")))
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(config.cache.mkdir("numba")))
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Compile in one worker only: what it compiled once, it has."""
+    for item in items:
+        if item.get_closest_marker("jit"):
+            item.add_marker(pytest.mark.xdist_group("jit"))
+
+
+def _with_marks(kind: Namespace):
+    return pytest.param(kind, marks=pytest.mark.gpu if kind.name == "cupy" else ())
+
+
+@pytest.fixture(params=map(_with_marks, NAMESPACES), ids=str, scope="session")
+def namespace(request: pytest.FixtureRequest) -> Namespace:
+    """Each array kind in turn. Session scope, so that it may stand beside `@given`."""
+    return request.param
