@@ -7,10 +7,12 @@ from pathlib import Path
 
 os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import refopt
 
 HERE = Path(__file__).parent
-sys.path.append(str(HERE / "_ext"))
 
 project = "refopt"
 author = "The refopt developers"
@@ -19,10 +21,10 @@ version = release = refopt.__version__
 
 extensions = [
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
     "sphinx_gallery.gen_gallery",
     "house",
     "ledger",
+    "mathml",
     "options",
 ]
 exclude_patterns = ["_build"]
@@ -33,6 +35,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = f"refopt {release}"
 html_static_path = ["_static"]
@@ -42,7 +45,7 @@ sphinx_gallery_conf = {
     "examples_dirs": str(HERE.parent / "examples"),
     "gallery_dirs": "gallery",
     "filename_pattern": r"/plot_",
-    "ignore_pattern": r"/(?!plot_)[^/]*\.py$",
+    "ignore_pattern": r"^(?!plot_)",
     "abort_on_example_error": True,
     "download_all_examples": False,
     "min_reported_time": 1,

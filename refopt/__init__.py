@@ -25,7 +25,7 @@ _HOMES = {
 }
 _MODULES = ("derivatives", "exact", "methods", "oracle", "zoo")
 
-__all__ = [*_HOMES, *_MODULES]  # noqa: PLE0604
+__all__ = [*_HOMES, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,7 @@
 """Which methods there are, what each needs, and what a step costs."""
 
 import importlib
+from functools import cache
 from typing import Any, NamedTuple
 
 
@@ -17,28 +18,44 @@ class Entry(NamedTuple):
 
     @property
     def module(self) -> Any:
-        return importlib.import_module("refopt.methods." + self.name.replace("-", "_"))
+        return _module(self.name)
+
+
+@cache
+def _module(name: str) -> Any:
+    return importlib.import_module("refopt.methods." + name.replace("-", "_"))
 
 
 ENTRIES = (
     Entry("bfgs", "minimize", "quasi-Newton", ("jac",), True, "O(n²)", "n² + 10n"),
-    Entry("trust-exact", "minimize", "trust region", ("jac", "hess"), True, "n³/3, two or three times", "2n² + 10n"),
+    Entry(
+        "trust-exact",
+        "minimize",
+        "trust region",
+        ("jac", "hess"),
+        True,
+        "n³/3, two or three times",
+        "2n² + 10n",
+    ),
     Entry("lm", "least_squares", "Gauss-Newton", ("jac",), True, "2mn²", "2mn + 3n²"),
 )
 
 
+BY_NAME = {entry.name: entry for entry in ENTRIES}
+
+
 def available() -> dict[str, Entry]:
     """Every method by name: its door, family, the derivatives it needs, whether it compiles, cost and memory."""
-    return {entry.name: entry for entry in ENTRIES}
+    return dict(BY_NAME)
 
 
 def find(name: Any, door: str) -> Entry:
     """The entry of a method's name; upper case and underscores do not matter."""
-    names = [entry.name for entry in ENTRIES if entry.door == door]
-    key = name.lower().replace("_", "-") if isinstance(name, str) else name
-    if key not in names:
-        raise ValueError(f"{door} knows no method {name!r}; its methods are {', '.join(names)}")
-    return available()[key]
+    entry = BY_NAME.get(name.lower().replace("_", "-")) if isinstance(name, str) else None
+    if entry is None or entry.door != door:
+        names = ", ".join(entry.name for entry in ENTRIES if entry.door == door)
+        raise ValueError(f"{door} knows no method {name!r}; its methods are {names}")
+    return entry
 
 
 COMMON = ("maxiter", "maxfun", "maxtime", "gtol", "gtol_abs", "trace", "disp", "compiled")

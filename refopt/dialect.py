@@ -101,7 +101,9 @@ class Body:
         declared, self.declared = signature(function)
         for argument, kind, wanted in zip(definition.args.args, kinds, declared, strict=True):
             self.names[argument.arg] = self.fitting(kind, wanted, argument, f"argument {argument.arg!r}")
-        definition.args.args = [a for a in definition.args.args if not isinstance(self.names[a.arg], ModuleType)]
+        definition.args.args = [
+            a for a in definition.args.args if not isinstance(self.names[a.arg], ModuleType)
+        ]
         definition.returns, definition.decorator_list = None, []
         for argument in definition.args.args:
             argument.annotation = None
@@ -154,7 +156,9 @@ class Body:
         self.require_scalar(node.target)
         name = ast.Name(ast.unparse(node.target), ast.Load())
         value = ast.copy_location(ast.BinOp(name, node.op, node.value), node)
-        return self.do_Assign(ast.copy_location(ast.Assign([node.target], ast.fix_missing_locations(value)), node))
+        return self.do_Assign(
+            ast.copy_location(ast.Assign([node.target], ast.fix_missing_locations(value)), node)
+        )
 
     def do_If(self, node: Any) -> ast.stmt:
         node.test = self.value(node.test)[0]
@@ -184,9 +188,13 @@ class Body:
             known = self.names.setdefault(target.id, kind)
             if known != kind:
                 write = ": write 1.0, not 1" if {known, kind} == {int, float} else ""
-                raise self.error(target, f"{target.id} was {name_of(known)} and becomes {name_of(kind)}{write}")
+                raise self.error(
+                    target, f"{target.id} was {name_of(known)} and becomes {name_of(kind)}{write}"
+                )
         else:
-            raise self.error(target, f"{ast.unparse(target)} cannot be assigned to: nothing is written in place")
+            raise self.error(
+                target, f"{ast.unparse(target)} cannot be assigned to: nothing is written in place"
+            )
 
     # --- expressions -----------------------------------------------------------------------------------------
 
@@ -212,7 +220,9 @@ class Body:
         node.value, kind = self.value(node.value)
         fields = fields_of(kind)
         if node.attr not in fields:
-            raise self.error(node, f"{name_of(kind)} has no field {node.attr!r}; annotate the fields of NamedTuples")
+            raise self.error(
+                node, f"{name_of(kind)} has no field {node.attr!r}; annotate the fields of NamedTuples"
+            )
         return node, fields[node.attr]
 
     def of_Tuple(self, node: ast.Tuple) -> Typed:
@@ -304,7 +314,9 @@ class Body:
         name, kind = node.func.attr, owner[1]  # type: ignore[attr-defined]
         field = fields_of(kind).get(name)
         if get_origin(field) is not Callable:
-            raise self.error(node, f"{name_of(kind)} has no function {name!r}; annotate it as Callable[[Vector], ...]")
+            raise self.error(
+                node, f"{name_of(kind)} has no function {name!r}; annotate it as Callable[[Vector], ...]"
+            )
         wanted, result = get_args(field)
         self.fit_all(arguments, wanted, node)
         if isinstance(kind, Bound) and name in kind.missing:
@@ -324,7 +336,9 @@ class Body:
             self.globals[function.__name__] = function
             return ast.Call(ast.Name(function.__name__, ast.Load()), given, []), kind
         if inspect.isbuiltin(function) and function.__module__ == "math":
-            return self.named(function.__name__, function, given), bool if function.__name__[:2] == "is" else float
+            return self.named(function.__name__, function, given), bool if function.__name__[
+                :2
+            ] == "is" else float
         if isinstance(function, type) and issubclass(function, tuple):
             self.fit_all(arguments, list(fields_of(function).values()), node)
             return self.named(function.__name__, function, given), function
@@ -372,7 +386,9 @@ class Body:
     def fit_all(self, arguments: list[Typed], wanted: Any, node: ast.AST) -> tuple[Kind, ...]:
         if len(arguments) != len(wanted):
             raise self.error(node, f"{ast.unparse(node)} needs {len(wanted)} arguments: none may be left out")
-        return tuple(self.fitting(k, w, node, ast.unparse(e)) for (e, k), w in zip(arguments, wanted, strict=True))
+        return tuple(
+            self.fitting(k, w, node, ast.unparse(e)) for (e, k), w in zip(arguments, wanted, strict=True)
+        )
 
     def fitting(self, kind: Kind, wanted: Kind, node: ast.AST, what: str) -> Kind:
         """The kind of a value where ``wanted`` was declared; numbers widen."""
@@ -382,7 +398,12 @@ class Body:
         if kind in SCALARS and wanted in SCALARS and SCALARS.index(kind) <= SCALARS.index(wanted):
             return wanted
         parts, others = elements(kind), elements(wanted)
-        if get_origin(kind) is tuple and parts is not None and others is not None and len(parts) == len(others):
+        if (
+            get_origin(kind) is tuple
+            and parts is not None
+            and others is not None
+            and len(parts) == len(others)
+        ):
             return tuple[tuple(self.fitting(*pair, node, what) for pair in zip(parts, others, strict=True))]  # type: ignore[misc]
         raise self.error(node, f"{what} is {name_of(kind)}, where {name_of(wanted)} is declared")
 
@@ -391,7 +412,9 @@ class Body:
             return kind
         if kind in SCALARS and other in SCALARS:
             return SCALARS[max(SCALARS.index(kind), SCALARS.index(other))]
-        raise self.error(node, f"{ast.unparse(node)} is {name_of(kind)} or {name_of(other)}: it needs one kind")
+        raise self.error(
+            node, f"{ast.unparse(node)} is {name_of(kind)} or {name_of(other)}: it needs one kind"
+        )
 
     def join_all(self, kinds: list[Kind], node: ast.AST) -> Kind:
         kind = kinds[0]
@@ -407,7 +430,9 @@ class Body:
 def signature(function: Any) -> tuple[tuple[Kind, ...], Kind]:
     """The declared kinds of the arguments and of the result; ``Any`` where nothing is said."""
     hints = get_type_hints(function)
-    return tuple(hints.get(name, Any) for name in inspect.signature(function).parameters), hints.get("return", Any)
+    return tuple(hints.get(name, Any) for name in inspect.signature(function).parameters), hints.get(
+        "return", Any
+    )
 
 
 @cache
@@ -436,7 +461,11 @@ def name_of(kind: Kind) -> str:
 def differenced(name: str, missing: frozenset[str]) -> tuple[Any, str]:
     """The loop that stands for a missing function, and the function that it evaluates."""
     if name == "hess":
-        return (words.second_difference_hessian, "fun") if "grad" in missing else (words.difference_hessian, "grad")
+        return (
+            (words.second_difference_hessian, "fun")
+            if "grad" in missing
+            else (words.difference_hessian, "grad")
+        )
     return {"grad": (words.difference_gradient, "fun")}[name]
 
 

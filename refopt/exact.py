@@ -35,7 +35,9 @@ def rational(value: Any, kind: Kind = Fraction) -> Any:
     try:
         return kind(int(value.numerator), int(value.denominator))
     except AttributeError:
-        raise TypeError(f"cannot read {value!r} as a rational number: give int, float, Fraction or 'p/q'") from None
+        raise TypeError(
+            f"cannot read {value!r} as a rational number: give int, float, Fraction or 'p/q'"
+        ) from None
 
 
 def array(values: Any, kind: Kind = Fraction) -> np.ndarray:
@@ -59,7 +61,9 @@ def checked(result: Any, name: str = "result") -> Any:
         raise TypeError(f"{name} is the float {result!r}: this run was to be exact, but rounded on its way")
     if isinstance(result, np.ndarray):
         if result.dtype.kind in "fc":
-            raise TypeError(f"{name} is an array of {result.dtype}: this run was to be exact, but rounded on its way")
+            raise TypeError(
+                f"{name} is an array of {result.dtype}: this run was to be exact, but rounded on its way"
+            )
         for index, value in np.ndenumerate(result):
             checked(value, f"{name}{list(index)}")
     elif isinstance(result, dict):
@@ -82,7 +86,9 @@ def solve(A: np.ndarray, b: np.ndarray) -> np.ndarray:
     for j in range(n):
         pivot = next((i for i in range(j, n) if work[i, j] != 0), None)
         if pivot is None:
-            raise ZeroDivisionError("the matrix is singular: it has no inverse, and a system with it no unique solution")
+            raise ZeroDivisionError(
+                "the matrix is singular: it has no inverse, and a system with it no unique solution"
+            )
         work[[j, pivot]] = work[[pivot, j]]
         work[j] = work[j] * (1 / rational(work[j, j], kind_of(A)))
         others = np.arange(n) != j
@@ -150,7 +156,9 @@ def search(problem: Problem, x: np.ndarray, g: np.ndarray, p: np.ndarray) -> Poi
     return Point(x=x_new, f=f_new, g=g_new, alpha=alpha, nfev=1, njev=1, lower=True, wolfe=True)
 
 
-def run(A: Any, b: Any, x0: Any, H0: Any = None, steps: int | None = None, kind: Kind = Fraction) -> list[bfgs.State]:
+def run(
+    A: Any, b: Any, x0: Any, H0: Any = None, steps: int | None = None, kind: Kind = Fraction
+) -> list[bfgs.State]:
     """The states of BFGS with exact search on ½ xᵀAx − bᵀx: the start and up to `steps` (n) steps, fewer where g = 0.
 
     A (n, n), symmetric positive definite; b, x0 (n,); H0 (n, n), the identity by default. All are read as rational

@@ -63,7 +63,7 @@ def strong_wolfe(
         if not finite(f_new):
             hi, f_hi, bracketed, sloped = alpha, f_new, True, False
             alpha = lo + 0.1 * (alpha - lo)
-        elif not (enough or f_new <= f + ef) or f_new > f_lo + ef:
+        elif not (enough or abs(f_new - f) <= ef) or f_new > f_lo + ef:
             hi, f_hi, bracketed, sloped = alpha, f_new, True, False
             alpha = between(lo, f_lo, d_lo, hi, f_hi, d_hi, sloped, ef, trial)
         else:
@@ -74,7 +74,7 @@ def strong_wolfe(
                 abs(f_new - f) <= ef and c2 * d <= d_new <= -0.8 * d
             ):
                 return Point(x_new, f_new, g_new, alpha, trial, njev, True, True)
-            if not d_new < 0.0:  # uphill, or a gradient that is not finite
+            if not (d_new < 0.0 and finite(d_new)):  # uphill, or a gradient that is not finite
                 hi, f_hi, d_hi, bracketed, sloped = alpha, f_new, d_new, True, finite(d_new)
                 alpha = between(lo, f_lo, d_lo, hi, f_hi, d_hi, sloped, ef, trial)
             else:
@@ -96,7 +96,15 @@ def spent(point: Point, nfev: int, njev: int) -> Point:
 
 
 def between(
-    lo: float, f_lo: float, d_lo: float, hi: float, f_hi: float, d_hi: float, sloped: bool, ef: float, trial: int
+    lo: float,
+    f_lo: float,
+    d_lo: float,
+    hi: float,
+    f_hi: float,
+    d_hi: float,
+    sloped: bool,
+    ef: float,
+    trial: int,
 ) -> float:
     """The next trial inside (lo, hi), a tenth of the interval away from both ends.
 

@@ -1,5 +1,7 @@
 """``minimize``: SciPy's shape, refopt's methods.   ``as_scipy``: refopt's methods in SciPy's ``minimize``."""
 
+import importlib
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -52,9 +54,12 @@ def minimize(
     ignore_unused(entry, hess, hessp)
     x = vector(x0)
     args = args if isinstance(args, tuple) else (args,)
+    jac, hess = jac or getattr(fun, "jac", None), hess or getattr(fun, "hess", None)
     tests = wanted(tol, common, differenced(jac), x)
     limits = driver.Limits(
-        int(common.get("maxiter") or max(2000, 200 * x.shape[0])), tests.maxfun, common.get("maxtime") or np.inf
+        int(common.get("maxiter") or max(2000, 200 * x.shape[0])),
+        tests.maxfun,
+        common.get("maxtime") or np.inf,
     )
     problem, run = prepare(entry, fun, jac, hess, args, x, common.get("compiled", "auto"))
     with np.errstate(all="ignore"):
@@ -88,10 +93,12 @@ def outcome(tests: stopping.Tests, began: float, run: driver.Run) -> Any:
     if hasattr(state, "B"):
         curvature["hess"] = state.B
     seconds = time.perf_counter() - began
-    return driver.result(run.ending, run.nit, seconds, run.trace, state, x=watch.x, fun=watch.f, jac=watch.g, **curvature)
+    return driver.result(
+        run.ending, run.nit, seconds, run.trace, state, x=watch.x, fun=watch.f, jac=watch.g, **curvature
+    )
 
 
-def wanted(tol: float | None, common: dict[str, Any], jac: str | None, x: Any) -> stopping.Tests:
+def wanted(tol: float | None, common: dict[str, Any], jac: str, x: Any) -> stopping.Tests:
     """The stopping tests that the user asked for; ``gtol_abs`` alone means SciPy's absolute test alone."""
     gtol, gtol_abs = common.get("gtol", tol), common.get("gtol_abs")
     noisy, n, relative = jac in ("2-point", "3-point"), x.shape[0], 0.0
@@ -104,24 +111,47 @@ def wanted(tol: float | None, common: dict[str, Any], jac: str | None, x: Any) -
         gtol_abs=float(gtol_abs or 0.0),
         absolute_only=gtol is None and bool(gtol_abs),
         differences=relative,
-        per_gradient={"2-point": n + 1, "3-point": 2 * n}.get(jac or "", 0),
+        per_gradient={"2-point": n + 1, "3-point": 2 * n}.get(jac, 0),
         maxfun=float(common.get("maxfun") or 1e300),
     )
 
 
-def differenced(jac: Any) -> str | None:
-    """The name of the scheme if the gradient is not the user's own."""
-    return "3-point" if jac is None or jac is False else jac if isinstance(jac, str) else None
+def differenced(jac: Any) -> str:
+    """The name of the scheme if the gradient is not the user's own, else nothing."""
+    return "3-point" if jac is None or jac is False else jac if isinstance(jac, str) else ""
 
 
 def prepare(
-    entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any, ...], x: Any, compiled: Any
+    entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any, ...], x: Any, wish: Any
 ) -> tuple[Problem, Callable[..., Any]]:
-    """The problem in the form the methods need, and the loop that will run it: generic, or compiled."""
+    """The problem in the form the methods need, and the loop that will run it: compiled, or generic."""
     if not callable(fun):
         raise TypeError(f"fun must be callable; it is {type(fun).__name__}")
-    generic = generic_problem(entry, fun, jac, hess, args, x)
-    return generic, partial(loop.run, entry.module)
+    hess = hess if "hess" in entry.needs else None
+    problem = generic_problem(entry, fun, jac, hess, args, x)
+    obstacle = "compiled is False" if wish is False else why_generic(entry, fun, jac, hess, args, x)
+    if not obstacle:
+        from refopt import compiled
+
+        return problem, compiled.runner(entry.module, Problem(fun, jac or None, hess))
+    if wish is True:
+        raise ValueError(f"compiled=True is not possible here: {obstacle}")
+    return problem, partial(loop.run, entry.module)
+
+
+def why_generic(entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any, ...], x: Any) -> str:
+    """What stands in the way of the compiled loop; nothing if nothing does."""
+    jitted = "numba" in sys.modules and importlib.import_module("refopt.compiled").is_jitted
+    if not jitted or not jitted(fun):
+        return "fun is not jitted (decorate it with numba.njit, or pass refopt.compile(fun))"
+    if not isinstance(x, np.ndarray) or x.dtype != np.float64:
+        return "x0 is not a NumPy vector of float64 numbers"
+    if args:
+        return "args are given; close over them in the jitted function"
+    for name, given in (("jac", jac), ("hess", hess)):
+        if not (given is None or given is False or given == "3-point" or jitted(given)):
+            return f"{name} is neither jitted nor left to 3-point differences"
+    return "" if entry.compiles else f"{entry.name} does not compile"
 
 
 def generic_problem(entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any, ...], x: Any) -> Problem:
@@ -157,12 +187,17 @@ def refuse(bounds: Any, constraints: Any) -> None:
     if has_bounds and not has_constraints:
         raise ValueError("refopt minimizes without bounds; scipy.optimize.minimize(method='L-BFGS-B') handles them")
     if has_constraints and constraints is not None:
-        raise ValueError("refopt minimizes without constraints; scipy.optimize.minimize(method='trust-constr') has them")
+        raise ValueError(
+            "refopt minimizes without constraints; scipy.optimize.minimize(method='trust-constr') has them"
+        )
 
 
 def ignore_unused(entry: Entry, hess: Any, hessp: Any) -> None:
     """A derivative that the method does not use is worth a warning."""
-    for name, given, used in (("hess", hess, "hess" in entry.needs), ("hessp", hessp, "hessp" in entry.needs)):
+    for name, given, used in (
+        ("hess", hess, "hess" in entry.needs),
+        ("hessp", hessp, "hessp" in entry.needs),
+    ):
         if given is not None and not used:
             warnings.warn(f"{entry.name} does not use {name}; it is ignored", RuntimeWarning, stacklevel=3)
 
@@ -176,7 +211,18 @@ def as_scipy(name: str) -> Callable[..., Any]:
         constraints: Any = (), callback: Any = None, tol: float | None = None, **options: Any,
     ) -> Any:  # fmt: skip
         return minimize(
-            fun, x0, args, name, jac, hess, hessp, bounds, constraints, tol=tol, callback=callback, options=options
+            fun,
+            x0,
+            args,
+            name,
+            jac,
+            hess,
+            hessp,
+            bounds,
+            constraints,
+            tol=tol,
+            callback=callback,
+            options=options,
         )
 
     return method

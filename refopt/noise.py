@@ -5,6 +5,7 @@ curvature grows like h² or h³, and a wrong derivative grows like h. Used only 
 it never concludes from eps·|f| alone, because a sum of cancelling terms is noisier than its own rounding.
 """
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from refopt.ops import absolute, device, dot, larger, namespace, norm, norm_inf
@@ -49,7 +50,7 @@ def measure_f(problem: Problem, x: Any, f: float, g: Any, p: Any, f0: float, sus
         off = abs(central - slope) > 0.5 * abs(slope) and error > 2.0 * abs(0.5 * (up + down) - f)
         verdicts.append(steady and off)
         noise, before = larger_finite(noise, error), central
-    wrong = suspect and any(a and b for a, b in zip(verdicts, verdicts[1:], strict=False))
+    wrong = suspect and any(a and b for a, b in pairwise(verdicts))
     return FunctionNoise(min(noise, 1e-4 * max(abs(f), abs(f0))), wrong, spent)
 
 

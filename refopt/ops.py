@@ -13,34 +13,26 @@ says that a matrix equals its transpose; there only its lower triangle is read.
 
 import math
 from functools import cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy import ndarray
 
 
-class Vector(Protocol):
-    """An array of shape (n,)."""
+if TYPE_CHECKING:
+    Vector: TypeAlias = Any  # no type that a checker knows fits every array kind; the dialect itself checks kinds
+    Matrix: TypeAlias = Any
+    Symmetric: TypeAlias = Any
+else:
 
-    def __add__(self, other: "Vector") -> "Vector": ...
-    def __sub__(self, other: "Vector") -> "Vector": ...
-    def __mul__(self, other: "Vector | float") -> "Vector": ...
-    def __rmul__(self, other: float) -> "Vector": ...
-    def __truediv__(self, other: "Vector | float") -> "Vector": ...
-    def __neg__(self) -> "Vector": ...
+    class Vector:
+        """An array of shape (n,)."""
 
+    class Matrix:
+        """An array of shape (m, n)."""
 
-class Matrix(Protocol):
-    """An array of shape (m, n)."""
-
-    def __matmul__(self, other: Vector) -> Vector: ...
-
-
-class Symmetric(Protocol):
-    """An array of shape (n, n) that equals its transpose."""
-
-    def __matmul__(self, other: Vector) -> Vector: ...
-    def __rmul__(self, other: float) -> "Symmetric": ...
+    class Symmetric:
+        """An array of shape (n, n) that equals its transpose."""
 
 
 # --- scalars -----------------------------------------------------------------------------------------------------
@@ -53,7 +45,7 @@ def scalar(value: Any) -> Any:
 
 def dot(x: Vector, y: Vector) -> float:
     """xᵀy, for x, y of shape (n,)."""
-    return scalar(x @ y)  # type: ignore[operator]
+    return scalar(x @ y)
 
 
 def norm(x: Vector) -> float:
@@ -61,7 +53,7 @@ def norm(x: Vector) -> float:
     square = dot(x, x)
     if not isinstance(square, float):
         raise TypeError("norm needs a square root, which rational numbers lack: compare squares, dot(x, x), instead")
-    if 1e-200 < square < 1e200:
+    if 1e-30 < square < 1e30:  # even float32 has lost no digit here
         return math.sqrt(square)
     largest = norm_inf(x)
     if largest == 0.0 or not math.isfinite(largest):
@@ -73,16 +65,16 @@ def norm(x: Vector) -> float:
 def norm_inf(x: Vector) -> float:
     """‖x‖∞ = maxᵢ |xᵢ|: NaN if a component is NaN, 0 for an empty vector."""
     if type(x) is ndarray:
-        return scalar(abs(x).max()) if x.size else 0.0
+        return scalar(np.maximum.reduce(abs(x))) if x.size else 0.0
     xp = namespace(x)
-    return scalar(xp.max(xp.abs(x))) if math.prod(x.shape) else 0.0  # type: ignore[attr-defined]
+    return scalar(xp.max(xp.abs(x))) if math.prod(x.shape) else 0.0
 
 
 def eps(x: Vector) -> float:
     """The distance from 1 to the next number of x's type: 2⁻⁵² for float64, 2⁻²³ for float32, 0 for rationals."""
     if type(x) is ndarray:
         return _EPS[x.dtype.char]
-    return float(namespace(x).finfo(x.dtype).eps)  # type: ignore[attr-defined]
+    return float(namespace(x).finfo(x.dtype).eps)
 
 
 _EPS = {"d": 2.0**-52, "f": 2.0**-23, "e": 2.0**-10, "g": float(np.finfo(np.longdouble).eps), "O": 0.0}
@@ -116,19 +108,19 @@ def weighted_max(g: Vector, w: Vector) -> float:
 
 def identity(x: Vector) -> Symmetric:
     """The (n, n) identity of the type and on the device of x (n,)."""
-    n = x.shape[0]  # type: ignore[attr-defined]
+    n = x.shape[0]
     if type(x) is ndarray:
         return np.eye(n, dtype=x.dtype)
     xp = namespace(x)
-    return xp.eye(n, dtype=x.dtype, device=device(x))  # type: ignore[attr-defined]
+    return xp.eye(n, dtype=x.dtype, device=device(x))
 
 
 def rank_two(H: Symmetric, s: Vector, z: Vector, a: float, b: float) -> Symmetric:
     """H + a ssᵀ − b (szᵀ + zsᵀ).   Gives H away: the compiled body writes into it.   Cost: 3n² flops."""
     u: Any = a * s - b * z
     v: Any = b * s
-    S, Z = s[None, :], z[None, :]  # type: ignore[index]
-    return H + (u[:, None] * S - v[:, None] * Z)  # type: ignore[operator]
+    S, Z = s[None, :], z[None, :]
+    return H + (u[:, None] * S - v[:, None] * Z)
 
 
 def symmetrised(B: Any) -> Symmetric:
@@ -161,7 +153,7 @@ def lowest(B: Symmetric) -> tuple[float, Vector]:
 
 def cholesky(B: Symmetric, shift: float) -> tuple[Matrix, bool]:
     """L lower triangular with LLᵀ = B + shift·I, and whether it exists.   Cost: n³/3 flops."""
-    n = B.shape[0]  # type: ignore[attr-defined]
+    n = B.shape[0]
     if type(B) is ndarray:
         if n == 0:
             return B, True
@@ -169,13 +161,13 @@ def cholesky(B: Symmetric, shift: float) -> tuple[Matrix, bool]:
         if shift != 0.0:
             A.flat[:: n + 1] += shift
         L, info = _lapack("potrf", A)(A, lower=1, clean=1, overwrite_a=1)
-        return L, info == 0
+        return L, info == 0 and finite(scalar(L[-1, -1]))  # a NaN in B ends up there
     xp = namespace(B)
-    A = B if shift == 0.0 else B + shift * xp.eye(n, dtype=B.dtype, device=device(B))  # type: ignore[attr-defined]
+    A = B if shift == 0.0 else B + shift * xp.eye(n, dtype=B.dtype, device=device(B))
     try:
         L = xp.linalg.cholesky(A)
     except Exception as error:
-        if "LinAlgError" not in {base.__name__ for base in type(error).__mro__}:
+        if not type(error).__name__.endswith("LinAlgError"):
             raise
         return A, False
     return L, finite(scalar(xp.sum(xp.linalg.diagonal(L))))  # CuPy does not raise: it returns NaN
@@ -192,7 +184,87 @@ def solve_lower_t(L: Matrix, b: Vector) -> Vector:
     """L⁻ᵀb, L lower triangular.   Cost: n² flops."""
     if type(L) is ndarray:
         return _lapack("trtrs", L)(L, b, lower=1, trans=1)[0] if L.size else b
-    return namespace(L).linalg.solve(L.T, b)  # type: ignore[attr-defined]
+    return namespace(L).linalg.solve(L.T, b)
+
+
+# --- least squares -----------------------------------------------------------------------------------------------
+
+
+def rmatvec(J: Matrix, r: Vector) -> Vector:
+    """Jᵀr, for J of shape (m, n) and r of shape (m,).   Cost: 2mn flops."""
+    return r @ J
+
+
+def column_norms(J: Matrix) -> Vector:
+    """(n,) norms ‖Jⱼ‖₂ of the columns of J (m, n)."""
+    xp = namespace(J)
+    return xp.sqrt(xp.sum(J * J, axis=0))
+
+
+def positive(d: Vector) -> Vector:
+    """d with ones in place of zeros, for d ≥ 0."""
+    return d + (d == 0.0)
+
+
+def triangular(J: Matrix, r: Vector) -> tuple[Matrix, Vector, bool]:
+    """R and c of J = QR, c = Qᵀr, for J (m, n) and r (m,); and whether every pivot of R is usable.
+
+    min ‖Jp + r‖ becomes min ‖Rp + c‖, R (n, n) upper triangular, its last rows zero where m < n. By Householder
+    reflections with the columns in their own order, so that scaling them changes nothing.   Cost: 2mn² flops.
+    """
+    m, n = J.shape
+    if type(J) is ndarray:
+        A = np.zeros((max(m, n), n + 1), dtype=J.dtype, order="F")
+        A[:m, :n] = J
+        A[:m, n] = r
+        return _factor(A, n)
+    xp = namespace(J)
+    A = xp.concat([J, xp.reshape(r, (-1, 1))], axis=1)
+    return _factor(xp.concat([A, _zeros_like_rows(A, n - m)], axis=0) if m < n else A, n)
+
+
+def damped(R: Matrix, c: Vector, d: Vector) -> tuple[Matrix, Vector, bool]:
+    """S and z for which min ‖Rp + c‖² + ‖d p‖² is min ‖Sp + z‖² + constant, as ``triangular`` finds them.
+
+    SᵀS = RᵀR + diag(d)²,      Sᵀz = Rᵀc            R, S (n, n) upper triangular; c, d, z (n,).   Cost: 4n³ flops.
+    """
+    n = c.shape[0]
+    if type(R) is ndarray:
+        A = np.zeros((2 * n, n + 1), dtype=R.dtype, order="F")
+        A[:n, :n] = R
+        A[:n, n] = c
+        A.T.reshape(-1)[n :: 2 * n + 1] = d
+        return _factor(A, n)
+    xp = namespace(R)
+    A = xp.concat([R, xp.reshape(c, (-1, 1))], axis=1)
+    below = xp.eye(n, n + 1, dtype=R.dtype, device=device(R)) * xp.reshape(d, (-1, 1))
+    return _factor(xp.concat([A, below], axis=0), n)
+
+
+def solve_upper(R: Matrix, b: Vector) -> Vector:
+    """R⁻¹b, R upper triangular with nonzero pivots.   Cost: n² flops."""
+    if type(R) is ndarray:
+        return _lapack("trtrs", R)(R, b)[0]
+    return namespace(R).linalg.solve(R, b)
+
+
+def solve_upper_t(R: Matrix, b: Vector) -> Vector:
+    """R⁻ᵀb, R upper triangular with nonzero pivots.   Cost: n² flops."""
+    if type(R) is ndarray:
+        return _lapack("trtrs", R)(R, b, trans=1)[0]
+    return namespace(R).linalg.solve(R.T, b)
+
+
+def _factor(A: Any, n: int) -> tuple[Any, Any, bool]:
+    """The triangle of A[:, :n], the last column in its basis, and whether the triangle can be solved with."""
+    if type(A) is ndarray:
+        A = _lapack("geqrf", A)(A, lwork=32 * (n + 1), overwrite_a=1)[0]
+        R = np.triu(A[:n, :n])
+    else:
+        A = namespace(A).linalg.qr(A).R
+        R = A[:n, :n]
+    pivots = namespace(R).abs(namespace(R).linalg.diagonal(R))
+    return R, A[:n, n], bool((pivots > n * eps(R) * column_norms(R)).all())
 
 
 # --- where arrays live -------------------------------------------------------------------------------------------

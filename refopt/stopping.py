@@ -78,7 +78,17 @@ def watch(x: Vector, f: float, g: Vector) -> Watch:
     return Watch(f, gnorm, gnorm, absolute(x), x, f, g, gnorm, slope, -1, 5, False, RUNNING)
 
 
-def observe(problem: Problem, old: Watch, x: Vector, f: float, g: Vector, nfev: int, ok: bool, taken: bool, tests: Tests) -> Watch:
+def observe(
+    problem: Problem,
+    old: Watch,
+    x: Vector,
+    f: float,
+    g: Vector,
+    nfev: int,
+    ok: bool,
+    taken: bool,
+    tests: Tests,
+) -> Watch:
     """Take note of a state: is it the best so far, is its gradient small, does the run need thought?"""
     gnorm, ef = norm_inf(g), noise_floor(problem, x, f)
     gmax = max(old.gmax, gnorm)
@@ -97,7 +107,19 @@ def observe(problem: Problem, old: Watch, x: Vector, f: float, g: Vector, nfev: 
     if lower or (f <= old.f + ef and gnorm < old.gnorm):
         return Watch(old.f0, old.g0, gmax, old.size, x, f, g, gnorm, old.slope, stall, old.patience, small, verdict)
     return Watch(
-        old.f0, old.g0, gmax, old.size, old.x, old.f, old.g, old.gnorm, old.slope, stall, old.patience, small, verdict
+        old.f0,
+        old.g0,
+        gmax,
+        old.size,
+        old.x,
+        old.f,
+        old.g,
+        old.gnorm,
+        old.slope,
+        stall,
+        old.patience,
+        small,
+        verdict,
     )
 
 

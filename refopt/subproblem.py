@@ -11,7 +11,19 @@ J. Nocedal & S. J. Wright, *Numerical Optimization*, 2nd ed., §4.3;  A. R. Conn
 
 from typing import NamedTuple
 
-from refopt.ops import Matrix, Symmetric, Vector, cholesky, dot, eps, gershgorin, lowest, norm, solve_lower, solve_lower_t
+from refopt.ops import (
+    Matrix,
+    Symmetric,
+    Vector,
+    cholesky,
+    dot,
+    eps,
+    gershgorin,
+    lowest,
+    norm,
+    solve_lower,
+    solve_lower_t,
+)
 
 
 class Step(NamedTuple):

@@ -12,16 +12,43 @@ import numpy as np
 from refopt.ops import Matrix, Symmetric, Vector
 
 EPS = 2.0**-52
+CUBE_ROOT_EPS = EPS ** (1 / 3)
 
 # The loops write into arrays and take them apart, which the protocols Vector, Matrix, Symmetric do not offer to methods.
 # mypy: disable-error-code="index, arg-type, return-value, attr-defined"
+
+# --- memory ------------------------------------------------------------------------------------------------------
+
+
+def new_vector(n: int) -> Vector:
+    return np.empty(n)
+
+
+def new_matrix(m: int, n: int) -> Matrix:
+    return np.empty((m, n))
+
+
+def zero_vector(n: int) -> Vector:
+    z = new_vector(n)
+    for i in range(n):
+        z[i] = 0.0
+    return z
+
+
+def zero_matrix(m: int, n: int) -> Matrix:
+    Z = new_matrix(m, n)
+    for i in range(m):
+        for j in range(n):
+            Z[i, j] = 0.0
+    return Z
+
 
 # --- operators ---------------------------------------------------------------------------------------------------
 
 
 def plus(x: Vector, y: Vector) -> Vector:
     """x + y."""
-    z = np.empty(len(x))
+    z = new_vector(len(x))
     for i in range(len(x)):
         z[i] = x[i] + y[i]
     return z
@@ -29,7 +56,7 @@ def plus(x: Vector, y: Vector) -> Vector:
 
 def minus(x: Vector, y: Vector) -> Vector:
     """x − y."""
-    z = np.empty(len(x))
+    z = new_vector(len(x))
     for i in range(len(x)):
         z[i] = x[i] - y[i]
     return z
@@ -37,7 +64,7 @@ def minus(x: Vector, y: Vector) -> Vector:
 
 def times(x: Vector, y: Vector) -> Vector:
     """x y, component by component."""
-    z = np.empty(len(x))
+    z = new_vector(len(x))
     for i in range(len(x)):
         z[i] = x[i] * y[i]
     return z
@@ -45,7 +72,7 @@ def times(x: Vector, y: Vector) -> Vector:
 
 def over(x: Vector, y: Vector) -> Vector:
     """x / y, component by component."""
-    z = np.empty(len(x))
+    z = new_vector(len(x))
     for i in range(len(x)):
         z[i] = x[i] / y[i]
     return z
@@ -53,7 +80,7 @@ def over(x: Vector, y: Vector) -> Vector:
 
 def scaled(a: float, x: Vector) -> Vector:
     """a x."""
-    z = np.empty(len(x))
+    z = new_vector(len(x))
     for i in range(len(x)):
         z[i] = a * x[i]
     return z
@@ -61,7 +88,7 @@ def scaled(a: float, x: Vector) -> Vector:
 
 def divided(x: Vector, a: float) -> Vector:
     """x / a."""
-    z = np.empty(len(x))
+    z = new_vector(len(x))
     for i in range(len(x)):
         z[i] = x[i] / a
     return z
@@ -74,7 +101,7 @@ def negated(x: Vector) -> Vector:
 
 def moved(x: Vector, a: float, p: Vector) -> Vector:
     """x + a p."""
-    z = np.empty(len(x))
+    z = new_vector(len(x))
     for i in range(len(x)):
         z[i] = x[i] + a * p[i]
     return z
@@ -83,7 +110,7 @@ def moved(x: Vector, a: float, p: Vector) -> Vector:
 def product(A: Matrix, x: Vector) -> Vector:
     """A x."""
     m, n = A.shape
-    z = np.empty(m)
+    z = new_vector(m)
     for i in range(m):
         total = 0.0
         for j in range(n):
@@ -95,7 +122,7 @@ def product(A: Matrix, x: Vector) -> Vector:
 def symmetric_product(a: float, H: Symmetric, x: Vector) -> Vector:
     """a H x."""
     n = len(x)
-    z = np.empty(n)
+    z = new_vector(n)
     for i in range(n):
         ax, total = a * x[i], 0.0
         for j in range(i):
@@ -108,7 +135,7 @@ def symmetric_product(a: float, H: Symmetric, x: Vector) -> Vector:
 def symmetric_scaled(a: float, H: Symmetric) -> Symmetric:
     """a H."""
     n = len(H)
-    B = np.empty((n, n))
+    B = new_matrix(n, n)
     for i in range(n):
         for j in range(i + 1):
             B[i, j] = a * H[i, j]
@@ -159,14 +186,14 @@ def finite(f: float) -> bool:
 
 
 def absolute(x: Vector) -> Vector:
-    z = np.empty(len(x))
+    z = new_vector(len(x))
     for i in range(len(x)):
         z[i] = abs(x[i])
     return z
 
 
 def larger(x: Vector, y: Vector) -> Vector:
-    z = np.empty(len(x))
+    z = new_vector(len(x))
     for i in range(len(x)):
         z[i] = x[i] if x[i] > y[i] or x[i] != x[i] else y[i]
     return z
@@ -186,7 +213,7 @@ def weighted_max(g: Vector, w: Vector) -> float:
 
 def identity(x: Vector) -> Symmetric:
     n = len(x)
-    B = np.zeros((n, n))
+    B = zero_matrix(n, n)
     for i in range(n):
         B[i, i] = 1.0
     return B
@@ -221,7 +248,7 @@ def frobenius(B: Symmetric) -> float:
 
 def gershgorin(B: Symmetric) -> tuple[float, float]:
     n = len(B)
-    radius = np.zeros(n)
+    radius = zero_vector(n)
     for i in range(n):
         for j in range(i):
             size = abs(B[i, j])
@@ -255,12 +282,12 @@ def lowest(B: Symmetric) -> tuple[float, Vector]:
 def tridiagonal(B: Symmetric) -> tuple[Matrix, Vector, Vector, Vector]:
     """Rows v and factors β of the reflections I − β vvᵀ that make B tridiagonal; its diagonal d, subdiagonal e."""
     n = len(B)
-    A = np.empty((n, n))
+    A = new_matrix(n, n)
     for i in range(n):
         for j in range(i + 1):
             A[i, j] = A[j, i] = B[i, j]
-    V, scales, d, e = np.zeros((n, n)), np.zeros(n), np.zeros(n), np.zeros(n)
-    p = np.zeros(n)
+    V, scales, d, e = zero_matrix(n, n), zero_vector(n), zero_vector(n), zero_vector(n)
+    p = zero_vector(n)
     for k in range(n - 1):
         d[k] = A[k, k]
         v = V[k]
@@ -321,8 +348,8 @@ def inverse_iteration(d: Vector, e: Vector, value: float) -> Vector:
     Gaussian elimination with partial pivoting; U has diagonals a, b, c, and `swap` remembers the exchanges.
     """
     n = len(d)
-    a, b, c, factor = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
-    swap = np.zeros(n)
+    a, b, c, factor = zero_vector(n), zero_vector(n), zero_vector(n), zero_vector(n)
+    swap = zero_vector(n)
     size = 0.0
     for i in range(n):
         size = max(size, abs(d[i]) + abs(e[i]))
@@ -339,7 +366,7 @@ def inverse_iteration(d: Vector, e: Vector, value: float) -> Vector:
             factor[i] = below / a[i]
             diagonal, beside = next_diagonal - factor[i] * beside, next_beside
     a[n - 1] = diagonal if abs(diagonal) > tiny else tiny
-    x = np.empty(n)
+    x = new_vector(n)
     for i in range(n):
         x[i] = 1.0 + 0.5 * ((0.6180339887498949 * (i + 1)) % 1.0)
     for _ in range(3):
@@ -366,7 +393,7 @@ def inverse_iteration(d: Vector, e: Vector, value: float) -> Vector:
 
 def cholesky(B: Symmetric, shift: float) -> tuple[Matrix, bool]:
     n = len(B)
-    L = np.zeros((n, n))
+    L = zero_matrix(n, n)
     for i in range(n):
         for j in range(i):
             total = 0.0
@@ -385,7 +412,7 @@ def cholesky(B: Symmetric, shift: float) -> tuple[Matrix, bool]:
 
 def solve_lower(L: Matrix, b: Vector) -> Vector:
     n = len(b)
-    x = np.empty(n)
+    x = new_vector(n)
     for i in range(n):
         total = 0.0
         for j in range(i):
@@ -396,7 +423,7 @@ def solve_lower(L: Matrix, b: Vector) -> Vector:
 
 def solve_lower_t(L: Matrix, b: Vector) -> Vector:
     n = len(b)
-    x = np.empty(n)
+    x = new_vector(n)
     for i in range(n):
         x[i] = b[i]
     for i in range(n - 1, -1, -1):
@@ -407,47 +434,126 @@ def solve_lower_t(L: Matrix, b: Vector) -> Vector:
 
 
 # --- derivatives by differences ----------------------------------------------------------------------------------
-
-
-def difference_step(x: float, scale: float) -> float:
-    """h = ∛eps max(|x|, |x₀|), or ∛eps where both are 0."""
-    size = max(abs(x), scale)
-    return EPS ** (1.0 / 3.0) * (size if size > 0.0 else 1.0)
+# The rules of refopt.derivatives.differences, "3-point"; steps are exact, so these loops keep their order of rounding.
 
 
 def difference_gradient(fun: Callable[[Vector], float], x: Vector, scale: Vector) -> Vector:
-    """(f(x + hᵢeᵢ) − f(x − hᵢeᵢ)) / 2hᵢ, divided by the distance of the two points as they are in memory."""
+    """(f(x + hᵢeᵢ) − f(x − hᵢeᵢ)) / 2hᵢ; one-sided where that is not finite although f(x) is."""
     n = len(x)
-    g, there = np.empty(n), np.empty(n)
+    g, there = new_vector(n), copied(x)
+    whole = True
     for i in range(n):
+        h = exact_step(x[i], scale[i])
+        up, down = x[i] + h, x[i] - h
+        there[i] = up
+        above = fun(there)
+        there[i] = down
+        g[i] = (above - fun(there)) / (up - down)
         there[i] = x[i]
-    for i in range(n):
-        h = difference_step(x[i], scale[i])
-        there[i] = x[i] + h
-        up, above = there[i], fun(there)
-        there[i] = x[i] - h
-        down, below = there[i], fun(there)
-        g[i] = (above - below) / (up - down)
-        there[i] = x[i]
+        whole = whole and finite(g[i])
+    if not whole:
+        here = fun(there)
+        if finite(here):
+            for i in range(n):
+                if not finite(g[i]):
+                    g[i] = one_sided(fun, there, here, i, exact_step(x[i], 0.0))
     return g
 
 
+def one_sided(fun: Callable[[Vector], float], there: Vector, here: float, i: int, h: float) -> float:
+    """(−3 f(x) + 4 f(x + heᵢ) − f(x + 2heᵢ)) / 2h, for h or else −h: the side where it is finite."""
+    x, slope = there[i], 0.0
+    for step in (h, -h):
+        there[i] = x + step
+        near = fun(there)
+        there[i] = x + 2.0 * step
+        slope = (4.0 * (near - here) - (fun(there) - here)) / (2.0 * step)
+        there[i] = x
+        if finite(slope):
+            break
+    return slope
+
+
 def difference_hessian(grad: Callable[[Vector], Vector], x: Vector, scale: Vector) -> Symmetric:
-    """Central differences of the gradient, symmetrised."""
+    """The symmetric part of the Jacobian of the gradient, by central differences."""
     n = len(x)
-    B, there = np.empty((n, n)), np.empty(n)
+    B, there = new_matrix(n, n), copied(x)
     for i in range(n):
-        there[i] = x[i]
-    for i in range(n):
-        h = difference_step(x[i], scale[i])
-        there[i] = x[i] + h
-        up, above = there[i], grad(there)
-        there[i] = x[i] - h
-        down, below = there[i], grad(there)
+        h = exact_step(x[i], scale[i])
+        up, down = x[i] + h, x[i] - h
+        there[i] = up
+        above = grad(there)
+        there[i] = down
+        below = grad(there)
         for j in range(n):
             B[i, j] = (above[j] - below[j]) / (up - down)
         there[i] = x[i]
+    return symmetric_part(B)
+
+
+def second_difference_hessian(fun: Callable[[Vector], float], x: Vector, scale: Vector) -> Symmetric:
+    """The same where the gradient is itself a difference."""
+    n = len(x)
+    B, there = new_matrix(n, n), copied(x)
     for i in range(n):
+        h = exact_step(x[i], scale[i])
+        up, down = x[i] + h, x[i] - h
+        there[i] = up
+        above = difference_gradient(fun, there, scale)
+        there[i] = down
+        below = difference_gradient(fun, there, scale)
+        for j in range(n):
+            B[i, j] = (above[j] - below[j]) / (up - down)
+        there[i] = x[i]
+    return symmetric_part(B)
+
+
+def exact_step(x: float, scale: float) -> float:
+    """h = (x + ∛eps s) − x with s = max(|x|, |x₀|), or 1 if both are 0."""
+    size = max(abs(x), scale)
+    return (x + CUBE_ROOT_EPS * (size if size > 0.0 else 1.0)) - x
+
+
+def symmetric_part(B: Matrix) -> Symmetric:
+    """½ (B + Bᵀ), written into B."""
+    for i in range(len(B)):
         for j in range(i):
             B[i, j] = B[j, i] = 0.5 * (B[i, j] + B[j, i])
     return B
+
+
+ORDERED = (difference_gradient, one_sided, difference_hessian, second_difference_hessian, exact_step)
+
+
+# --- arrays that belong to the caller ----------------------------------------------------------------------------
+
+
+def copied(x: Vector) -> Vector:
+    """A new vector equal to x."""
+    z = new_vector(len(x))
+    for i in range(len(x)):
+        z[i] = x[i]
+    return z
+
+
+def leave_vector(target: Vector, x: Vector) -> None:
+    """Write x into the caller's vector."""
+    for i in range(len(x)):
+        target[i] = x[i]
+
+
+def leave_matrix(target: Matrix, A: Matrix) -> None:
+    """Write A into the caller's matrix."""
+    m, n = A.shape
+    for i in range(m):
+        for j in range(n):
+            target[i, j] = A[i, j]
+
+
+def leave_symmetric(target: Symmetric, B: Symmetric) -> None:
+    """Write B into the caller's matrix, which may be B itself: both triangles."""
+    n = len(B)
+    for i in range(n):
+        for j in range(i + 1):
+            target[i, j] = B[i, j]
+            target[j, i] = B[i, j]

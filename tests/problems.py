@@ -91,7 +91,11 @@ def powell_badly_scaled(x):
 @problem([1, 1], 0.0)
 def brown_badly_scaled(x):
     a, b = x
-    return array([a - 1e6, b - 2e-6, a * b - 2]), array([[1, 0], [0, 1], [b, a]]), lambda r: r[2] * (1 - eye(2))
+    return (
+        array([a - 1e6, b - 2e-6, a * b - 2]),
+        array([[1, 0], [0, 1], [b, a]]),
+        lambda r: r[2] * (1 - eye(2)),
+    )
 
 
 @problem([1, 1], 0.0, 0.45202)  # the second is the infimum as x₁ → −∞
@@ -99,8 +103,10 @@ def beale(x):
     a, b, i = x[0], x[1], arange(1, 4)
     r = array([1.5, 2.25, 2.625]) - a * (1 - b**i)
     J = columns(-(1 - b**i), a * i * b ** (i - 1))
-    return r, J, lambda r: symmetric(
-        2, {(0, 1): r @ (i * b ** (i - 1)), (1, 1): a * (2 * r[1] + 6 * b * r[2])}
+    return (
+        r,
+        J,
+        lambda r: symmetric(2, {(0, 1): r @ (i * b ** (i - 1)), (1, 1): a * (2 * r[1] + 6 * b * r[2])}),
     )
 
 
@@ -132,8 +138,10 @@ def bard(x):
     w = np.minimum(u, v)
     q = v * x[1] + w * x[2]
     directions = columns(0, v, w)
-    return y - x[0] - u / q, columns(-1, u * v / q**2, u * w / q**2), lambda r: (
-        -(directions.T * (2 * r * u / q**3)) @ directions
+    return (
+        y - x[0] - u / q,
+        columns(-1, u * v / q**2, u * w / q**2),
+        lambda r: -(directions.T * (2 * r * u / q**3)) @ directions,
     )
 
 
@@ -152,7 +160,24 @@ def gaussian(x):
 
 @problem([0.02, 4000, 250], 87.945855171)
 def meyer(x):
-    y = [34780, 28610, 23650, 19630, 16370, 13720, 11540, 9744, 8261, 7030, 6005, 5147, 4427, 3820, 3307, 2872]
+    y = [
+        34780,
+        28610,
+        23650,
+        19630,
+        16370,
+        13720,
+        11540,
+        9744,
+        8261,
+        7030,
+        6005,
+        5147,
+        4427,
+        3820,
+        3307,
+        2872,
+    ]
     a, b, c = x
     s = 45 + 5 * arange(1, 17) + c
     e = exp(b / s)
@@ -166,7 +191,11 @@ def meyer(x):
 def box(x):
     t = arange(1, 11) / 10
     p, q, gap = exp(-t * x[0]), exp(-t * x[1]), exp(-t) - exp(-10 * t)
-    return p - q - x[2] * gap, columns(-t * p, t * q, -gap), lambda r: np.diag([r @ (t**2 * p), -r @ (t**2 * q), 0])
+    return (
+        p - q - x[2] * gap,
+        columns(-t * p, t * q, -gap),
+        lambda r: np.diag([r @ (t**2 * p), -r @ (t**2 * q), 0]),
+    )
 
 
 @problem([3, -1, 0, 1], 0.0)
@@ -174,7 +203,9 @@ def powell_singular(x):
     a, b, c, d = x
     r = array([a + 10 * b, sqrt(5) * (c - d), (b - 2 * c) ** 2, sqrt(10) * (a - d) ** 2])
     v, w = array([0, 1, -2, 0]), array([1, 0, 0, -1])
-    J = array([[1, 10, 0, 0], sqrt(5) * array([0, 0, 1, -1]), 2 * (b - 2 * c) * v, 2 * sqrt(10) * (a - d) * w])
+    J = array(
+        [[1, 10, 0, 0], sqrt(5) * array([0, 0, 1, -1]), 2 * (b - 2 * c) * v, 2 * sqrt(10) * (a - d) * w]
+    )
     return r, J, lambda r: 2 * r[2] * outer(v, v) + 2 * sqrt(10) * r[3] * outer(w, w)
 
 
@@ -227,8 +258,10 @@ def penalty(x):
 def trigonometric(x):
     i = arange(1, 11)
     J = np.diag(i * sin(x) - cos(x)) + sin(x)
-    return 10 - cos(x).sum() + i * (1 - cos(x)) - sin(x), J, lambda r: np.diag(
-        r.sum() * cos(x) + r * (i * cos(x) + sin(x))
+    return (
+        10 - cos(x).sum() + i * (1 - cos(x)) - sin(x),
+        J,
+        lambda r: np.diag(r.sum() * cos(x) + r * (i * cos(x) + sin(x))),
     )
 
 

@@ -1,21 +1,24 @@
 """Derivatives from values: forward and central differences and the complex step.
 
-    2-point   ∂f/∂xᵢ ≈ (f(x + hᵢeᵢ) − f(x)) / hᵢ                 hᵢ = ε^½ sᵢ     error ½hᵢ|f″| + 2ε|f|/hᵢ   ~ ε^½
-    3-point   ∂f/∂xᵢ ≈ (f(x + hᵢeᵢ) − f(x − hᵢeᵢ)) / 2hᵢ        hᵢ = ε^⅓ sᵢ     error ⅙hᵢ²|f‴| + ε|f|/hᵢ   ~ ε^⅔
-    cs        ∂f/∂xᵢ ≈ Im f(x + i hᵢeᵢ) / hᵢ                       hᵢ = 10⁻²⁰ sᵢ   error ⅙hᵢ²|f‴|            nothing cancels
+    2-point    ∂f/∂xᵢ ≈ (f(x + hᵢeᵢ) − f(x)) / hᵢ             hᵢ = ε^½ sᵢ       error ½hᵢ|f″| + 2ε|f|/hᵢ
+    3-point    ∂f/∂xᵢ ≈ (f(x + hᵢeᵢ) − f(x − hᵢeᵢ)) / 2hᵢ     hᵢ = ε^⅓ sᵢ       error ⅙hᵢ²|f‴| + ε|f|/hᵢ
+    cs         ∂f/∂xᵢ ≈ Im f(x + i hᵢeᵢ) / hᵢ                 hᵢ = 10⁻²⁰ sᵢ     error ⅙hᵢ²|f‴|; no cancelling
 
-The size of a variable is sᵢ = max(|xᵢ|, |scaleᵢ|), or 1 if both are 0; ε is the relative noise of f, by default the
-rounding unit of x's type. Steps are exact: h = (x + h) − x. Where a difference is not finite although f(x) is, because
-the domain of f ends nearby, a one-sided difference of second order takes its place.
+that is, relative to f/sᵢ, about ε^½, ε^⅔ and ε.
+
+The size of a variable is sᵢ = max(|xᵢ|, |scaleᵢ|), or 1 if both are 0; ε is the relative noise of f, by
+default the rounding unit of x's type. Steps are exact: h = (x + h) − x. Where a difference is not finite
+although f(x) is, because the domain of f ends nearby, a one-sided difference of second order takes its place.
 
 Functions are called with fresh arrays of x's kind on x's device, one at a time: they may keep or change them.
 
-J. E. Dennis & R. B. Schnabel, *Numerical Methods for Unconstrained Optimization and Nonlinear Equations*, SIAM 1996, §5.4,
-§5.6; J. Nocedal & S. J. Wright, *Numerical Optimization*, 2nd ed., §8.1; W. Squire & G. Trapp, Using complex variables to
-estimate derivatives of real functions, *SIAM Review* 40 (1998) 110-112.
+J. E. Dennis & R. B. Schnabel, *Numerical Methods for Unconstrained Optimization and Nonlinear Equations*,
+SIAM 1996, §5.4, §5.6; J. Nocedal & S. J. Wright, *Numerical Optimization*, 2nd ed., §8.1; W. Squire & G.
+Trapp, Using complex variables to estimate derivatives of real functions, *SIAM Review* 40 (1998) 110-112.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,7 +30,7 @@ COMPLEX_STEP = 1e-20
 
 
 def columns(function: Callable[[Any], Any], x: Any, method: str, scale: Any = None, noise: float = 0.0) -> list[Any]:
-    """[∂function/∂x₁, …, ∂function/∂xₙ] for a function with scalar or array values; silent at the points it chooses."""
+    """[∂function/∂x₁, …, ∂function/∂xₙ], for scalar or array values; silent at the points it chooses."""
     rule = {"2-point": forward, "3-point": central, "cs": complex_step}[method]
     with np.errstate(all="ignore"):
         return rule(function, x, scale, noise)
@@ -53,20 +56,22 @@ def central(function: Callable[[Any], Any], x: Any, scale: Any = None, noise: fl
 def complex_step(function: Callable[[Any], Any], x: Any, scale: Any = None, noise: float = 0.0) -> list[Any]:
     """Im function(x + i hᵢeᵢ) / hᵢ.   Cost: n evaluations.
 
-    ``function`` must be analytic and computed by complex arithmetic throughout. Real output, or a TypeError on the way,
-    raises TypeError with advice. An ``abs`` or comparison of a *part* of the function goes unnoticed here;
-    ``check_gradient`` finds it.
+    ``function`` must be analytic and computed by complex arithmetic throughout. Real output, a TypeError or a
+    cast to real numbers on the way raise TypeError with advice. An ``abs`` or comparison of a *part* of the function goes
+    unnoticed here; ``check_gradient`` finds it.
     """
     xp = namespace(x)
     h = COMPLEX_STEP * sizes(x, scale)
     z = xp.astype(x, xp.result_type(x, xp.complex64))
-    return [
-        _imaginary(function, point) / size for point, size in zip(replaced(z, z + 1j * h), _items(h), strict=True)
-    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", np.exceptions.ComplexWarning)
+        return [
+            _imaginary(function, point) / size for point, size in zip(replaced(z, z + 1j * h), _items(h), strict=True)
+        ]
 
 
 def one_sided(function: Callable[[Any], Any], x: Any, here: Any, i: int, h: float) -> Any:
-    """(−3 function(x) + 4 function(x + heᵢ) − function(x + 2heᵢ)) / 2h, for h or else −h: the side where it is finite."""
+    """(−3 function(x) + 4 function(x + heᵢ) − function(x + 2heᵢ)) / 2h, where not finite with −h for h."""
     for step in (h, -h):
         near, far = (_with(x, i, x[i] + k * step) for k in (1, 2))
         slope = (4 * (function(near) - here) - (function(far) - here)) / (2 * step)
@@ -76,23 +81,22 @@ def one_sided(function: Callable[[Any], Any], x: Any, here: Any, i: int, h: floa
 
 
 def within_domain(found: list[Any], function: Callable[[Any], Any], x: Any) -> list[Any]:
-    """The columns found, those that are not finite replaced by one-sided differences if function(x) is finite."""
-    here = function(x + 0)
-    if not all_finite(here):
-        return found
+    """The columns found, with one-sided differences for those that are not finite although function(x) is."""
     h = _items(steps(x, relative_step("3-point", x)))
     with np.errstate(all="ignore"):
+        here = function(x + 0)
+        if not all_finite(here):
+            return found
         return [
-            column if all_finite(column) else one_sided(function, x, here, i, h[i])
-            for i, column in enumerate(found)
+            column if all_finite(column) else one_sided(function, x, here, i, h[i]) for i, column in enumerate(found)
         ]
 
 
 def second_differences(fun: Callable[[Any], float], x: Any, method: str, scale: Any = None, noise: float = 0.0) -> Any:
     """hᵢⱼ = (f(x + dᵢ + dⱼ) − f(x + dᵢ) − f(x + dⱼ) + f(x)) / hᵢhⱼ with dᵢ = hᵢeᵢ, shape (n, n).
 
-    2-point: as it stands, hᵢ = ε^⅓ sᵢ, error O(ε^⅓), ½n² + 3n/2 + 1 evaluations. 3-point: the mean of the formula
-    for h and for −h, hᵢ = ε^¼ sᵢ, error O(ε^½), twice the cost.
+    2-point: as it stands, hᵢ = ε^⅓ sᵢ, error O(ε^⅓), ½n² + 3n/2 + 1 evaluations. 3-point: the mean of the
+    formula for h and for −h, hᵢ = ε^¼ sᵢ, error O(ε^½), twice the cost.
     """
     power, signs = {"2-point": (1 / 3, (1,)), "3-point": (1 / 4, (1, -1))}[method]
     h = steps(x, (noise or eps(x)) ** power, scale)
@@ -112,11 +116,11 @@ def _second_differences(fun: Callable[[Any], float], x: Any, here: float, h: Any
     return like(x, mixed) / (h[:, None] * h[None, :])
 
 
-# --- steps and points ------------------------------------------------------------------------------------------------
+# --- steps and points ---------------------------------------------------------------------------------------
 
 
 def relative_step(method: str, x: Any, noise: float = 0.0) -> float:
-    """hᵢ/sᵢ = ε^½ (2-point), ε^⅓ (3-point) for a function of relative noise ε, by default the rounding unit of x's type."""
+    """hᵢ/sᵢ = ε^½ (2-point) or ε^⅓ (3-point); ε is the noise, by default the rounding unit of x's type."""
     return (noise or eps(x)) ** {"2-point": 1 / 2, "3-point": 1 / 3}[method]
 
 
@@ -153,6 +157,15 @@ def _items(values: Any) -> list[Any]:
     return values.tolist() if isinstance(values, np.ndarray) else list(values)
 
 
+def floating(x: Any) -> Any:
+    """x as it is if it holds floating-point numbers; lists and integers as float64."""
+    if isinstance(x, np.ndarray) and x.dtype.kind != "f":
+        if x.dtype.kind not in "biu":
+            raise TypeError(f"derivatives need floating-point x, not {x.dtype}")
+        return x.astype(float)
+    return np.asarray(x, float) if isinstance(x, (list, tuple)) else x
+
+
 def like(x: Any, values: Any) -> Any:
     """The numbers as an array of the kind and type and on the device of x."""
     return namespace(x).asarray(values, dtype=x.dtype, device=device(x))
@@ -169,17 +182,17 @@ def all_finite(value: Any) -> bool:
 def _imaginary(function: Callable[[Any], Any], point: Any) -> Any:
     try:
         value = function(point)
-    except TypeError as error:
+    except (TypeError, np.exceptions.ComplexWarning) as error:
         raise TypeError(
-            f"the complex step needs a function that accepts complex x, and this one raised {error}: comparisons, "
-            "math.*, float() and functions without a complex form cannot be used; choose '3-point' differences"
+            f"the complex step needs a function that takes complex x, and this one raised {error}: without "
+            "comparisons, math.*, float() and functions of real numbers only; or choose '3-point' differences"
         ) from error
     if isinstance(value, complex):
         return value.imag
-    if "complex" not in str(getattr(value, "dtype", type(value))):
+    kind = str(getattr(value, "dtype", type(value).__name__))
+    if "complex" not in kind:
         raise TypeError(
-            f"the complex step needs complex output for complex x, and the function returned real numbers "
-            f"({getattr(value, 'dtype', type(value).__name__)}): abs, .real, norms, float() and real work arrays lose "
-            "the imaginary part; choose '3-point' differences"
+            f"the complex step needs complex output for complex x, and the function returned {kind}: abs, "
+            "norms, .real, float() and real work arrays lose the imaginary part; choose '3-point' differences"
         )
     return namespace(value).imag(value)

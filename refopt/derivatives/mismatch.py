@@ -1,10 +1,10 @@
 """Naming the difference between a given derivative and the right one.
 
-Mistakes in derivatives are few: a sign, a factor, a component or a term left out, components in another order, a
-transposed matrix. Each is recognised where it explains the given numbers within their tolerances.
+Mistakes in derivatives are few: a sign, a factor, a component or a term left out, components in another
+order, a transposed matrix. Each is recognised where it explains the given numbers within their tolerances.
 """
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,30 +17,46 @@ FACTORS = {
     -2.0: "the sign is wrong and a factor 1/2 is missing",
 }
 
-Blame = tuple[bool, str, tuple[int, ...], float, float, float, float]
+
+class Report(NamedTuple):
+    """What a check found; true in a condition if nothing is wrong, and its message when printed."""
+
+    ok: bool
+    message: str  #: one sentence: which component is wrong, and how
+    component: tuple[int, ...]  #: the worst one: (j,) of a gradient, (i, j) of a matrix, () if the shape is wrong
+    given: float  #: the derivative that was given there
+    reference: float  #: what it should be there
+    error: float  #: |given − reference|
+    tolerance: float  #: the error up to which nobody is blamed
+    method: str  #: where the reference comes from: "the complex step" or "differences"
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        return self.message
 
 
-def blame(what: str, given: np.ndarray, reference: np.ndarray, tolerance: np.ndarray, method: str) -> Blame:
-    """(ok, sentence, worst component, given, reference, error and tolerance there); arrays are (n,) or (m, n)."""
+def report(what: str, given: np.ndarray, reference: np.ndarray, tolerance: np.ndarray, method: str) -> Report:
+    """Judge the derivative given, (n,) or (m, n); entries without a finite tolerance are not judged."""
     if given.shape != reference.shape:
         nan = float("nan")
-        return False, _wrong_shape(what, given, reference, tolerance), (), nan, nan, nan, nan
-    error = abs(given - reference)
-    judged = np.isfinite(tolerance)
+        return Report(False, _shape(what, given, reference, tolerance), (), nan, nan, nan, nan, method)
+    error, judged = abs(given - reference), np.isfinite(tolerance)
     wrong = judged & ~(error <= tolerance)
-    with np.errstate(all="ignore"):
-        excess = np.where(judged, np.nan_to_num(error / tolerance, nan=0.0), -1.0)
+    excess = np.where(judged, error / tolerance, -1.0)
+    excess[np.isnan(excess)] = 0.0  # 0/0: right
     excess[wrong & ~np.isfinite(given)] = np.inf
-    worst = tuple(int(i) for i in np.unravel_index(np.argmax(excess), excess.shape))
-    numbers = tuple(float(array[worst]) for array in (given, reference, error, tolerance))
+    worst = _index(np.argmax(excess), excess)
     if wrong.any():
-        sentence = _accusation(what, given, reference, tolerance, wrong, worst, method)
+        message = _accusation(what, given, reference, tolerance, wrong, worst, method)
     else:
-        sentence = f"the {what} agrees with {_witness(method)}: largest error {error[worst]:.1e}, {_place(worst)}"
+        message = f"the {what} agrees with {method}: largest error {error[worst]:.1e}, {_place(worst)}"
     if not judged.all():
-        unseen = _place(tuple(int(i) for i in np.argwhere(~judged)[0]))
-        sentence += f"; {np.sum(~judged)} of {judged.size} could not be judged, first {unseen}"
-    return not wrong.any(), sentence, worst, *numbers
+        first = _place(_index(np.argmin(judged), judged))
+        message += f"; {np.sum(~judged)} of {judged.size} could not be judged, first {first}"
+    mine, right, off, allowed = (float(array[worst]) for array in (given, reference, error, tolerance))
+    return Report(not wrong.any(), message, worst, mine, right, off, allowed, method)
 
 
 def _accusation(
@@ -53,7 +69,7 @@ def _accusation(
     method: str,
 ) -> str:
     mine, right = given[worst], reference[worst]
-    sentence = f"{_place(worst)}: given {mine:.6g}, {_witness(method)} {_says(method)} {right:.6g}"
+    sentence = f"{_place(worst)}: given {mine:.6g}, {method} say{'' if method == 'differences' else 's'} {right:.6g}"
     pattern = _whole(what, given, reference, tolerance)
     if pattern is None:
         return f"{sentence} ({_factor(mine, right)}); {wrong.sum()} of {wrong.size} components disagree"
@@ -104,20 +120,16 @@ def _reason(ratio: float) -> str:
     return next((text for factor, text in FACTORS.items() if abs(ratio - factor) <= 1e-3 * max(1, abs(factor))), "")
 
 
-def _wrong_shape(what: str, given: np.ndarray, reference: np.ndarray, tolerance: np.ndarray) -> str:
+def _shape(what: str, given: np.ndarray, reference: np.ndarray, tolerance: np.ndarray) -> str:
     sentence = f"the {what} has shape {given.shape}, expected {reference.shape}"
     if given.shape == reference.T.shape and (abs(given.T - reference) <= tolerance).all():
         return f"{sentence}: it is transposed"
     return sentence
 
 
+def _index(flat: np.intp, array: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(flat, array.shape))
+
+
 def _place(index: tuple[int, ...]) -> str:
     return f"component {index[0]}" if len(index) == 1 else f"entry ({index[0]}, {index[1]})"
-
-
-def _witness(method: str) -> str:
-    return "the complex step" if method == "complex step" else "differences"
-
-
-def _says(method: str) -> str:
-    return "says" if method == "complex step" else "say"

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -157,11 +158,9 @@ def ours(name: str) -> Equation:
     """The library's own equation of a name such as "bfgs.update", or the ledger's where no method has it."""
     module, _, function = name.replace("-", "_").rpartition(".")
     for home in ("refopt.methods", "refopt", "refopt.oracle.claims"):
-        try:
+        if find_spec(f"{home}.{module}"):
             return getattr(importlib.import_module(f"{home}.{module}"), function)
-        except (ModuleNotFoundError, AttributeError):
-            continue
-    raise LookupError(f"no equation {name!r} in the library")
+    raise LookupError(f"no module of the library has the equation {name!r}")
 
 
 # --- verifying ---------------------------------------------------------------------------------------------------

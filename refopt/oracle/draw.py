@@ -51,12 +51,11 @@ class Draw:
             return rationals.orthogonal(self.rng, n)
         return np.linalg.qr(self.rng.standard_normal((n, n)))[0]
 
-    def positive(self, n: int) -> np.ndarray:
-        """The eigenvalues of a positive definite matrix: numbers in [1, CONDITION] times a common magnitude."""
+    def positive(self, n: int, condition: float = CONDITION) -> np.ndarray:
+        """The eigenvalues of a positive definite matrix: numbers in [1, condition] times a common magnitude."""
         if self.exact:
             return abs(rationals.numbers(self.rng, n)) + rationals.rational("1/2")
-        spread = self.rng.uniform(0, np.log10(CONDITION))
-        return 10.0 ** self.rng.uniform(0, spread, n) * self.magnitude()
+        return 10.0 ** self.rng.uniform(0, self.rng.uniform(0, np.log10(condition)), n) * self.magnitude()
 
     def mixed(self, n: int) -> np.ndarray:
         """The eigenvalues of an indefinite matrix, n ≥ 2: the first is negative, the last positive."""
@@ -64,22 +63,25 @@ class Draw:
         signs[0], signs[-1] = -1, 1
         return self.positive(n) * signs
 
-    def spd(self, n: int) -> np.ndarray:
+    def spd(self, n: int, condition: float = CONDITION) -> np.ndarray:
         """A symmetric positive definite matrix."""
-        return with_spectrum(self.orthogonal(n), self.positive(n))
+        return with_spectrum(self.orthogonal(n), self.positive(n, condition))
+
+    def unit(self, n: int, condition: float) -> np.ndarray:
+        """A symmetric positive definite matrix with ‖A‖₂ = 1."""
+        values = self.positive(n, condition)
+        return with_spectrum(self.orthogonal(n), values / values.max())
 
     def indefinite(self, n: int) -> np.ndarray:
         """A symmetric matrix with eigenvalues of both signs, n ≥ 2."""
         return with_spectrum(self.orthogonal(n), self.mixed(n))
 
-    def full_rank(self, m: int, n: int) -> np.ndarray:
-        """An (m, n) matrix, m ≥ n, of rank n and of condition 10⁴ at most."""
-        while self.exact:
-            A = self.matrix(m, n)
-            if least(A.T @ A) > 0:
-                return A
-        Q, R = np.linalg.qr(self.matrix(m, n))
-        return Q * 10.0 ** self.rng.uniform(0, 4, n) @ self.orthogonal(n)
+    def full_rank(self, m: int, n: int, condition: float = 1e3) -> np.ndarray:
+        """An (m, n) matrix, m ≥ n, of rank n."""
+        A = self.matrix(m, n)
+        if self.exact:
+            return A if least(A.T @ A) > 0 else self.full_rank(m, n)
+        return np.linalg.qr(A)[0] * self.positive(n, condition) @ self.orthogonal(n)
 
 
 Instance = Callable[..., dict[str, Any]]

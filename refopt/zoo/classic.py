@@ -1,12 +1,13 @@
 """Small classic problems with analytic derivatives and known minimisers.
 
-    rosenbrock   f = Σᵢ 100 (xᵢ₊₁ − xᵢ²)² + (1 − xᵢ)²    a curved valley; unique minimiser (1, …, 1) for n ≤ 3,
+    rosenbrock   f = Σᵢ 100 (xᵢ₊₁ − xᵢ²)² + (1 − xᵢ)²    a curved valley; unique minimiser (1, …, 1) for n ≤
+    3,
                                                       a second local minimum near (−1, 1, …, 1) from n = 4
-    quartic      f = Σᵢ₌₁⁴ aᵢuⁱ + bᵢvⁱ + uv/10,  u = 0.8x − 0.5,  v = 2y        the Hessian is indefinite at places
-    valley       f = w₁² + 100 w₂²                          a quadratic with condition number 100
+    quartic      f = Σᵢ₌₁⁴ aᵢuⁱ + bᵢvⁱ + uv/10,  u = 0.8x − 0.5,  v = 2y        the Hessian is indefinite at
+    places valley       f = w₁² + 100 w₂²                          a quadratic with condition number 100
 
-H. H. Rosenbrock, An automatic method for finding the greatest or least value of a function, *The Computer Journal* 3
-(1960) 175-184. All functions take and return the array kind of x.
+H. H. Rosenbrock, An automatic method for finding the greatest or least value of a function, *The Computer
+Journal* 3 (1960) 175-184. All functions take and return the array kind of x.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from refopt.derivatives.differences import like
 from refopt.ops import device, dot, namespace, scalar
 from refopt.problem import LeastSquares, Problem
 
@@ -28,7 +30,7 @@ class Known(NamedTuple):
     fun: float  #: f at the solution
 
 
-# --- Rosenbrock ----------------------------------------------------------------------------------------------------
+# --- Rosenbrock ---------------------------------------------------------------------------------------------
 
 
 def rosenbrock(x: Any) -> float:
@@ -47,7 +49,7 @@ def rosenbrock_grad(x: Any) -> Any:
 
 
 def rosenbrock_hess(x: Any) -> Any:
-    """Tridiagonal, shape (n, n), dense: hᵢᵢ = 1200 xᵢ² − 400 xᵢ₊₁ + 2 (+ 200 for i > 1),  hᵢ,ᵢ₊₁ = −400 xᵢ.   Cost: O(n²)."""
+    """hᵢᵢ = 1200 xᵢ² − 400 xᵢ₊₁ + 2 + 200 [i > 1],  hᵢ,ᵢ₊₁ = −400 xᵢ, shape (n, n).   Cost: O(n²)."""
     n = x.shape[0]
     diagonal, beside = _rosenbrock_bands(x)
     H = namespace(x).zeros(n * n, dtype=x.dtype, device=device(x))
@@ -89,8 +91,7 @@ def _rosenbrock(name: str, start: int) -> Known:
     squares = words[:1] == ["ls"]
     sizes = words[squares:]
     if len(sizes) > 1 or not all(size.isdecimal() and int(size) > 1 for size in sizes):
-        raise ValueError(f"{name!r} is no Rosenbrock problem; write rosenbrock, rosenbrock:ls, rosenbrock:n or "
-                         "rosenbrock:ls:n, with n ≥ 2 variables")  # fmt: skip
+        raise ValueError(f"{name!r} is unknown: write rosenbrock:n or rosenbrock:ls:n with n ≥ 2 variables")
     n = int(sizes[0]) if sizes else 2
     first = _start(name, start, (-1.2, -1.0))
     problem = (
@@ -101,7 +102,7 @@ def _rosenbrock(name: str, start: int) -> Known:
     return Known(name, problem, np.where(np.arange(n) % 2, 1.0, first), np.ones(n), 0.0)
 
 
-# --- the quartic ---------------------------------------------------------------------------------------------------
+# --- the quartic --------------------------------------------------------------------------------------------
 
 A = (0.20243525505065918, 0.9623256921768188, 0.060886263847351074, 1.0)
 B = (0.8375757932662964, 0.0591200590133667, 0.022907614707946777, 1.0)
@@ -152,7 +153,7 @@ def _quartic(name: str, start: int) -> Known:
     )
 
 
-# --- the valley ----------------------------------------------------------------------------------------------------
+# --- the valley ---------------------------------------------------------------------------------------------
 
 
 def valley(w: Any) -> float:
@@ -175,7 +176,7 @@ def _valley(name: str, start: int) -> Known:
     return Known(name, Problem(valley, valley_grad, valley_hess), np.array(x0), np.zeros(2), 0.0)
 
 
-# --- by name -------------------------------------------------------------------------------------------------------
+# --- by name ------------------------------------------------------------------------------------------------
 
 FAMILIES: dict[str, Callable[[str, int], Known]] = {
     "rosenbrock": _rosenbrock,
@@ -188,7 +189,3 @@ def _start(name: str, start: int, starts: tuple[Any, ...]) -> Any:
     if start not in range(1, len(starts) + 1):
         raise ValueError(f"{name} has starts 1 to {len(starts)}, not {start!r}")
     return starts[start - 1]
-
-
-def like(x: Any, values: list[Any]) -> Any:
-    return namespace(x).asarray(values, dtype=x.dtype, device=device(x))

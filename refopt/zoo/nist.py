@@ -1,12 +1,12 @@
-"""The 27 nonlinear regression problems of the NIST Statistical Reference Datasets, with their certified answers.
+"""The 27 nonlinear regression problems of NIST's Statistical Reference Datasets, with certified answers.
 
-The residual is r(b) = m(b, x) − y  (m − log y for Nelson), the problem  min ½‖r(b)‖²,  the Jacobian exact. Certified are
-the parameters and their standard errors, the sum of squares ‖r‖² and the residual standard deviation
-s = √(‖r‖²/(n − p)), all to eleven digits, computed by NIST in 128-bit arithmetic. Each problem has a far start (1) and a
-near one (2), and a level of difficulty.
+The residual is r(b) = m(b, x) − y  (m − log y for Nelson), the problem  min ½‖r(b)‖²,  the Jacobian exact.
+Certified are the parameters and their standard errors, the sum of squares ‖r‖² and the residual standard
+deviation s = √(‖r‖²/(n − p)), all to eleven digits, computed by NIST in 128-bit arithmetic. Each problem has
+a far start (1) and a near one (2), and a level of difficulty.
 
-J. Rogers, J. Filliben, L. Gill, W. Guthrie, E. Lagergren & M. Vangel, *StRD: Statistical Reference Datasets for Testing
-the Numerical Accuracy of Statistical Software*, NIST; section Nonlinear Regression.
+J. Rogers, J. Filliben, L. Gill, W. Guthrie, E. Lagergren & M. Vangel, *StRD: Statistical Reference Datasets
+for Testing the Numerical Accuracy of Statistical Software*, NIST; section Nonlinear Regression.
 """
 
 import json
@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refopt.ops import device, namespace
+from refopt.derivatives.differences import like as array_like
+from refopt.ops import namespace
 from refopt.problem import LeastSquares
 from refopt.zoo.nist_models import MODELS, Model
 
@@ -57,7 +58,8 @@ def get(name: str, start: int = 1, like: Any = None) -> Certified:
     if start not in (1, 2):
         raise ValueError(f"NIST problems have starts 1 (far) and 2 (near), not {start!r}")
     facts = _facts()[name]
-    x, y, x0, solution = (_array(facts[key], like) for key in ("x", "y", f"start{start}", "certified"))
+    kind = np.zeros(1) if like is None else like
+    x, y, x0, solution = (array_like(kind, facts[key]) for key in ("x", "y", f"start{start}", "certified"))
     target = namespace(y).log(y) if facts["log_y"] else y
     return Certified(
         name=f"nist:{name}",
@@ -78,7 +80,7 @@ def get(name: str, start: int = 1, like: Any = None) -> Certified:
 
 
 def least_squares(model: Model, x: Any, y: Any) -> LeastSquares:
-    """min ½‖m(b, x) − y‖². Far from the data a model may overflow: the result is then not finite, without a warning."""
+    """min ½‖m(b, x) − y‖². Where a model overflows, the result is not finite, and nothing warns."""
 
     def residual(b: Any) -> Any:
         with np.errstate(all="ignore"):
@@ -95,7 +97,7 @@ def least_squares(model: Model, x: Any, y: Any) -> LeastSquares:
 
 
 def matching_digits(found: Any, certified: Any) -> np.ndarray:
-    """−log₁₀(|q − c|/|c|), the number of digits in which q agrees with c ≠ 0: at least 0, at most the 11 certified ones.
+    """−log₁₀(|q − c|/|c|), the digits in which q agrees with c ≠ 0: at least 0, at most the 11 certified.
 
     NaN has none. Also called log relative error.   Shapes: those of the arguments, broadcast.
     """
@@ -103,12 +105,6 @@ def matching_digits(found: Any, certified: Any) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         digits = -np.log10(np.abs(found - certified) / np.abs(certified))
     return np.clip(np.nan_to_num(digits, nan=0.0), 0.0, DIGITS)
-
-
-def _array(values: list[Any], like: Any) -> Any:
-    if like is None:
-        return np.array(values)
-    return namespace(like).asarray(values, dtype=like.dtype, device=device(like))
 
 
 @cache

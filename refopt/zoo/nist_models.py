@@ -1,11 +1,12 @@
 """The models of the NIST StRD nonlinear regression problems, each with its exact derivatives.
 
 A model is a function of the parameters b (p,) and the predictor x (n,), for Nelson (2, n). It returns the
-prediction m (n,) and a function without arguments that returns the columns ∂m/∂bⱼ (n,) of the Jacobian, so that the
-value alone costs nothing more and the derivatives reuse what the value computed. Parameters count from zero.
+prediction m (n,) and a function without arguments that returns the columns ∂m/∂bⱼ (n,) of the Jacobian, so
+that the value alone costs nothing more and the derivatives reuse what the value computed. Parameters count
+from zero.
 
-Where the textbook formula cancels (1 − e⁻ᵘ for small u) the equal form that does not is used. Functions work on
-any array kind, and on complex b, so that a complex step can check them.
+Where the textbook formula cancels (1 − e⁻ᵘ for small u) the equal form that does not is used. Functions work
+on any array kind, and on complex b, so that a complex step can check them.
 """
 
 import math
@@ -89,7 +90,7 @@ def danwood(b: Any, x: Any) -> Any:
 
 
 def rational(b: Any, x: Any) -> Any:
-    """m = p/q = (b₀ + b₁x + … + b_d x^d) / (1 + b_{d+1} x + … + b_{2d} x^d): Kirby2 (d = 2), Hahn1, Thurber (d = 3)."""
+    """m = (b₀ + b₁x + … + b_d xᵈ) / (1 + b_{d+1} x + … + b_{2d} xᵈ): Kirby2 (d = 2), Hahn1, Thurber (3)."""
     parameters = tuple(b)
     d = len(parameters) // 2
     p = _horner(parameters[: d + 1], x)
@@ -144,7 +145,7 @@ def roszman1(b: Any, x: Any) -> Any:
 
 
 def enso(b: Any, x: Any) -> Any:
-    """m = b₀ + Σᵢ cᵢ cos θᵢ + sᵢ sin θᵢ,  θᵢ = 2πx/Tᵢ,  T = (12, b₃, b₆), c = (b₁, b₄, b₇), s = (b₂, b₅, b₈)."""
+    """b₀ + Σᵢ cᵢ cos θᵢ + sᵢ sin θᵢ; θᵢ = 2πx/Tᵢ, T = (12, b₃, b₆), c = (b₁, b₄, b₇), s = (b₂, b₅, b₈)."""
     xp = namespace(x)
     b0, b1, b2, b3, b4, b5, b6, b7, b8 = b
     theta = [2 * math.pi * x / period for period in (12, b3, b6)]

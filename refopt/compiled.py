@@ -1,0 +1,386 @@
+"""The compiled reading: a method, its stopping tests and its loop as one machine-code function.
+
+``runner(method, problem)`` has the shape of ``loop.run``. The twins of ``refopt.dialect`` are compiled by numba; the
+user's jitted functions enter as *addresses*, so that a new objective recompiles nothing and its exceptions travel
+unchanged. One *entry* per method returns numbers only and writes arrays into buffers: building an array or a NamedTuple
+for Python runs bytecode, and a signal that is pending then would end the process. Entries are kept on disk.
+
+``refopt.compile(fun, jac, hess)`` jits an objective and keeps its code on disk too. Jitted functions must not write
+into their argument.
+"""
+
+import inspect
+import logging
+import pickle
+from collections import namedtuple
+from collections.abc import Callable
+from functools import cache, lru_cache
+from types import FunctionType
+from typing import Any, get_args, get_origin
+
+import llvmlite
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils, compiler
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.dispatcher import Dispatcher
+from numba.core.registry import cpu_target
+from numba.core.serialize import dumps
+from numba.core.typing.templates import make_concrete_template
+from numba.extending import intrinsic
+
+from refopt import diskcache, loop, words
+from refopt.dialect import Bound, Kind, Twins, fields_of, signature
+from refopt.ops import Matrix, Symmetric, Vector
+from refopt.stopping import Tests, Watch
+
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True}
+REORDERED = {"reassoc", "contract", "nsz", "arcp"}  # sums in any order; NaN and infinity keep their meaning
+PROVED = ("0.68",)  #: minor versions of numba in which ``Together`` is known to work; elsewhere ``Apart`` is used
+
+VECTOR, MATRIX = types.float64[::1], types.float64[:, ::1]
+
+
+def is_jitted(function: Any) -> bool:
+    """Whether a function can enter the compiled loop."""
+    return isinstance(function, Dispatcher | Compiled)
+
+
+# --- the door --------------------------------------------------------------------------------------------------------
+
+
+def runner(method: Any, problem: Any) -> Callable[..., Any]:
+    """``run(problem, state, watch, params, tests, steps)`` as ``loop.run``, with the jitted functions of ``problem``.
+
+    Functions that are None are replaced by 3-point differences inside the loop; ``watch.size`` is their scale. The
+    arrays of state and watch are float64; they are left alone, and those that come back are new.
+    """
+    functions = tuple(getattr(problem, name) for name in functions_of(type(problem)))
+    return _runner(method, type(problem), tuple(getattr(f, "fun", f) for f in functions))
+
+
+@lru_cache(maxsize=256)
+def _runner(method: Any, problem_type: type, functions: tuple[Any, ...]) -> Callable[..., Any]:
+    kinds = functions_of(problem_type)
+    given = {name: function for name, function in zip(kinds, functions, strict=True) if function is not None}
+    bound = Bound(problem_type, frozenset(kinds) - frozenset(given))
+    codes = [machine_code(function, name, kinds[name]) for name, function in given.items()]
+    addresses = [code.library.get_pointer_to_function(code.fndesc.llvm_func_name) for _, code in codes]
+    numbers = [name for name, kind in fields_of(problem_type).items() if kind is float]
+    entry = entry_of(method, bound)
+    state_type, split = method.State, len(method.State._fields)
+    all_kinds = [*fields_of(state_type).values(), *fields_of(Watch).values()]
+    arrays = [i for i, kind in enumerate(all_kinds) if is_array(kind)]
+    scalars = [i for i, kind in enumerate(all_kinds) if not is_array(kind)]
+
+    def run(problem: Any, state: Any, watch: Watch, params: Any, tests: Tests, steps: int) -> Any:
+        values = [*state, *watch]
+        for i in arrays:
+            values[i] = values[i].copy()
+        known = [getattr(problem, name) for name in numbers]
+        *results, k = entry(*addresses, *known, *values, *params, *tests, steps)
+        for i, value in zip(scalars, results, strict=True):
+            values[i] = value
+        return state_type._make(values[:split]), Watch._make(values[split:]), k
+
+    run.keeps_alive = codes  # type: ignore[attr-defined]
+    return run
+
+
+def machine_code(function: Any, name: str, kind: Kind) -> tuple[Any, Any]:
+    """The dispatcher and its code for float64 arguments; wrapped, where it returns another type than declared."""
+    wanted = numba_type(kind).signature
+    for candidate in (function, converted(function, get_args(kind)[1])):
+        if wanted.args not in candidate.overloads and candidate._can_compile:
+            candidate.compile(wanted.args)
+        code = candidate.overloads.get(wanted.args)
+        if code is not None and code.signature.return_type == wanted.return_type:
+            return candidate, code
+    raise TypeError(f"{name} returns {code.signature.return_type}, which is no {wanted.return_type}")
+
+
+def converted(function: Any, kind: Kind) -> Any:
+    """The jitted function with its result made a float, or a new float64 array."""
+    if kind is float:
+        return njit(lambda x: float(function(x)))
+    to_array = njit(as_vector if kind is Vector else as_matrix)
+    return njit(lambda x: to_array(function(x)))
+
+
+def as_vector(values: Any) -> Any:
+    z = np.empty(len(values))
+    for i in range(len(values)):
+        z[i] = values[i]
+    return z
+
+
+def as_matrix(values: Any) -> Any:
+    m, n = values.shape
+    Z = np.empty((m, n))
+    for i in range(m):
+        for j in range(n):
+            Z[i, j] = values[i, j]
+    return Z
+
+
+# --- the entry -------------------------------------------------------------------------------------------------------
+
+
+@cache
+def entry_of(method: Any, bound: Bound) -> Callable[..., Any]:
+    """The entry of a method, from disk or compiled now."""
+    source, arguments = entry_source(method, bound)
+    key = f"{method.__name__} without {sorted(bound.missing)}: {source}"
+
+    def build() -> Any:
+        logging.getLogger("refopt").warning("compiling %s: some seconds, once", method.__name__)
+        with global_compiler_lock:
+            return compiled_entry(method, bound, source, arguments, way()(method.__name__))
+
+    return kept(diskcache.key(key), build).entry_point
+
+
+def way() -> Any:
+    return Together if numba.__version__.startswith(PROVED) else Apart
+
+
+def compiled_entry(method: Any, bound: Bound, source: str, arguments: tuple[Any, ...], how: Any) -> Any:
+    twins = Twins(how.inner)
+    kinds = (method, bound, method.State, Watch, method.Params, Tests, int)
+    shadows: dict[str, Any] = {"__name__": __name__, "run": twins.of(loop.run, kinds)[0]}  # type: ignore[arg-type]
+    shadows |= {"State": method.State, "Watch": Watch, "Params": method.Params, "Tests": Tests, "Problem": record(bound)}
+    shadows |= {f"{name}_at": function_at(kind) for name, kind in functions_of(bound.problem).items()}
+    for word in (words.copied, *LEAVE.values()):
+        shadows[word.__name__] = twins.word(word)[0]  # type: ignore[arg-type]
+    exec(source, shadows)
+    return how.entry(shadows["entry"], arguments)
+
+
+LEAVE = {Vector: words.leave_vector, Matrix: words.leave_matrix, Symmetric: words.leave_symmetric}
+
+
+def entry_source(method: Any, bound: Bound) -> tuple[str, tuple[Any, ...]]:
+    """The entry as source, and the types of its arguments: addresses, numbers of the problem, then every field.
+
+    Vectors are copied first, because one of them may come to stand in another's place.
+    """
+    functions = {name: types.intp for name in functions_of(bound.problem) if name not in bound.missing}
+    fields = fields_of(bound.problem)
+    arguments = {**functions, **{name: types.float64 for name, kind in fields.items() if kind is float}}
+    calls, results, leaving = {}, [], []
+    groups = {"state": method.State, "watch": Watch, "params": method.Params, "tests": Tests}
+    for group, record_type in groups.items():
+        values = []
+        for name, kind in fields_of(record_type).items():
+            argument = f"{group}_{name}"
+            arguments[argument] = numba_type(kind)
+            values.append(f"copied({argument})" if kind is Vector else argument)
+            if kind in LEAVE:
+                leaving.append(f"{LEAVE[kind].__name__}({argument}, {group}.{name})")
+            elif group in ("state", "watch"):
+                results.append(f"{group}.{name}")
+        calls[group] = f"{group.capitalize()}({', '.join(values)})"
+    problem = [f"{n}_at({n})" if n in functions else n if k is float else "None" for n, k in fields.items()]
+    lines = [
+        f"def entry({', '.join(arguments)}, steps):",
+        f"problem = Problem({', '.join(problem)}, watch_size)",
+        f"state, watch, k = run(problem, {', '.join(calls.values())}, steps)",
+        *leaving,
+        f"return {', '.join(results)}, k",
+    ]
+    return "\n    ".join(lines), (*arguments.values(), types.int64)
+
+
+def functions_of(problem: type) -> dict[str, Kind]:
+    return {name: kind for name, kind in fields_of(problem).items() if get_origin(kind) is Callable}
+
+
+def is_array(kind: Kind) -> bool:
+    return kind in LEAVE
+
+
+# --- kinds as numba's types ------------------------------------------------------------------------------------------
+
+
+@cache
+def numba_type(kind: Kind) -> Any:
+    known = {Vector: VECTOR, Matrix: MATRIX, Symmetric: MATRIX, bool: types.boolean, int: types.int64}
+    known |= {float: types.float64, type(None): types.void, Any: types.none}
+    if kind in known:
+        return known[kind]
+    if get_origin(kind) is tuple:
+        return types.Tuple([numba_type(part) for part in get_args(kind)])
+    if get_origin(kind) is Callable:
+        arguments, result = get_args(kind)
+        return types.FunctionType(numba_type(result)(*map(numba_type, arguments)))
+    missing = kind.missing if isinstance(kind, Bound) else ()
+    parts = [types.none if name in missing else numba_type(part) for name, part in fields_of(kind).items()]
+    return types.BaseTuple.from_types(parts, record(kind))
+
+
+@cache
+def record(kind: Kind) -> type:
+    """The NamedTuple class; a bound problem's has the field ``scale`` as well."""
+    if isinstance(kind, Bound):
+        return namedtuple(kind.problem.__name__, tuple(fields_of(kind)))  # type: ignore[misc]
+    return kind
+
+
+@cache
+def function_at(kind: Kind) -> Any:
+    """An intrinsic that makes a function of this kind from the address of machine code in numba's own convention.
+
+    The C address must not be null, or numba would look for another; it is never called.
+    """
+    function = numba_type(kind)
+
+    @intrinsic
+    def as_function(typingctx: Any, address: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            value = cgutils.create_struct_proxy(function)(context, builder)
+            value.jit_addr = value.c_addr = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+            return value._getvalue()
+
+        return function(types.intp), build
+
+    return as_function
+
+
+# --- two ways of compiling -------------------------------------------------------------------------------------------
+
+
+def options_for(python: FunctionType) -> dict[str, Any]:
+    """Sums may be reordered but where rounding is meant; a word with many loops is not worth copying into callers."""
+    code = python.__code__
+    ordered = any(code is word.__code__ for word in words.ORDERED)
+    loops = sum(line.lstrip().startswith("for ") for line in inspect.getsourcelines(code)[0])
+    large = python.__module__ == words.__name__ and (loops > 1 or python.__name__.startswith("new_"))
+    return {**OPTIONS, "fastmath": False if ordered else REORDERED, "forceinline": not large}
+
+
+class Apart:
+    """Every twin becomes an ordinary jitted function, made into machine code, and again inside each caller."""
+
+    def __init__(self, name: str) -> None: ...
+
+    def inner(self, python: FunctionType, kinds: tuple[Kind, ...], result: Kind) -> Any:
+        wanted = numba_type(result)(*map(numba_type, kinds))
+        return njit(wanted, no_cpython_wrapper=True, **options_for(python))(python)
+
+    def entry(self, python: FunctionType, arguments: tuple[Any, ...]) -> Any:
+        return njit(arguments, fastmath=REORDERED, **OPTIONS)(python).overloads[arguments]
+
+
+class Together:
+    """All twins go into one library, which is optimised and made into machine code once, as a whole."""
+
+    def __init__(self, name: str) -> None:
+        self.context, self.typing = cpu_target.target_context, cpu_target.typing_context
+        self.library = self.context.codegen().create_library(name)
+        self.library.enable_object_caching()
+
+    def inner(self, python: FunctionType, kinds: tuple[Kind, ...], result: Kind) -> Any:
+        wanted = numba_type(result)(*map(numba_type, kinds))
+        code = self.compiled(python, wanted.args, wanted.return_type, inner=True, **options_for(python))
+        self.library._final_module.get_function(code.fndesc.llvm_func_name).linkage = "linkonce_odr"
+        return Inner(self.context, code.fndesc, wanted)
+
+    def entry(self, python: FunctionType, arguments: tuple[Any, ...]) -> Any:
+        return self.compiled(python, arguments, None, inner=False, fastmath=REORDERED, **OPTIONS)
+
+    def compiled(self, python: FunctionType, arguments: Any, result: Any, inner: bool, **options: Any) -> Any:
+        flags = compiler.Flags()
+        cpu_target.options.parse_as_flags(flags, {"nopython": True, "no_cpython_wrapper": inner, **options})
+        flags.no_compile, flags.enable_looplift, flags.no_rewrites = inner, False, True
+        return compiler.compile_extra(self.typing, self.context, python, arguments, result, flags, {}, self.library)
+
+
+class Inner:
+    """A function of a library, for the other functions of that library to call."""
+
+    def __init__(self, context: Any, description: Any, wanted: Any) -> None:
+        context.insert_user_function(self, description)
+        self._numba_type_ = types.Function(make_concrete_template(description.qualname, self, [wanted]))
+
+
+# --- kept on disk ----------------------------------------------------------------------------------------------------
+
+
+@cache
+def versions() -> tuple[str, ...]:
+    return numba.__version__, llvmlite.__version__, *map(str, cpu_target.target_context.codegen().magic_tuple())
+
+
+def kept(key: str, build: Callable[[], Any]) -> Any:
+    """The compile result of that key: from disk if it is there, else built and kept."""
+    path = diskcache.folder(*versions()) / key
+    code = loaded(path)
+    if code is None:
+        code = build()
+        diskcache.write(path, dumps(code._reduce()))
+    return code
+
+
+def loaded(path: Any) -> Any:
+    data = diskcache.read(path)
+    if data is None:
+        return None
+    context = cpu_target.target_context
+    context.refresh()
+    return compiler.CompileResult._rebuild(context, *pickle.loads(data))
+
+
+class Kept:
+    """The cache of one dispatcher: a file for each signature, where numba keeps an index for each source file."""
+
+    cache_path = property(lambda self: str(diskcache.folder(*versions())))
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    def path(self, arguments: Any) -> Any:
+        return diskcache.folder(*versions()) / diskcache.key(self.key, str(arguments))
+
+    def load_overload(self, arguments: Any, context: Any) -> Any:
+        return loaded(self.path(arguments))
+
+    def save_overload(self, arguments: Any, code: Any) -> None:
+        if not code.library.has_dynamic_globals and not code.lifted:
+            diskcache.write(self.path(arguments), dumps(code._reduce()))
+
+
+class Compiled:
+    """An objective with its derivatives, all jitted: what ``refopt.compile`` returns, called like ``fun``."""
+
+    def __init__(self, fun: Any, jac: Any, hess: Any) -> None:
+        self.fun, self.jac, self.hess = (f if f is None else remembered(f) for f in (fun, jac, hess))
+
+    def __call__(self, x: Any) -> Any:
+        return self.fun(x)
+
+
+def compile(fun: Any, jac: Any = None, hess: Any = None) -> Compiled:
+    """The objective prepared once for the fastest calls; accepted wherever ``fun`` is, with its derivatives.
+
+    ``fun(x) -> float``, ``jac(x) -> (n,)``, ``hess(x) -> (n, n)``: Python functions that numba can compile, or jitted
+    ones. Their machine code is kept on disk under a digest of the code and of every value it refers to.
+    """
+    return Compiled(fun, jac, hess)
+
+
+def remembered(function: Any) -> Any:
+    """A jitted copy of the function whose machine code is kept on disk; under a name that no other code has."""
+    python, options = (function.py_func, function.targetoptions) if is_jitted(function) else (function, {})
+    if not isinstance(python, FunctionType):
+        raise TypeError(f"a Python function or a jitted one can be compiled; this is a {type(function).__name__}")
+    identity = diskcache.identity(python)
+    if identity is None:
+        return function if is_jitted(function) else njit(function)
+    key = diskcache.key(identity, repr(sorted(options.items(), key=str)))
+    copy = FunctionType(python.__code__, python.__globals__, python.__name__, python.__defaults__, python.__closure__)
+    copy.__module__, copy.__qualname__ = python.__module__, f"{python.__qualname__}_{key[:12]}"
+    dispatcher = njit(**{name: value for name, value in options.items() if name != "nopython"})(copy)
+    dispatcher._cache = Kept(key)
+    return dispatcher

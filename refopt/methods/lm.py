@@ -1,0 +1,230 @@
+"""Levenberg-Marquardt: Gauss-Newton steps inside a scaled trust region.
+
+    pₖ   = argmin ‖Jₖp + rₖ‖   subject to  ‖Dₖp‖ ≤ Δₖ
+         ⇔ (JₖᵀJₖ + λₖDₖ²) pₖ = −Jₖᵀrₖ,   λₖ ≥ 0,   λₖ (Δₖ − ‖Dₖpₖ‖) = 0
+    ρₖ   = (fₖ − f(xₖ + pₖ)) / (½‖Jₖpₖ‖² + λₖ‖Dₖpₖ‖²)                     f = ½‖r‖²
+    xₖ₊₁ = xₖ + pₖ if ρₖ > η,   xₖ otherwise
+    Dₖ   = diag(maxᵢ≤ₖ ‖(Jᵢ)ⱼ‖)                                           the longest that column j of J has been
+
+J. J. Moré, The Levenberg-Marquardt algorithm: implementation and theory, in *Numerical Analysis* (Dundee 1977), Springer
+1978, §§2-7;  J. Nocedal & S. J. Wright, *Numerical Optimization*, 2nd ed., §10.3.  Geodesic acceleration:
+M. K. Transtrum & J. P. Sethna, arXiv:1201.5885, §2.3:
+
+    a = argmin ‖J a + r_vv‖² + λ‖D a‖²,   r_vv = ∂²/∂t² r(x + tv),    p = v + ½a  where  2‖Da‖ ≤ ¾‖Dv‖
+
+Shapes: x, g, c, d, p are (n,); r is (m,); J (m, n); R (n, n), upper triangular, J = QR and c = Qᵀr.
+Cost of a step: 2mn² flops where it is taken, and 4n³ for each λ that is tried, two or three in a step at the boundary.
+
+Deviations from the sources, with reasons:
+- Where f has lost the digits of the decrease, fₖ − f(xₖ + pₖ) is replaced by the trapezoid rule −½ (g + g₊)ᵀp.
+- A trial that is not finite counts as ρ = −1 and shrinks the radius to a tenth of the step.
+- The radius starts at ‖Dx₀‖, not a hundred times that: fewer starts lose themselves on a plateau.
+- λ comes from the small triangle R, factored once per Jacobian, not from J.
+"""
+
+from typing import NamedTuple
+
+from refopt.linesearch import noise_floor
+from refopt.ops import (
+    Matrix,
+    Vector,
+    absolute,
+    column_norms,
+    damped,
+    dot,
+    eps,
+    finite,
+    larger,
+    norm,
+    norm_inf,
+    positive,
+    rmatvec,
+    solve_upper,
+    solve_upper_t,
+    triangular,
+)
+from refopt.problem import LeastSquares
+from refopt.subproblem import inside
+
+
+class Params(NamedTuple):
+    damping: float = 0.0  #: the first λ; 0 leaves it to the first radius
+    factor: float = 1.0  #: the first radius is factor ‖Dx₀‖
+    geodesic: bool = False  #: second-order correction of the step, for one more residual
+    polish: bool = True  #: refine the answer to its last digits
+    eta: float = 1e-4  #: a step is taken if ρ > η
+    accuracy: float = 0.1  #: of ‖Dp‖ = Δ
+
+
+class State(NamedTuple):
+    x: Vector
+    f: float  #: ½‖r‖²
+    g: Vector  #: Jᵀr
+    r: Vector
+    J: Matrix
+    R: Matrix
+    c: Vector
+    full: bool  #: R has no zero pivot
+    d: Vector  #: the diagonal of D
+    radius: float
+    lam: float
+    promised: float  #: what the model said of the last step
+    rejected: int  #: steps refused in a row
+    taken: bool
+    ok: bool  #: the region can still shrink, and refusals are not due to noise
+    nfev: int
+    njev: int
+
+
+class Step(NamedTuple):
+    """A damped step: SᵀS = JᵀJ + λD²."""
+
+    p: Vector
+    S: Matrix
+    lam: float
+    length: float  #: ‖Dp‖
+    slope: float  #: gᵀp
+    promised: float  #: ½‖Jp‖² + λ‖Dp‖², what the model says that p gains
+
+
+def init(problem: LeastSquares, x: Vector, params: Params) -> State:
+    r, J = problem.residual(x), problem.jacobian(x)
+    d = positive(column_norms(J))
+    R, c, full = triangular(J, r)
+    radius = params.factor * norm(d * positive(absolute(x)))
+    if params.damping > 0.0:
+        S, z, ok = damped(R, c, params.damping**0.5 * d)
+        radius = norm(d * solve_upper(S, z)) if ok else radius
+    f, g = 0.5 * dot(r, r), rmatvec(J, r)
+    return State(x, f, g, r, J, R, c, full, d, radius, params.damping, 0.0, 0, True, True, 1, 1)
+
+
+def step(problem: LeastSquares, state: State, params: Params) -> State:
+    x, f, g, J, d = state.x, state.f, state.g, state.J, state.d
+    trial = constrained(state.R, state.c, d, state.full, state.radius, state.lam, params.accuracy)
+    p, promised, nfev, njev = trial.p, trial.promised, state.nfev + 1, state.njev
+    if params.geodesic:
+        p, nfev = p + 0.5 * acceleration(problem, state, trial), nfev + 1
+    x_new = x + p
+    r_new = problem.residual(x_new)
+    f_new = 0.5 * dot(r_new, r_new)
+    ef = noise_floor(problem, x, f)
+    ratio, g_new, seen = -1.0, g, False
+    if finite(f_new) and promised > 0.0:
+        ratio = (f - f_new) / promised
+        if promised <= 10.0 * ef and f_new <= f + 10.0 * ef:
+            J, seen, njev = problem.jacobian(x_new), True, njev + 1
+            g_new = rmatvec(J, r_new)
+            ratio = -0.5 * dot(g + g_new, p) / promised
+    radius = resized(state.radius, trial, ratio, f, f_new)
+    if ratio > params.eta:
+        if not seen:
+            J, njev = problem.jacobian(x_new), njev + 1
+            g_new = rmatvec(J, r_new)
+        d_new = larger(d, column_norms(J))
+        if finite(norm_inf(d_new)):
+            R, c, full = triangular(J, r_new)
+            return State(
+                x_new, f_new, g_new, r_new, J, R, c, full, d_new, radius, trial.lam, promised, 0, True, True, nfev, njev
+            )  # fmt: skip
+        radius = 0.1 * trial.length
+    rejected = state.rejected + 1
+    ok = radius > eps(x) * norm(d * x) and rejected < (8 if promised <= ef else 40)
+    return State(
+        x, f, g, state.r, state.J, state.R, state.c, state.full, d, radius, trial.lam, promised, rejected, False, ok,
+        nfev, njev,
+    )  # fmt: skip
+
+
+def constrained(R: Matrix, c: Vector, d: Vector, full: bool, radius: float, guess: float, accuracy: float) -> Step:
+    """The damped step with ‖Dp‖ = Δ (1 ± accuracy), or the Gauss-Newton step if that is inside.   Cost: 4n³ per λ.
+
+    Newton's method on  1/Δ − 1/‖Dp(λ)‖ = 0  inside a shrinking interval, Moré (1978), §5:
+
+        SᵀS = RᵀR + λD²,    p = −S⁻¹z,    w = S⁻ᵀD²p,    λ ← λ + (‖Dp‖/‖w‖)² (‖Dp‖ − Δ)/Δ
+    """
+    low, lam, high = 0.0, 0.0, norm(rmatvec(R, c) / d) / radius
+    S, z, ok = R, c, full
+    if not full:
+        lam = eps(c)
+        S, z, ok = damped(R, c, lam**0.5 * d)
+    best, least = Step(0.0 * c, R, 0.0, 0.0, 0.0, 0.0), lam
+    for k in range(30):
+        newton = guess if k == 0 else -1.0
+        if ok:
+            p = -solve_upper(S, z)
+            length, gain = norm(d * p), dot(z, z)
+            best = Step(p, S, lam, length, -gain, 0.5 * (gain + lam * length * length))
+            if abs(length - radius) <= accuracy * radius or (lam == least and length < radius):
+                break
+            steep = norm(solve_upper_t(S, d * (d * p)))
+            if steep > 0.0:
+                newton = max(newton, lam + (length / steep) ** 2 * (length - radius) / radius)
+        if ok and best.length < radius:
+            high = lam
+        else:
+            low = lam
+        lam = newton if low < newton < high else inside(low, high)
+        S, z, ok = damped(R, c, lam**0.5 * d)
+    return best
+
+
+def acceleration(problem: LeastSquares, state: State, trial: Step) -> Vector:
+    """a = −(JᵀJ + λD²)⁻¹ Jᵀr_vv, or zero where it is not small beside v; r_vv by a difference with step 0.1."""
+    v, S = trial.p, trial.S
+    ahead = problem.residual(state.x + 0.1 * v)
+    r_vv = 20.0 * (10.0 * (ahead - state.r) - state.J @ v)
+    a = -solve_upper(S, solve_upper_t(S, rmatvec(state.J, r_vv)))
+    if trial.length > 0.0 and 2.0 * norm(state.d * a) <= 0.75 * trial.length:
+        return a
+    return 0.0 * v
+
+
+def resized(radius: float, trial: Step, ratio: float, f: float, f_new: float) -> float:
+    """The next radius: shorter where the model failed, by a parabola through f and its slope; longer where it held."""
+    if ratio > 0.75 and trial.lam > 0.0:
+        return 2.0 * trial.length
+    if ratio > 0.25:
+        return radius
+    bend = f_new - f - trial.slope
+    if not finite(bend):
+        return 0.1 * trial.length
+    t = -0.5 * trial.slope / bend if bend > 0.0 else 0.5
+    return min(max(t, 0.1), 0.5) * trial.length
+
+
+def predicted(state: State) -> float:
+    """What a Gauss-Newton step would gain, without what lies along singular vectors of JD⁻¹ below 1e-10."""
+    S, z, ok = damped(state.R, state.c, 1e-10 * positive(column_norms(state.J)))
+    return 0.5 * dot(z, z) if ok else 0.0
+
+
+def polish(problem: LeastSquares, state: State, params: Params, trials: int) -> State:
+    """Gauss-Newton steps without damping, up to ``trials``, as long as each is shorter than the one before."""
+    for _ in range(trials):
+        state = refine(problem, state, params)
+        if not state.ok:
+            break
+    return state
+
+
+def refine(problem: LeastSquares, state: State, params: Params) -> State:
+    """One step of the polish; ok if another is worth trying.
+
+    It is taken if f does not rise beyond its noise, or 1e-10 f, and the next step is shorter by a tenth or more; there is
+    nothing left to do where every |pᵢ| ≤ 2 eps |xᵢ|.
+    """
+    x, f, d = state.x, state.f, state.d
+    p = -gauss_newton(state.R, state.c, state.full)
+    if not finite(norm(p)) or moves_nothing(p, x):
+        return held(state, state.nfev, state.njev)
+    x_new = x + p
+    r, J = problem.residual(x_new), problem.jacobian(x_new)
+    nfev, njev = state.nfev + 1, state.njev + 1
+    f_new = 0.5 * dot(r, r)
+    R, c, full = triangular(J, r)
+    q = gauss_newton(R, c, full)
+    if f_new <= f + max(1e-10 * f, problem.noise) and norm(d * q) < 0.9 * norm(d * p):
+        g = rmatvec(J, r)
+        return State(x_new, f_new, g, r, J, R, c, full, d, state.radius, 0.0, 0.0, 0, True, True, nfev, njev)
+    return held(state, nfev, njev)

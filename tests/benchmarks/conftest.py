@@ -1,0 +1,81 @@
+"""Paired timing: two contenders in turn in one process, the medians of their times and of their ratios.
+
+Without `--benchmark-enable` every contender runs once, so that the results are still tested. With it the table is
+printed at the end, and written to the file named by REFOPT_BENCHMARKS if there is one.
+"""
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+
+class Row(NamedTuple):
+    """One comparison: seconds of a call, ours and theirs, and the median over the rounds of ours / theirs."""
+
+    what: str
+    than: str
+    ours: float
+    theirs: float
+    ratio: float
+
+
+ROWS: list[Row] = []
+
+
+@pytest.fixture
+def paired(request: pytest.FixtureRequest) -> Callable[..., tuple[Any, Any]]:
+    """``paired(what, ours, than, theirs, per=...)``: both results; the ratio goes into the table.
+
+    ``per(result)`` is a number of steps by which the time is divided, where runs of unequal length are compared.
+    """
+    rounds = 9 if request.config.getoption("benchmark_enable") else 0
+
+    def compare(
+        what: str,
+        ours: Callable[[], Any],
+        than: str,
+        theirs: Callable[[], Any],
+        per: Callable[[Any], float] = lambda result: 1.0,
+    ) -> tuple[Any, Any]:
+        a, b = ours(), theirs()
+        if rounds:
+            calls = [repeats(ours), repeats(theirs)]
+            times = [(timed(ours, calls[0]) / per(a), timed(theirs, calls[1]) / per(b)) for _ in range(rounds)]
+            mine, other = (statistics.median(column) for column in zip(*times, strict=True))
+            ROWS.append(Row(what, than, mine, other, statistics.median(x / y for x, y in times)))
+        return a, b
+
+    return compare
+
+
+def timed(call: Callable[[], Any], repeats: int) -> float:
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats
+
+
+def repeats(call: Callable[[], Any]) -> int:
+    """As many calls as last ten milliseconds."""
+    return max(1, int(0.01 / max(timed(call, 1), 1e-7)))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if not ROWS:
+        return
+    terminalreporter.section("ours / theirs, one thread, medians of alternated rounds")
+    for row in ROWS:
+        ours, theirs = f"{row.ours * 1e6:,.1f}", f"{row.theirs * 1e6:,.1f}"
+        times = 1.0 / row.ratio
+        terminalreporter.line(f"{row.what:54s} {ours:>13s} us   {row.than:24s} {theirs:>13s} us   {times:8.2f}x")
+    if "REFOPT_BENCHMARKS" in os.environ:
+        path = Path(os.environ["REFOPT_BENCHMARKS"])
+        temporary = path.with_suffix(".part")
+        temporary.write_text(json.dumps([row._asdict() for row in ROWS], indent=1) + "\n")
+        temporary.replace(path)

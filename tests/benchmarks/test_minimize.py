@@ -1,0 +1,129 @@
+"""How long a minimization takes, beside SciPy's method of the same name."""
+
+import numpy as np
+import pytest
+import scipy.optimize
+from scipy.optimize import rosen, rosen_der, rosen_hess
+
+import refopt
+
+
+def start(n: int) -> np.ndarray:
+    return np.resize([-1.2, 1.0], n)
+
+
+@pytest.fixture(scope="module")
+def jitted():
+    """Rosenbrock's function, gradient and Hessian in compiled loops, the same for both contenders."""
+    import numba
+
+    @numba.njit
+    def fun(x):
+        total = 0.0
+        for i in range(x.size - 1):
+            total += 100.0 * (x[i + 1] - x[i] * x[i]) ** 2 + (1.0 - x[i]) ** 2
+        return total
+
+    @numba.njit
+    def grad(x):
+        g = np.zeros_like(x)
+        for i in range(x.size - 1):
+            d = x[i + 1] - x[i] * x[i]
+            g[i] -= 400.0 * d * x[i] + 2.0 * (1.0 - x[i])
+            g[i + 1] += 200.0 * d
+        return g
+
+    @numba.njit
+    def hess(x):
+        H = np.zeros((x.size, x.size))
+        for i in range(x.size - 1):
+            H[i, i] += 1200.0 * x[i] * x[i] - 400.0 * x[i + 1] + 2.0
+            H[i + 1, i + 1] += 200.0
+            H[i, i + 1] -= 400.0 * x[i]
+            H[i + 1, i] -= 400.0 * x[i]
+        return H
+
+    return fun, grad, hess
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("n", [2, 10])
+def test_a_jitted_bfgs_solve(paired, jitted, n):
+    fun, grad, _ = jitted
+    options = {"gtol_abs": 1e-5}
+    ours, theirs = paired(
+        f"bfgs, jitted Rosenbrock, n = {n}, a solve",
+        lambda: refopt.minimize(fun, start(n), jac=grad, options=options),
+        "SciPy BFGS",
+        lambda: scipy.optimize.minimize(fun, start(n), jac=grad, method="BFGS"),
+    )
+    assert ours.success
+    assert ours.fun <= theirs.fun + 1e-8
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("n", [100, 200, 500])
+def test_a_jitted_bfgs_iteration(paired, jitted, n):
+    fun, grad, _ = jitted
+    steps = 200 if n == 100 else 20
+    ours, theirs = paired(
+        f"bfgs, jitted Rosenbrock, n = {n}, an iteration",
+        lambda: refopt.minimize(fun, start(n), jac=grad, options={"maxiter": steps}),
+        "SciPy BFGS",
+        lambda: scipy.optimize.minimize(fun, start(n), jac=grad, method="BFGS", options={"maxiter": steps}),
+        per=lambda result: result.nit,
+    )
+    assert ours.nit == theirs.nit == steps
+    assert ours.fun < fun(start(n))
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("n", [2, 10, 100])
+def test_a_jitted_trust_region_solve(paired, jitted, n):
+    fun, grad, hess = jitted
+    ours, theirs = paired(
+        f"trust-exact, jitted Rosenbrock, n = {n}, a solve",
+        lambda: refopt.minimize(fun, start(n), jac=grad, hess=hess, method="trust-exact", options={"gtol_abs": 1e-5}),
+        "SciPy trust-exact",
+        lambda: scipy.optimize.minimize(
+            fun, start(n), jac=grad, hess=hess, method="trust-exact", options={"gtol": 1e-5}
+        ),
+    )
+    assert ours.success
+    assert theirs.success
+
+
+@pytest.mark.parametrize("n", [2, 10, 100])
+def test_a_bfgs_solve_in_numpy(paired, n):
+    ours, _ = paired(
+        f"bfgs, NumPy Rosenbrock, n = {n}, a solve",
+        lambda: refopt.minimize(rosen, start(n), jac=rosen_der, options={"gtol_abs": 1e-5}),
+        "SciPy BFGS",
+        lambda: scipy.optimize.minimize(rosen, start(n), jac=rosen_der, method="BFGS"),
+    )
+    assert ours.success
+
+
+@pytest.mark.parametrize("n", [500, 1000])
+def test_a_bfgs_iteration_in_numpy(paired, n):
+    ours, _ = paired(
+        f"bfgs, NumPy Rosenbrock, n = {n}, an iteration",
+        lambda: refopt.minimize(rosen, start(n), jac=rosen_der, options={"maxiter": 5}),
+        "SciPy BFGS",
+        lambda: scipy.optimize.minimize(rosen, start(n), jac=rosen_der, method="BFGS", options={"maxiter": 5}),
+        per=lambda result: result.nit,
+    )
+    assert ours.nit == 5
+
+
+@pytest.mark.parametrize("n", [2, 10, 50])
+def test_a_trust_region_solve_in_numpy(paired, n):
+    options = {"gtol_abs": 1e-5}
+    call = {"jac": rosen_der, "hess": rosen_hess}
+    ours, _ = paired(
+        f"trust-exact, NumPy Rosenbrock, n = {n}, a solve",
+        lambda: refopt.minimize(rosen, start(n), method="trust-exact", options=options, **call),
+        "SciPy trust-exact",
+        lambda: scipy.optimize.minimize(rosen, start(n), method="trust-exact", options={"gtol": 1e-5}, **call),
+    )
+    assert ours.success

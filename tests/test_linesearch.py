@@ -1,0 +1,310 @@
+"""The search ends where its conditions hold, whatever the function does on the way, and counts what it spends."""
+
+import math
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from scipy.optimize import line_search
+
+from refopt.linesearch import noise_floor, strong_wolfe
+from refopt.ops import dot
+from refopt.problem import Problem
+from strategies import seeds
+
+EPS = 2.0**-52
+C1, C2, TRIALS = 1e-4, 0.9, 40
+
+
+class Counted:
+    """A function that counts its calls."""
+
+    def __init__(self, function):
+        self.function, self.calls = function, 0
+
+    def __call__(self, x):
+        self.calls += 1
+        return self.function(x)
+
+
+class Wave(NamedTuple):
+    """f = Σ qᵢ xᵢ² + Σ aⱼ sin(wⱼᵀx + bⱼ): smooth, bounded below, with curvature of both signs along any line."""
+
+    q: np.ndarray
+    a: np.ndarray
+    W: np.ndarray
+    b: np.ndarray
+
+    def fun(self, x):
+        return float(self.q @ (x * x) + self.a @ np.sin(self.W @ x + self.b))
+
+    def grad(self, x):
+        return 2 * self.q * x + (self.a * np.cos(self.W @ x + self.b)) @ self.W
+
+
+def wave(seed):
+    """A wave, a point, and a descent direction from a millionth to a million times the length of the gradient."""
+    rng = np.random.default_rng(seed)
+    n, m = rng.integers(1, 4), rng.integers(0, 5)
+    steepness = 10 ** rng.uniform(-1, 1, (m, 1))
+    f = Wave(
+        q=10 ** rng.uniform(-2, 1, n), a=rng.standard_normal(m) * 10 ** rng.uniform(-1, 2),
+        W=rng.standard_normal((m, n)) * steepness, b=rng.uniform(0, 2 * np.pi, m),
+    )  # fmt: skip
+    x = rng.standard_normal(n) * 10 ** rng.uniform(-2, 2)
+    g = f.grad(x)
+    p = 0.5 * rng.standard_normal(n) * np.linalg.norm(g) - g
+    return f, x, p * -math.copysign(1, g @ p) * 10 ** rng.uniform(-6, 6)
+
+
+def search(fun, grad, x, p, c1=C1, c2=C2, trials=TRIALS, noise=0.0):
+    """The search from x, its counts checked."""
+    f, g = Counted(fun), Counted(grad)
+    point = strong_wolfe(Problem(f, g, noise=noise), x, fun(x), grad(x), p, c1, c2, trials)
+    assert (point.nfev, point.njev) == (f.calls, g.calls)
+    assert point.nfev <= trials
+    return point
+
+
+def along(phi, slope, start=0.0, **options):
+    """The search in one dimension from ``start`` to the right, on φ and φ′."""
+    return search(
+        lambda x: phi(float(x[0])), lambda x: np.array([slope(float(x[0]))]), np.array([start]), np.array([1.0]), **options
+    )  # fmt: skip
+
+
+def strong(f0, d0, f, d, alpha, c1, c2):
+    return f <= f0 + c1 * alpha * d0 and abs(d) <= c2 * abs(d0)
+
+
+def approximate(f0, d0, f, d, c2, ef):
+    return abs(f - f0) <= ef and c2 * d0 <= d <= -0.8 * d0
+
+
+# --- smooth functions ------------------------------------------------------------------------------------------------
+
+constants = st.tuples(st.floats(1e-6, 0.9), st.floats(0.02, 0.99)).filter(lambda c: c[0] + 0.02 <= c[1])
+
+
+@given(seeds, constants)
+@example(43, (0.37, 0.40))
+def test_accepted_steps_satisfy_both_conditions(seed, constants):
+    f, x, p = wave(seed)
+    c1, c2 = constants
+    point = search(f.fun, f.grad, x, p, c1, c2)
+    assert point.wolfe
+    assert point.lower
+    assert (point.x == x + point.alpha * p).all()
+    assert point.f == f.fun(point.x)
+    assert (point.g == f.grad(point.x)).all()
+    f0, d0, d = f.fun(x), f.grad(x) @ p, point.g @ p
+    ef = 10 * EPS * abs(f0)
+    assert strong(f0, d0, point.f, d, point.alpha, c1, c2) or approximate(f0, d0, point.f, d, c2, ef)
+
+
+def test_a_tight_search_on_thousands_of_waves_never_fails():
+    """Sufficient decrease nearly to the tangent: the interval must keep what it promises, or it shrinks onto nothing."""
+    for seed in range(1500):
+        f, x, p = wave(seed)
+        assert search(f.fun, f.grad, x, p, 0.3, 0.4).wolfe, seed
+
+
+@given(seeds)
+def test_where_scipy_finds_a_step_there_is_one(seed):
+    f, x, p = wave(seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that theirs did not converge
+        theirs = line_search(f.fun, f.grad, x, p, maxiter=50)[0]
+    assume(theirs is not None)
+    f0, d0 = f.fun(x), f.grad(x) @ p
+    assert search(f.fun, f.grad, x, p).wolfe
+    found = x + theirs * p
+    assert strong(f0, d0, f.fun(found), f.grad(found) @ p, theirs, C1, C2)  # the conditions mean the same to both
+
+
+def test_the_first_trial_is_one_and_is_taken_where_it_will_do():
+    point = along(lambda a: (a - 1.2) ** 2, lambda a: 2 * (a - 1.2))
+    assert (point.alpha, point.nfev, point.njev) == (1.0, 1, 1)
+
+
+def test_a_parabola_is_minimized_by_the_second_trial():
+    point = along(lambda a: (a - 0.3) ** 2, lambda a: 2 * (a - 0.3), c2=1e-3)
+    assert point.alpha == pytest.approx(0.3, rel=8 * EPS)  # the interpolation is exact but for its own roundings
+    assert point.nfev == 2
+
+
+@pytest.mark.parametrize("away", [3.0, 1e3, 1e6, 1e12])
+def test_extension(away):
+    """Each extension goes at most ten times as far, so log₁₀ of them reach the minimum, and two more refine it."""
+    point = along(lambda a: (a / away - 1) ** 4, lambda a: 4 * (a / away - 1) ** 3 / away, c2=0.1)
+    assert point.wolfe
+    assert 0.5 * away < point.alpha < 1.5 * away
+    assert point.nfev <= math.log10(away) + 6
+
+
+@pytest.mark.parametrize("away", [0.3, 1e-3, 1e-6, 1e-12])
+def test_shortening(away):
+    point = along(lambda a: (a / away - 1) ** 2, lambda a: 2 * (a / away - 1) / away, c2=0.1)
+    assert point.wolfe
+    assert 0.9 * away <= point.alpha <= 1.1 * away
+    assert point.nfev <= 2 * (-math.log10(away) + 2)
+
+
+def test_negative_curvature_along_the_direction():
+    """From beside the maximum of a double well the slope grows before it vanishes."""
+    point = along(lambda a: (a * a - 1) ** 2, lambda a: 4 * a * (a * a - 1), start=1e-3)
+    assert point.wolfe
+    assert point.f < 0.9
+
+
+# --- where there is no Wolfe step ------------------------------------------------------------------------------------
+
+
+def test_unbounded_below_is_followed_as_far_as_trials_go():
+    point = along(lambda a: -a, lambda a: -1.0, trials=12)
+    assert point.lower
+    assert not point.wolfe
+    assert point.nfev == 12
+    assert point.alpha >= 9.0**11  # each extension is nine times the last
+
+
+@pytest.mark.parametrize("sign", [0.0, 1.0, math.nan])
+def test_a_direction_that_does_not_descend_costs_nothing(sign):
+    point = search(lambda x: float(x @ x), lambda x: 2 * x, np.ones(2), sign * np.ones(2))
+    assert not point.lower
+    assert not point.wolfe
+    assert (point.alpha, point.nfev, point.njev) == (0.0, 0, 0)
+
+
+def test_a_gradient_of_the_wrong_sign_finds_no_lower_point_and_says_so():
+    x = np.array([1.0, 2.0])
+    point = search(lambda x: float(x @ x), lambda x: -2 * x, x, 2 * x)
+    assert not point.lower
+    assert point.f <= 5.0 + 10 * EPS * 5.0
+    assert abs(point.x - x).max() <= 1e-14
+
+
+def test_a_kink_gives_the_lowest_point_found():
+    """|x|: the slope jumps from −1 to 1, and c₂ = 0.9 admits neither."""
+    point = along(lambda a: abs(a - 0.7), lambda a: math.copysign(1.0, a - 0.7))
+    assert point.lower
+    assert not point.wolfe
+    assert point.f <= 0.07
+
+
+@given(st.integers(1, 40))
+def test_trials_are_a_limit(trials):
+    point = along(lambda a: abs(a - 0.7), lambda a: math.copysign(1.0, a - 0.7), trials=trials)
+    assert point.nfev <= trials
+
+
+# --- walls -----------------------------------------------------------------------------------------------------------
+
+walls = pytest.mark.parametrize("wall", [math.nan, math.inf, -math.inf])
+
+
+@walls
+@pytest.mark.parametrize("width", [2.0, 0.5, 1e-3, 1e-9])
+def test_a_wall_beyond_the_minimum(wall, width):
+    """f is finite on a part of the way only: −log of the distance to the wall, and a pull towards it."""
+
+    def phi(a):
+        return -math.log(1 - a / width) - 5 * a / width if a < width else wall
+
+    def slope(a):
+        return (1 / (1 - a / width) - 5) / width if a < width else math.nan
+
+    point = along(phi, slope)
+    assert point.wolfe
+    assert 0 < point.alpha < width
+
+
+@walls
+def test_falling_towards_a_wall_gets_close_to_it(wall):
+    """No Wolfe step exists: f falls up to the wall. The best point is within a hundredth of it."""
+    point = along(lambda a: -a if a < 0.37 else wall, lambda a: -1.0)
+    assert point.lower
+    assert not point.wolfe
+    assert 0.36 <= point.alpha < 0.37
+
+
+@walls
+def test_a_wall_all_around(wall):
+    point = along(lambda a: 1.0 if a == 0 else wall, lambda a: -1.0)
+    assert not point.lower
+    assert point.f == 1.0
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_gradient_that_is_not_finite_is_not_accepted(bad):
+    """Where f is finite beyond 0.5, but its gradient is not."""
+    point = along(lambda a: (a - 0.4) ** 2, lambda a: 2 * (a - 0.4) if a < 0.5 else bad)
+    assert point.wolfe
+    assert np.isfinite(point.g).all()
+    assert point.alpha < 0.5
+
+
+# --- noise -----------------------------------------------------------------------------------------------------------
+
+
+def test_noise_floor():
+    problem = Problem(None, noise=1e-3)
+    assert noise_floor(problem, np.ones(1), 1.0) == 1e-3
+    assert noise_floor(problem, np.ones(1), -1e14) == 10 * EPS * 1e14
+    assert noise_floor(Problem(None), np.ones(1, "float32"), 1.0) == 10 * 2.0**-23
+
+
+@given(st.floats(-14, -6), seeds)
+def test_in_noise_the_slope_decides(exponent, seed):
+    """f + 1 with noise of size N, at a distance from the minimum where f − f* is N/10: values say nothing."""
+    N = 10.0**exponent
+    away = (0.1 * N) ** 0.5
+
+    def fun(x):
+        return 1.0 + float(x @ x) + N * np.random.default_rng([seed, *x.view(np.uint64)]).uniform(-0.5, 0.5)
+
+    x = np.array([away])
+    point = search(fun, lambda x: 2 * x, x, -3 * x, noise=2 * N)
+    assert point.wolfe
+    f0, d0 = fun(x), -6 * away**2
+    d = float(point.g @ (-3 * x))
+    assert strong(f0, d0, point.f, d, point.alpha, C1, C2) or approximate(f0, d0, point.f, d, C2, 2 * N)
+    assert abs(point.x[0]) < 0.95 * away
+
+
+def test_a_shift_that_swallows_the_digits_of_f_leaves_a_search_on_slopes():
+    """At f = 1e8 a decrease of 1e-10 is invisible; c₂ = 0.1 asks for nearly the minimum all the same."""
+    point = along(lambda a: 1e8 + 1e-10 * (a - 0.3) ** 2, lambda a: 2e-10 * (a - 0.3), c2=0.1)
+    assert point.wolfe
+    assert point.lower
+    assert point.alpha == pytest.approx(0.3, rel=0.2)  # |φ′| ≤ 0.1 |φ′(0)| means within a tenth; 0.2 with roundings
+
+
+def test_an_increase_beyond_the_noise_is_never_accepted():
+    point = along(lambda a: 0.0 if a == 0 else 1e-3 - 1e-6 * a, lambda a: -1e-6, trials=20)
+    assert not point.wolfe
+    assert point.f <= 0.0 or not point.lower
+
+
+# --- array kinds -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_array_kind_takes_the_same_trials(namespace, dtype):
+    x, p, A = (np.array(v, dtype) for v in ([1.0, -2.0], [-4.0, 1.0], [[5.0, 0.5], [0.5, 2.0]]))
+
+    def on(asarray):
+        B = asarray(A)
+        return search(lambda x: 0.5 * dot(x, B @ x), lambda x: B @ x, asarray(x), asarray(p), c2=0.1)
+
+    reference, found = on(np.array), on(namespace.asarray)
+    assert (found.nfev, found.njev, found.lower, found.wolfe) == reference[4:]
+    assert found.nfev > 1
+    # the same operations in the same order; only a fused multiply-add may differ in the last bits
+    assert found.alpha == pytest.approx(reference.alpha, rel=16 * float(np.finfo(dtype).eps))
+    assert namespace.owns(found.x)
+    assert namespace.owns(found.g)
+    assert namespace.to_numpy(found.x).dtype == np.dtype(dtype)
