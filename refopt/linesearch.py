@@ -38,9 +38,9 @@ def noise_floor(problem: Problem, x: Vector, f: float) -> float:
 
 
 def strong_wolfe(
-    problem: Problem, x: Vector, f: float, g: Vector, p: Vector, c1: float, c2: float, trials: int
+    problem: Problem, x: Vector, f: float, g: Vector, p: Vector, c1: float, c2: float, trials: int, first: float = 1.0
 ) -> Point:
-    """A step along the descent direction p that satisfies the strong Wolfe conditions.   Tries α = 1 first.
+    """A step along the descent direction p that satisfies the strong Wolfe conditions.   Tries α = `first` first.
 
     The interval (lo, hi) always holds such a step: φ′(lo) < c₂φ′(0) < 0 with sufficient decrease at lo, and at hi the
     slope is positive, or φ too high, or not finite. Until there is a hi the step is extended. A trial whose f is not
@@ -55,7 +55,7 @@ def strong_wolfe(
     lo, f_lo, d_lo = 0.0, f, d
     hi, f_hi, d_hi = 0.0, f, 0.0
     bracketed, sloped = False, False  # whether hi is known, and whether its slope is
-    alpha, njev = 1.0, 0
+    alpha, njev = first, 0
     for trial in range(1, trials + 1):
         x_new = x + alpha * p
         f_new = problem.fun(x_new)

@@ -80,12 +80,13 @@ def more_sorensen(g: Vector, B: Symmetric, radius: float, accuracy: float) -> St
 
 
 def hard_case(g: Vector, B: Symmetric, radius: float, lam: float, v: Vector, size: float) -> Step:
-    """g has no part along the lowest eigenvector v, and p(λ) stays inside for every λ > −λ₁.
+    """g has no part along the lowest eigenvector v, or too little: p(λ) stays inside for every λ > −λ₁.
 
         p = −(B − λ₁I)⁺ g + τ v,    ‖p‖ = Δ
 
     The pseudoinverse is a shifted factorisation refined against the unshifted matrix; what is left along the
-    eigenspace of λ₁ does no harm, because the optimality conditions do not see it. Without negative curvature τ = 0.
+    eigenspace of λ₁ does no harm, because the optimality conditions do not see it. Where neither the curvature nor the
+    slope along v is more than rounding, τ = 0: the shortest of many solutions.
     """
     L, ok = cholesky(B, lam + eps(g) ** 0.5 * size)
     p = 0.0 * g
@@ -93,11 +94,12 @@ def hard_case(g: Vector, B: Symmetric, radius: float, lam: float, v: Vector, siz
         for _ in range(5):
             p = p - solve(L, g + B @ p + lam * p)
     p = p - dot(v, p) * v
-    room = radius * radius - dot(p, p)
-    if lam > 0.0 and room > 0.0:
-        tau = room**0.5
-        p = p - (tau if dot(g, v) > 0.0 else -tau) * v
-    return Step(p, lam, decrease(g, B, p))
+    slope, rounding = dot(g, v), 10.0 * eps(g)
+    if lam <= rounding * size and abs(slope) <= rounding * norm(g):
+        return Step(p, 0.0, decrease(g, B, p))
+    tau = max(radius * radius - dot(p, p), 0.0) ** 0.5
+    p = p - (tau if slope > 0.0 else -tau) * v
+    return Step(p, lam + abs(slope) / radius, decrease(g, B, p))
 
 
 def cauchy(g: Vector, B: Symmetric, radius: float) -> Vector:

@@ -233,7 +233,7 @@ def test_a_function_may_keep_return_or_change_its_argument(method):
 
 def test_unknown_method_and_missing_functions():
     for make in (gradient_of, jacobian_of):
-        with pytest.raises(ValueError, match="'4-point'; choose one of 2-point, 3-point, cs, autograd"):
+        with pytest.raises(ValueError, match=r"'4-point'; choose one of 2-point, 3-point, cs, autograd"):
             make(fun, "4-point")
     with pytest.raises(TypeError, match="pass fun or grad"):
         hessian_of()
@@ -256,7 +256,7 @@ def test_where_a_step_leaves_the_domain_a_smaller_one_sided_one_is_taken():
     # one-sided, h = 6e-6 x: truncation ⅓h²|f‴| = 2.4e-11/x, rounding 4ε|f|/h = 1e-9/x with |f| = 8
     assert found == pytest.approx(1 - 1 / x, rel=1e-7)
     J = jacobian(lambda x: np.stack([barrier(x), x[1] ** 2, x[0]]), x, "3-point", scale)
-    assert J == pytest.approx(np.array([1 - 1 / x, [0, 4], [1, 0]]), rel=1e-7, abs=1e-9)
+    assert pytest.approx(np.array([1 - 1 / x, [0, 4], [1, 0]]), rel=1e-7, abs=1e-9) == J
 
 
 def test_one_sided_on_the_left_of_a_wall():
@@ -291,7 +291,7 @@ def test_the_complex_step_passes_other_exceptions_on():
     def mine(x):
         raise LookupError("mine")
 
-    with pytest.raises(LookupError, match="^'?mine'?$"):
+    with pytest.raises(LookupError, match=r"^mine$"):
         gradient(mine, X, "cs")
 
 

@@ -57,7 +57,7 @@ def complex_step(function: Callable[[Any], Any], x: Any, scale: Any = None, nois
     """Im function(x + i hᵢeᵢ) / hᵢ.   Cost: n evaluations.
 
     ``function`` must be analytic and computed by complex arithmetic throughout. Real output, a TypeError or a
-    cast to real numbers on the way raise TypeError with advice. An ``abs`` or comparison of a *part* of the function goes
+    cast to real numbers on the way raise TypeError with advice. An ``abs`` in a *part* of the function goes
     unnoticed here; ``check_gradient`` finds it.
     """
     xp = namespace(x)

@@ -9,9 +9,10 @@ J. Nocedal & S. J. Wright, *Numerical Optimization*, 2nd ed., §6.1.
 Shapes: x, g, p, s, y are (n,); H is (n, n), symmetric positive definite.   Cost of a step: O(n²).
 
 Deviations from the book, with reasons:
-- H₀ = (‖x₀‖/‖g₀‖) I (numerator 1 at the origin): the first trial has the length of x₀, so that the units of f and x do
-  not matter. H is not reset to (sᵀy/yᵀy) I before the first update, as §6.1 advises: on 22 of the problems of Moré,
-  Garbow & Hillstrom that cost half as many evaluations again, because BFGS is slow to enlarge what starts too small.
+- H₀ = (‖x₀‖/‖g₀‖) I (numerator 1 at the origin), so that the units of f and x do not matter, and the first trial goes
+  a tenth of that way, because a first step that is too long ends on plateaus. H is not reset to (sᵀy/yᵀy) I before the
+  first update, as §6.1 advises: on 22 problems of Moré, Garbow & Hillstrom that cost half as many evaluations again,
+  because BFGS is slow to enlarge what starts too small.
 - The update is skipped where yᵀs is not safely positive (skip ‖s‖‖y‖), because only yᵀs > 0 keeps H positive definite.
 - The product is expanded to a rank-two change of H, which costs O(n²).
 """
@@ -58,7 +59,9 @@ def first_guess(x: Vector, g: Vector) -> float:
 
 
 def step(problem: Problem, state: State, params: Params) -> State:
-    point = strong_wolfe(problem, state.x, state.f, state.g, state.p, params.c1, params.c2, params.trials)
+    x, f, g, p = state.x, state.f, state.g, state.p
+    first = 0.1 if state.fresh else 1.0
+    point = strong_wolfe(problem, x, f, g, p, params.c1, params.c2, params.trials, first)
     return advance(state, point, params)
 
 

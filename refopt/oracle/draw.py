@@ -29,8 +29,9 @@ class Draw:
         numbers = rationals.array(values)
         return numbers if self.exact else numbers.astype(float)
 
-    def number(self, low: float, high: float) -> Any:
+    def number(self, low: Any, high: Any) -> Any:
         """A number between low and high."""
+        low, high = rationals.rational(str(low)), rationals.rational(str(high))
         return self.array(low + (high - low) * int(self.rng.integers(1, 100)) / 100)[()]
 
     def magnitude(self, decades: int = 3) -> Any:
@@ -57,11 +58,11 @@ class Draw:
             return abs(rationals.numbers(self.rng, n)) + rationals.rational("1/2")
         return 10.0 ** self.rng.uniform(0, self.rng.uniform(0, np.log10(condition)), n) * self.magnitude()
 
-    def mixed(self, n: int) -> np.ndarray:
+    def mixed(self, n: int, condition: float = CONDITION) -> np.ndarray:
         """The eigenvalues of an indefinite matrix, n ≥ 2: the first is negative, the last positive."""
         signs = self.rng.choice([-1, 1], n)
         signs[0], signs[-1] = -1, 1
-        return self.positive(n) * signs
+        return self.positive(n, condition) * signs
 
     def spd(self, n: int, condition: float = CONDITION) -> np.ndarray:
         """A symmetric positive definite matrix."""
@@ -128,6 +129,11 @@ def excess(value: Any) -> Any:
 def size(A: Any) -> float:
     """‖A‖₂ of a vector, ‖A‖_F of a matrix, |A| of a number, as a float."""
     return float(np.linalg.norm(np.asarray(A, dtype=float)))
+
+
+def bulk(A: Any) -> Any:
+    """Σ|aᵢⱼ|, which bounds the norms and stays rational."""
+    return abs(A).sum()
 
 
 def condition(A: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""The NIST problems: formulas against the published strings, Jacobians against the complex step, answers against NIST."""
+"""NIST problems: formulas against the published strings, Jacobians against the complex step, answers against NIST."""
 
 import mpmath
 import numpy as np
@@ -9,9 +9,7 @@ from refopt.zoo import nist
 EPS = np.finfo(float).eps
 NAMES = nist.names()
 
-# Evaluated at the eleven certified digits of b, ‖r‖² and the standard errors can agree no better than this: the residuals
-# of Lanczos2 and 3 are themselves of the order of the eleventh digit of the data, and Lanczos1's are rounding (see below).
-CERTIFIED = [name for name in NAMES if name != "Lanczos1"]
+CERTIFIED = [name for name in NAMES if name != "Lanczos1"]  # whose residuals are rounding, see below
 
 
 def places(case):
