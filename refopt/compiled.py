@@ -5,11 +5,9 @@ user's jitted functions enter as *addresses*, so that a new objective recompiles
 unchanged. One *entry* per method returns numbers only and writes arrays into buffers: building an array or a NamedTuple
 for Python runs bytecode, and a signal that is pending then would end the process. Entries are kept on disk.
 
-``refopt.compile(fun, jac, hess)`` jits an objective and keeps its code on disk too. Jitted functions must not write
-into their argument.
+``refopt.compile(fun, jac, hess)`` jits an objective and keeps its code on disk too.
 """
 
-import inspect
 import logging
 import pickle
 from collections import namedtuple
@@ -31,10 +29,10 @@ from numba.core.serialize import dumps
 from numba.core.typing.templates import make_concrete_template
 from numba.extending import intrinsic
 
-from refopt import diskcache, loop, words
+from refopt import diskcache, words
+from refopt import loop as loops
 from refopt.dialect import Bound, Kind, Twins, fields_of, signature
 from refopt.ops import Matrix, Symmetric, Vector
-from refopt.stopping import Tests, Watch
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True}
 REORDERED = {"reassoc", "contract", "nsz", "arcp"}  # sums in any order; NaN and infinity keep their meaning
@@ -51,31 +49,32 @@ def is_jitted(function: Any) -> bool:
 # --- the door --------------------------------------------------------------------------------------------------------
 
 
-def runner(method: Any, problem: Any) -> Callable[..., Any]:
-    """``run(problem, state, watch, params, tests, steps)`` as ``loop.run``, with the jitted functions of ``problem``.
+def runner(method: Any, problem: Any, loop: Any = loops.run) -> Callable[..., Any]:
+    """``run(problem, state, watch, params, tests, steps)``: the compiled loop, with the jitted functions of ``problem``.
 
     Functions that are None are replaced by 3-point differences inside the loop; ``watch.size`` is their scale. The
     arrays of state and watch are float64; they are left alone, and those that come back are new.
     """
     functions = tuple(getattr(problem, name) for name in functions_of(type(problem)))
-    return _runner(method, type(problem), tuple(getattr(f, "fun", f) for f in functions))
+    return _runner(method, loop, type(problem), tuple(getattr(f, "fun", f) for f in functions))
 
 
 @lru_cache(maxsize=256)
-def _runner(method: Any, problem_type: type, functions: tuple[Any, ...]) -> Callable[..., Any]:
+def _runner(method: Any, loop: Any, problem_type: type, functions: tuple[Any, ...]) -> Callable[..., Any]:
     kinds = functions_of(problem_type)
     given = {name: function for name, function in zip(kinds, functions, strict=True) if function is not None}
     bound = Bound(problem_type, frozenset(kinds) - frozenset(given))
     codes = [machine_code(function, name, kinds[name]) for name, function in given.items()]
     addresses = [code.library.get_pointer_to_function(code.fndesc.llvm_func_name) for _, code in codes]
     numbers = [name for name, kind in fields_of(problem_type).items() if kind is float]
-    entry = entry_of(method, bound)
-    state_type, split = method.State, len(method.State._fields)
-    all_kinds = [*fields_of(state_type).values(), *fields_of(Watch).values()]
+    entry = entry_of(method, loop, bound)
+    groups = groups_of(method, loop)
+    state_type, watch_type, split = groups["state"], groups["watch"], len(groups["state"]._fields)
+    all_kinds = [*fields_of(state_type).values(), *fields_of(watch_type).values()]
     arrays = [i for i, kind in enumerate(all_kinds) if is_array(kind)]
     scalars = [i for i, kind in enumerate(all_kinds) if not is_array(kind)]
 
-    def run(problem: Any, state: Any, watch: Watch, params: Any, tests: Tests, steps: int) -> Any:
+    def run(problem: Any, state: Any, watch: Any, params: Any, tests: Any, steps: int) -> Any:
         values = [*state, *watch]
         for i in arrays:
             values[i] = values[i].copy()
@@ -83,7 +82,7 @@ def _runner(method: Any, problem_type: type, functions: tuple[Any, ...]) -> Call
         *results, k = entry(*addresses, *known, *values, *params, *tests, steps)
         for i, value in zip(scalars, results, strict=True):
             values[i] = value
-        return state_type._make(values[:split]), Watch._make(values[split:]), k
+        return state_type._make(values[:split]), watch_type._make(values[split:]), k
 
     run.keeps_alive = codes  # type: ignore[attr-defined]
     return run
@@ -129,15 +128,15 @@ def as_matrix(values: Any) -> Any:
 
 
 @cache
-def entry_of(method: Any, bound: Bound) -> Callable[..., Any]:
+def entry_of(method: Any, loop: Any, bound: Bound) -> Callable[..., Any]:
     """The entry of a method, from disk or compiled now."""
-    source, arguments = entry_source(method, bound)
-    key = f"{method.__name__} without {sorted(bound.missing)}: {source}"
+    source, arguments = entry_source(groups_of(method, loop), bound)
+    key = f"{method.__name__} in {loop.__module__}.{loop.__qualname__} without {sorted(bound.missing)}"
 
     def build() -> Any:
         logging.getLogger("refopt").warning("compiling %s: some seconds, once", method.__name__)
         with global_compiler_lock:
-            return compiled_entry(method, bound, source, arguments, way()(method.__name__))
+            return compiled_entry(method, loop, bound, source, arguments, way()(method.__name__))
 
     return kept(diskcache.key(key), build).entry_point
 
@@ -146,11 +145,13 @@ def way() -> Any:
     return Together if numba.__version__.startswith(PROVED) else Apart
 
 
-def compiled_entry(method: Any, bound: Bound, source: str, arguments: tuple[Any, ...], how: Any) -> Any:
-    twins = Twins(how.inner)
-    kinds = (method, bound, method.State, Watch, method.Params, Tests, int)
-    shadows: dict[str, Any] = {"__name__": __name__, "run": twins.of(loop.run, kinds)[0]}  # type: ignore[arg-type]
-    shadows |= {"State": method.State, "Watch": Watch, "Params": method.Params, "Tests": Tests, "Problem": record(bound)}
+def compiled_entry(
+    method: Any, loop: Any, bound: Bound, source: str, arguments: tuple[Any, ...], how: Any
+) -> Any:
+    twins, groups = Twins(how.inner), groups_of(method, loop)
+    run, _ = twins.of(loop, (method, bound, *groups.values(), int))
+    shadows: dict[str, Any] = {"__name__": __name__, "run": run, "Problem": record(bound)}
+    shadows |= {group.capitalize(): record_type for group, record_type in groups.items()}
     shadows |= {f"{name}_at": function_at(kind) for name, kind in functions_of(bound.problem).items()}
     for word in (words.copied, *LEAVE.values()):
         shadows[word.__name__] = twins.word(word)[0]  # type: ignore[arg-type]
@@ -161,7 +162,13 @@ def compiled_entry(method: Any, bound: Bound, source: str, arguments: tuple[Any,
 LEAVE = {Vector: words.leave_vector, Matrix: words.leave_matrix, Symmetric: words.leave_symmetric}
 
 
-def entry_source(method: Any, bound: Bound) -> tuple[str, tuple[Any, ...]]:
+def groups_of(method: Any, loop: Any) -> dict[str, Any]:
+    """The NamedTuples that the loop takes after method and problem."""
+    kinds, _ = signature(loop)
+    return {"state": method.State, "watch": kinds[3], "params": method.Params, "tests": kinds[5]}
+
+
+def entry_source(groups: dict[str, Any], bound: Bound) -> tuple[str, tuple[Any, ...]]:
     """The entry as source, and the types of its arguments: addresses, numbers of the problem, then every field.
 
     Vectors are copied first, because one of them may come to stand in another's place.
@@ -170,7 +177,6 @@ def entry_source(method: Any, bound: Bound) -> tuple[str, tuple[Any, ...]]:
     fields = fields_of(bound.problem)
     arguments = {**functions, **{name: types.float64 for name, kind in fields.items() if kind is float}}
     calls, results, leaving = {}, [], []
-    groups = {"state": method.State, "watch": Watch, "params": method.Params, "tests": Tests}
     for group, record_type in groups.items():
         values = []
         for name, kind in fields_of(record_type).items():
@@ -252,12 +258,11 @@ def function_at(kind: Kind) -> Any:
 
 
 def options_for(python: FunctionType) -> dict[str, Any]:
-    """Sums may be reordered but where rounding is meant; a word with many loops is not worth copying into callers."""
-    code = python.__code__
-    ordered = any(code is word.__code__ for word in words.ORDERED)
-    loops = sum(line.lstrip().startswith("for ") for line in inspect.getsourcelines(code)[0])
-    large = python.__module__ == words.__name__ and (loops > 1 or python.__name__.startswith("new_"))
-    return {**OPTIONS, "fastmath": False if ordered else REORDERED, "forceinline": not large}
+    """Sums may be reordered but where rounding is meant; what is no word is control, and belongs into its caller."""
+    ordered = any(python.__code__ is word.__code__ for word in words.ORDERED)
+    return {
+        **OPTIONS, "fastmath": False if ordered else REORDERED, "forceinline": python.__module__ != words.__name__,
+    }  # fmt: skip
 
 
 class Apart:

@@ -13,7 +13,6 @@ or a module (a method, as an argument), or a ``Bound`` problem.
 import ast
 import builtins
 import inspect
-import math
 import textwrap
 from collections.abc import Callable
 from functools import cache
@@ -310,7 +309,7 @@ class Body:
         return self.value(node)
 
     def call_field(self, node: ast.Call, owner: Typed, arguments: list[Typed]) -> Typed:
-        """A function of the problem; a missing one is replaced by differences of those that are there."""
+        """A function of the problem, given a copy to keep or to change; a missing one is replaced by differences."""
         name, kind = node.func.attr, owner[1]  # type: ignore[attr-defined]
         field = fields_of(kind).get(name)
         if get_origin(field) is not Callable:
@@ -323,7 +322,8 @@ class Body:
             word, source = differenced(name, kind.missing)
             given = [ast.Attribute(owner[0], part, ast.Load()) for part in (source, "scale")]
             return self.call(word, given[0], arguments[0][0], given[1]), result
-        node.func.value, node.args = owner[0], [expression for expression, _ in arguments]  # type: ignore[attr-defined]
+        node.func.value = owner[0]  # type: ignore[attr-defined]
+        node.args = [self.call(words.copied, expression) for expression, _ in arguments]
         return node, result
 
     def call_function(self, node: ast.Call, function: Any, arguments: list[Typed]) -> Typed:

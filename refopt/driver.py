@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refopt.stopping import BUDGET, DONE, FALLING, RUNNING, ZERO_GRADIENT, Ending, Status
+from refopt.stopping import BUDGET, DONE, FALLING, RUNNING, ZERO_GRADIENT, Ending, Status, spent
 
 MESSAGES = {
     Status.CONVERGED: "converged: the gradient, its effect on every variable and the model's promise are all small",
@@ -57,7 +57,7 @@ def drive(
     while True:
         if watch.verdict == DONE:
             return Run(state, watch, nit, arrived(watch, state, nit), seen)
-        if watch.verdict == BUDGET or state.nfev >= limits.maxfun:
+        if watch.verdict == BUDGET or spent(state, tests).nfev >= limits.maxfun:
             return Run(state, watch, nit, Ending(Status.MAXFUN, False), seen)
         if watch.verdict == FALLING:
             return Run(state, watch, nit, Ending(Status.UNBOUNDED, False), seen)

@@ -55,7 +55,7 @@ def minimize(
     x = vector(x0)
     args = args if isinstance(args, tuple) else (args,)
     jac, hess = jac or getattr(fun, "jac", None), hess or getattr(fun, "hess", None)
-    tests = wanted(tol, common, differenced(jac), x)
+    tests = wanted(tol, common, differenced(jac), differenced(hess), x)
     limits = driver.Limits(
         int(common.get("maxiter") or max(2000, 200 * x.shape[0])),
         tests.maxfun,
@@ -86,7 +86,7 @@ def solve(
 def outcome(tests: stopping.Tests, began: float, run: driver.Run) -> Any:
     """The OptimizeResult of a run: the best point seen, and the curvature that the method ended with."""
     state, watch = run.state, run.watch
-    state = state._replace(nfev=state.nfev + tests.per_gradient * state.njev)
+    state = stopping.spent(state, tests)
     curvature = {}
     if hasattr(state, "H"):
         curvature["hess_inv"] = state.H
@@ -98,26 +98,29 @@ def outcome(tests: stopping.Tests, began: float, run: driver.Run) -> Any:
     )
 
 
-def wanted(tol: float | None, common: dict[str, Any], jac: str, x: Any) -> stopping.Tests:
+def wanted(tol: float | None, common: dict[str, Any], jac: str, hess: str, x: Any) -> stopping.Tests:
     """The stopping tests that the user asked for; ``gtol_abs`` alone means SciPy's absolute test alone."""
     gtol, gtol_abs = common.get("gtol", tol), common.get("gtol_abs")
-    noisy, n, relative = jac in ("2-point", "3-point"), x.shape[0], 0.0
-    if noisy:
+    n, relative = x.shape[0], 0.0
+    if noisy := jac in ("2-point", "3-point"):
         from refopt.derivatives import relative_step
 
         relative = relative_step(jac, x)
+    second = {"2-point": (n * n + 3 * n + 2) // 2, "3-point": n * n + 3 * n + 1}
     return stopping.Tests(
         gtol=float(gtol) if gtol is not None else (1e-8 if noisy else 1e-10),
         gtol_abs=float(gtol_abs or 0.0),
         absolute_only=gtol is None and bool(gtol_abs),
         differences=relative,
         per_gradient={"2-point": n + 1, "3-point": 2 * n}.get(jac, 0),
+        per_hessian=second.get(hess, 0) if noisy else 0,
+        gradients_per_hessian=0 if noisy else {"2-point": n + 1, "3-point": 2 * n, "cs": n}.get(hess, 0),
         maxfun=float(common.get("maxfun") or 1e300),
     )
 
 
 def differenced(jac: Any) -> str:
-    """The name of the scheme if the gradient is not the user's own, else nothing."""
+    """The name of the scheme if the derivative is not the user's own, else nothing."""
     return "3-point" if jac is None or jac is False else jac if isinstance(jac, str) else ""
 
 
@@ -174,8 +177,12 @@ def generic_problem(entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any
     if callable(hess):
         matrix = array_function(hess, args, lambda x: (x.shape[0], x.shape[0]), "hess")
     elif hess is None or isinstance(hess, str):
-        raw = (lambda x: fun(x, *args)) if hess == "autograd" else None
-        matrix = derivatives.hessian_of(fun=raw, grad=grad, method=hess or "3-point", scale=size)
+        if hess == "autograd":
+            matrix = derivatives.hessian_of(fun=lambda x: fun(x, *args), method="autograd")
+        elif differenced(jac) in ("2-point", "3-point"):  # differences of differences would lose too much
+            matrix = derivatives.hessian_of(fun=value, method=differenced(hess), scale=size)
+        else:
+            matrix = derivatives.hessian_of(grad=grad, method=differenced(hess), scale=size)
     else:
         raise TypeError(f"hess must be callable, None or the name of a scheme; it is {hess!r}")
     return Problem(value, grad, lambda x: symmetrised(matrix(x)))

@@ -49,7 +49,7 @@ def dot(x: Vector, y: Vector) -> float:
 
 
 def norm(x: Vector) -> float:
-    """‖x‖₂ = √(xᵀx), scaled by ‖x‖∞ where the squares would over- or underflow."""
+    """‖x‖₂ = √(xᵀx), scaled where the squares would over- or underflow."""
     square = dot(x, x)
     if not isinstance(square, float):
         raise TypeError("norm needs a square root, which rational numbers lack: compare squares, dot(x, x), instead")
@@ -58,8 +58,9 @@ def norm(x: Vector) -> float:
     largest = norm_inf(x)
     if largest == 0.0 or not math.isfinite(largest):
         return largest
-    unit = x / largest
-    return largest * math.sqrt(dot(unit, unit))
+    size = math.ldexp(0.5, math.frexp(largest)[1])  # a power of two: dividing by it rounds nothing
+    unit = x / size
+    return size * math.sqrt(dot(unit, unit))
 
 
 def norm_inf(x: Vector) -> float:
@@ -125,7 +126,7 @@ def rank_two(H: Symmetric, s: Vector, z: Vector, a: float, b: float) -> Symmetri
 
 def symmetrised(B: Any) -> Symmetric:
     """½ (B + Bᵀ)."""
-    return (B + B.T) * 0.5
+    return (B + B.T) / 2
 
 
 def frobenius(B: Symmetric) -> float:

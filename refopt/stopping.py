@@ -48,6 +48,8 @@ class Tests(NamedTuple):
     absolute_only: bool = False
     differences: float = 0.0  #: the relative step of a difference gradient, 0 for an analytic one
     per_gradient: int = 0  #: evaluations of f that one gradient by differences costs
+    per_hessian: int = 0  #: the same for a Hessian
+    gradients_per_hessian: int = 0
     maxfun: float = 1e300
 
 
@@ -150,6 +152,13 @@ def settle(problem: Problem, old: Watch, x: Vector, f: float, promised: float, t
         old.f0, old.g0, old.gmax, old.size, old.x, old.f, old.g, old.gnorm, old.slope, old.stall, old.patience,
         old.small, verdict,
     )  # fmt: skip
+
+
+def spent(state: Any, tests: Tests) -> Any:
+    """The state with all evaluations counted, those of differences included."""
+    nhev = getattr(state, "nhev", 0)
+    njev = state.njev + tests.gradients_per_hessian * nhev
+    return state._replace(nfev=state.nfev + tests.per_gradient * njev + tests.per_hessian * nhev, njev=njev)
 
 
 class Ending(NamedTuple):

@@ -46,8 +46,9 @@ def more_sorensen(g: Vector, B: Symmetric, radius: float, accuracy: float) -> St
     """
     least, most = gershgorin(B)
     size = max(abs(least), abs(most))
-    low = max(0.0, norm(g) / radius - size)
-    high = norm(g) / radius + max(0.0, -least)
+    reach, slack = norm(g) / radius, 1.0 + 4.0 * eps(g)  # rounding must not shut out a λ at the end of the interval
+    low = max(0.0, reach / slack - size)
+    high = reach * slack + max(0.0, -least)
     lam = inside(low, high) if low > 0.0 else 0.0
     p, failures = cauchy(g, B, radius), 0
     for k in range(100):
@@ -115,7 +116,7 @@ def cauchy(g: Vector, B: Symmetric, radius: float) -> Vector:
 
 def decrease(g: Vector, B: Symmetric, p: Vector) -> float:
     """m(0) − m(p) = −gᵀp − ½ pᵀBp."""
-    return -dot(g, p) - 0.5 * dot(p, B @ p)
+    return -dot(g, p) - dot(p, B @ p) / 2
 
 
 def solve(L: Matrix, b: Vector) -> Vector:

@@ -434,78 +434,107 @@ def solve_lower_t(L: Matrix, b: Vector) -> Vector:
 
 
 # --- derivatives by differences ----------------------------------------------------------------------------------
-# The rules of refopt.derivatives.differences, "3-point"; steps are exact, so these loops keep their order of rounding.
+# The rules of refopt.derivatives.differences, "3-point". Functions get copies, to keep or to change. Steps are exact, so
+# these loops keep their order of rounding.
 
 
 def difference_gradient(fun: Callable[[Vector], float], x: Vector, scale: Vector) -> Vector:
     """(f(x + hᵢeᵢ) − f(x − hᵢeᵢ)) / 2hᵢ; one-sided where that is not finite although f(x) is."""
-    n = len(x)
-    g, there = new_vector(n), copied(x)
-    whole = True
-    for i in range(n):
+    g, there, whole = new_vector(len(x)), copied(x), True
+    for i in range(len(x)):
         h = exact_step(x[i], scale[i])
         up, down = x[i] + h, x[i] - h
         there[i] = up
-        above = fun(there)
+        above = fun(copied(there))
         there[i] = down
-        g[i] = (above - fun(there)) / (up - down)
+        g[i] = (above - fun(copied(there))) / (up - down)
         there[i] = x[i]
         whole = whole and finite(g[i])
     if not whole:
-        here = fun(there)
-        if finite(here):
-            for i in range(n):
-                if not finite(g[i]):
-                    g[i] = one_sided(fun, there, here, i, exact_step(x[i], 0.0))
+        here = fun(copied(x))
+        for i in range(len(x)):
+            if finite(here) and not finite(g[i]):
+                g[i] = one_sided(fun, x, here, i)
     return g
 
 
-def one_sided(fun: Callable[[Vector], float], there: Vector, here: float, i: int, h: float) -> float:
+def one_sided(fun: Callable[[Vector], float], x: Vector, here: float, i: int) -> float:
     """(−3 f(x) + 4 f(x + heᵢ) − f(x + 2heᵢ)) / 2h, for h or else −h: the side where it is finite."""
-    x, slope = there[i], 0.0
-    for step in (h, -h):
-        there[i] = x + step
-        near = fun(there)
-        there[i] = x + 2.0 * step
-        slope = (4.0 * (near - here) - (fun(there) - here)) / (2.0 * step)
-        there[i] = x
+    there, slope = copied(x), 0.0
+    for sign in (1.0, -1.0):
+        h = sign * exact_step(x[i], 0.0)
+        there[i] = x[i] + h
+        near = fun(copied(there))
+        there[i] = x[i] + 2.0 * h
+        slope = (4.0 * (near - here) - (fun(copied(there)) - here)) / (2.0 * h)
         if finite(slope):
             break
     return slope
 
 
-def difference_hessian(grad: Callable[[Vector], Vector], x: Vector, scale: Vector) -> Symmetric:
-    """The symmetric part of the Jacobian of the gradient, by central differences."""
-    n = len(x)
-    B, there = new_matrix(n, n), copied(x)
-    for i in range(n):
+def difference_jacobian(function: Callable[[Vector], Vector], x: Vector, scale: Vector) -> Matrix:
+    """The columns (F(x + hᵢeᵢ) − F(x − hᵢeᵢ)) / 2hᵢ; one-sided where one is not finite although F(x) is."""
+    J, there, lost = new_matrix(0, 0), copied(x), zero_vector(len(x))
+    for i in range(len(x)):
         h = exact_step(x[i], scale[i])
         up, down = x[i] + h, x[i] - h
         there[i] = up
-        above = grad(there)
+        above = function(copied(there))
         there[i] = down
-        below = grad(there)
-        for j in range(n):
-            B[i, j] = (above[j] - below[j]) / (up - down)
+        column = divided(minus(above, function(copied(there))), up - down)
         there[i] = x[i]
-    return symmetric_part(B)
+        if i == 0:
+            J = new_matrix(len(column), len(x))
+        set_column(J, i, column)
+        if not finite(norm_inf(column)):
+            lost[i] = 1.0
+    if norm_inf(lost) > 0.0:
+        here = function(copied(x))
+        for i in range(len(x)):
+            if finite(norm_inf(here)) and lost[i] > 0.0:
+                set_column(J, i, one_sided_column(function, x, here, i))
+    return J
+
+
+def one_sided_column(function: Callable[[Vector], Vector], x: Vector, here: Vector, i: int) -> Vector:
+    """The rule of ``one_sided`` for a function with values in a vector space."""
+    there, slope = copied(x), here
+    for sign in (1.0, -1.0):
+        h = sign * exact_step(x[i], 0.0)
+        there[i] = x[i] + h
+        near = function(copied(there))
+        there[i] = x[i] + 2.0 * h
+        far = function(copied(there))
+        slope = divided(minus(scaled(4.0, minus(near, here)), minus(far, here)), 2.0 * h)
+        if finite(norm_inf(slope)):
+            break
+    return slope
+
+
+def difference_hessian(grad: Callable[[Vector], Vector], x: Vector, scale: Vector) -> Symmetric:
+    """The symmetric part of the Jacobian of the gradient."""
+    return symmetric_part(difference_jacobian(grad, x, scale))
 
 
 def second_difference_hessian(fun: Callable[[Vector], float], x: Vector, scale: Vector) -> Symmetric:
-    """The same where the gradient is itself a difference."""
-    n = len(x)
-    B, there = new_matrix(n, n), copied(x)
+    """The same where the gradient is a difference itself."""
+    n, there = len(x), copied(x)
+    B = new_matrix(n, n)
     for i in range(n):
         h = exact_step(x[i], scale[i])
         up, down = x[i] + h, x[i] - h
         there[i] = up
         above = difference_gradient(fun, there, scale)
         there[i] = down
-        below = difference_gradient(fun, there, scale)
-        for j in range(n):
-            B[i, j] = (above[j] - below[j]) / (up - down)
+        set_column(B, i, divided(minus(above, difference_gradient(fun, there, scale)), up - down))
         there[i] = x[i]
     return symmetric_part(B)
+
+
+def set_column(A: Matrix, j: int, column: Vector) -> None:
+    """Write a column into A."""
+    for i in range(len(column)):
+        A[i, j] = column[i]
 
 
 def exact_step(x: float, scale: float) -> float:
@@ -522,7 +551,7 @@ def symmetric_part(B: Matrix) -> Symmetric:
     return B
 
 
-ORDERED = (difference_gradient, one_sided, difference_hessian, second_difference_hessian, exact_step)
+ORDERED = (difference_gradient, one_sided, difference_jacobian, one_sided_column, second_difference_hessian, exact_step)
 
 
 # --- arrays that belong to the caller ----------------------------------------------------------------------------

@@ -160,6 +160,78 @@ def test_negative_curvature_along_the_direction():
     assert point.f < 0.9
 
 
+# --- the trials themselves, worked by hand ---------------------------------------------------------------------------
+
+
+def trials_of(phi, slope, **options):
+    """The step lengths tried."""
+    tried = []
+    along(lambda a: tried.append(a) or phi(a), slope, **options)
+    return tried[1:]  # the first is the value at the start
+
+
+def test_extension_by_nine_times_the_last_step():
+    """On a straight line the slopes never meet zero: 1, then 1 + 9·1, 10 + 9·9, 91 + 9·81."""
+    assert trials_of(lambda a: -a, lambda a: -1.0, trials=4) == [1.0, 10.0, 91.0, 820.0]
+
+
+def test_extension_to_the_zero_of_the_secant():
+    """φ = (α − 5)⁴: slopes −500 and −256 at 0 and 1 meet zero 256/244 further on."""
+    tried = trials_of(lambda a: (a - 5) ** 4, lambda a: 4 * (a - 5) ** 3, c2=0.1)
+    assert tried[:2] == [1.0, pytest.approx(1 + 256 / 244, rel=8 * EPS)]
+
+
+def test_extension_by_no_less_than_the_last_step():
+    """Slopes −10 and −2 would meet zero a quarter further on."""
+    tried = trials_of(lambda a: 4 * a * a - 10 * a, lambda a: 8 * a - 10, c2=0.1)
+    assert tried[:2] == [1.0, 2.0]
+
+
+def test_the_first_trial_can_be_chosen():
+    x = np.array([3.0])
+    point = strong_wolfe(Problem(lambda x: float(x @ x), lambda x: 2 * x), x, 9.0, 2 * x, -x, C1, C2, TRIALS, 0.125)
+    assert point.alpha == 0.125
+
+
+def test_from_a_wall_a_tenth_of_the_way_then_halves():
+    tried = trials_of(lambda a: -a if a < 0.37 else math.nan, lambda a: -1.0)
+    expected = [1.0, 0.1, 0.55, 0.145, 0.3475, 0.44875, 0.357625, 0.4031875, 0.36218125]
+    assert tried[:9] == pytest.approx(expected, rel=8 * EPS)
+    assert tried[9:] == pytest.approx([0.3827, 0.3642, 0.3735, 0.3652, 0.3693, 0.3714], abs=5e-5)  # and within 1 %
+
+
+def test_the_cubic_through_both_ends():
+    """φ = α³ − 1.2α is its own cubic: from values and slopes at 0 and 1 straight to the minimum √0.4."""
+    tried = trials_of(lambda a: a**3 - 1.2 * a, lambda a: 3 * a * a - 1.2, c2=0.1)
+    assert tried == pytest.approx([1.0, 0.4**0.5], rel=8 * EPS)
+
+
+def test_the_parabola_while_the_far_slope_is_unknown():
+    """φ = α² − α/2: too high at 1, so no slope is asked for there; the parabola is φ itself."""
+    x, asked = [], []
+    along(lambda a: x.append(a) or a * a - a / 2, lambda a: asked.append(a) or 2 * a - 0.5, c2=0.1)
+    assert x[1:] == [1.0, 0.25]
+    assert asked[1:] == [0.25]
+
+
+def test_the_secant_where_values_are_noise():
+    """Values that differ by noise only, slopes −1 and 3 at 0 and 1: zero at a quarter."""
+    assert trials_of(lambda a: 0.0, lambda a: 4 * a - 1, c2=0.1, noise=1.0) == [1.0, 0.25]
+
+
+def test_a_tenth_of_the_interval_is_kept_from_its_ends():
+    """The parabola from a very high far end would have its minimum at 5e-7."""
+    tried = trials_of(lambda a: 1e6 * a * a - a, lambda a: 2e6 * a - 1, c2=0.1)
+    assert tried[:3] == pytest.approx([1.0, 0.1, 0.01], rel=8 * EPS)
+
+
+def test_after_fifteen_trials_the_interval_is_halved():
+    """Slope −1 at the start but values on a line of slope −0.8, and c₁ = 0.9: the parabola always points too far."""
+    tried = trials_of(lambda a: -0.8 * a, lambda a: -1.0, c1=0.9, c2=0.95, trials=20)
+    assert tried[:16] == pytest.approx([0.9**k for k in range(16)], rel=100 * EPS)
+    assert tried[16:] == pytest.approx([0.9**15 / 2**k for k in range(1, 5)], rel=100 * EPS)
+
+
 # --- where there is no Wolfe step ------------------------------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ Deviations from the sources, with reasons:
 - λ comes from the small triangle R, factored once per Jacobian, not from J.
 """
 
+from math import inf
 from typing import NamedTuple
 
 from refopt.linesearch import noise_floor
@@ -52,6 +53,7 @@ class Params(NamedTuple):
     factor: float = 1.0  #: the first radius is factor ‖Dx₀‖
     geodesic: bool = False  #: second-order correction of the step, for one more residual
     polish: bool = True  #: refine the answer to its last digits
+    rescale: bool = True  #: D follows the columns of J; else it stays as it was at the start
     eta: float = 1e-4  #: a step is taken if ρ > η
     accuracy: float = 0.1  #: of ‖Dp‖ = Δ
 
@@ -64,11 +66,11 @@ class State(NamedTuple):
     J: Matrix
     R: Matrix
     c: Vector
-    full: bool  #: R has no zero pivot
+    full: bool  #: J has full column rank
     d: Vector  #: the diagonal of D
     radius: float
     lam: float
-    promised: float  #: what the model said of the last step
+    promised: float  #: what the model said that the last step would gain
     rejected: int  #: steps refused in a row
     taken: bool
     ok: bool  #: the region can still shrink, and refusals are not due to noise
@@ -84,14 +86,14 @@ class Step(NamedTuple):
     lam: float
     length: float  #: ‖Dp‖
     slope: float  #: gᵀp
-    promised: float  #: ½‖Jp‖² + λ‖Dp‖², what the model says that p gains
+    promised: float  #: ½‖Jp‖² + λ‖Dp‖²
 
 
 def init(problem: LeastSquares, x: Vector, params: Params) -> State:
     r, J = problem.residual(x), problem.jacobian(x)
     d = positive(column_norms(J))
     R, c, full = triangular(J, r)
-    radius = params.factor * norm(d * positive(absolute(x)))
+    radius = first_radius(x, d, params)
     if params.damping > 0.0:
         S, z, ok = damped(R, c, params.damping**0.5 * d)
         radius = norm(d * solve_upper(S, z)) if ok else radius
@@ -99,39 +101,53 @@ def init(problem: LeastSquares, x: Vector, params: Params) -> State:
     return State(x, f, g, r, J, R, c, full, d, radius, params.damping, 0.0, 0, True, True, 1, 1)
 
 
+def first_radius(x: Vector, d: Vector, params: Params) -> float:
+    """factor ‖Dx‖, with 1 for each xᵢ = 0."""
+    return params.factor * norm(d * positive(absolute(x)))
+
+
 def step(problem: LeastSquares, state: State, params: Params) -> State:
-    x, f, g, J, d = state.x, state.f, state.g, state.J, state.d
+    x, f, g, d = state.x, state.f, state.g, state.d
     trial = constrained(state.R, state.c, d, state.full, state.radius, state.lam, params.accuracy)
     p, promised, nfev, njev = trial.p, trial.promised, state.nfev + 1, state.njev
     if params.geodesic:
         p, nfev = p + 0.5 * acceleration(problem, state, trial), nfev + 1
     x_new = x + p
-    r_new = problem.residual(x_new)
-    f_new = 0.5 * dot(r_new, r_new)
-    ef = noise_floor(problem, x, f)
-    ratio, g_new, seen = -1.0, g, False
-    if finite(f_new) and promised > 0.0:
-        ratio = (f - f_new) / promised
-        if promised <= 10.0 * ef and f_new <= f + 10.0 * ef:
-            J, seen, njev = problem.jacobian(x_new), True, njev + 1
-            g_new = rmatvec(J, r_new)
+    r = problem.residual(x_new)
+    f_new, ef = 0.5 * dot(r, r), noise_floor(problem, x, f)
+    drowned = promised <= 10.0 * ef and f_new <= f + 10.0 * ef
+    ratio = (f - f_new) / promised if promised > 0.0 and finite(f_new) else -1.0
+    if promised > 0.0 and (drowned or ratio > params.eta):
+        J, njev = problem.jacobian(x_new), njev + 1
+        g_new = rmatvec(J, r)
+        if drowned:
             ratio = -0.5 * dot(g + g_new, p) / promised
-    radius = resized(state.radius, trial, ratio, f, f_new)
-    if ratio > params.eta:
-        if not seen:
-            J, njev = problem.jacobian(x_new), njev + 1
-            g_new = rmatvec(J, r_new)
-        d_new = larger(d, column_norms(J))
-        if finite(norm_inf(d_new)):
-            R, c, full = triangular(J, r_new)
-            return State(
-                x_new, f_new, g_new, r_new, J, R, c, full, d_new, radius, trial.lam, promised, 0, True, True, nfev, njev
-            )  # fmt: skip
-        radius = 0.1 * trial.length
-    rejected = state.rejected + 1
+        if not finite(norm_inf(g_new)):
+            ratio, f_new = -1.0, inf
+        if ratio > params.eta:
+            radius = resized(state.radius, trial, ratio, f, f_new)
+            d = larger(d, column_norms(J)) if params.rescale else d
+            return arrived(x_new, f_new, g_new, r, J, d, radius, trial.lam, promised, nfev, njev)
+    radius, rejected = resized(state.radius, trial, ratio, f, f_new), state.rejected + 1
     ok = radius > eps(x) * norm(d * x) and rejected < (8 if promised <= ef else 40)
+    return refused(state, radius, trial.lam, promised, rejected, ok, nfev, njev)
+
+
+def arrived(
+    x: Vector, f: float, g: Vector, r: Vector, J: Matrix, d: Vector, radius: float, lam: float, promised: float,
+    nfev: int, njev: int,
+) -> State:  # fmt: skip
+    """The state at a new point."""
+    R, c, full = triangular(J, r)
+    return State(x, f, g, r, J, R, c, full, d, radius, lam, promised, 0, True, True, nfev, njev)
+
+
+def refused(
+    old: State, radius: float, lam: float, promised: float, rejected: int, ok: bool, nfev: int, njev: int
+) -> State:
+    """The state at the old point, after a step that was not taken."""
     return State(
-        x, f, g, state.r, state.J, state.R, state.c, state.full, d, radius, trial.lam, promised, rejected, False, ok,
+        old.x, old.f, old.g, old.r, old.J, old.R, old.c, old.full, old.d, radius, lam, promised, rejected, False, ok,
         nfev, njev,
     )  # fmt: skip
 
@@ -183,7 +199,7 @@ def acceleration(problem: LeastSquares, state: State, trial: Step) -> Vector:
 def resized(radius: float, trial: Step, ratio: float, f: float, f_new: float) -> float:
     """The next radius: shorter where the model failed, by a parabola through f and its slope; longer where it held."""
     if ratio > 0.75 and trial.lam > 0.0:
-        return 2.0 * trial.length
+        return (4.0 if ratio > 0.9 else 2.0) * trial.length
     if ratio > 0.25:
         return radius
     bend = f_new - f - trial.slope
@@ -214,17 +230,28 @@ def refine(problem: LeastSquares, state: State, params: Params) -> State:
     It is taken if f does not rise beyond its noise, or 1e-10 f, and the next step is shorter by a tenth or more; there is
     nothing left to do where every |pᵢ| ≤ 2 eps |xᵢ|.
     """
-    x, f, d = state.x, state.f, state.d
-    p = -gauss_newton(state.R, state.c, state.full)
-    if not finite(norm(p)) or moves_nothing(p, x):
-        return held(state, state.nfev, state.njev)
-    x_new = x + p
-    r, J = problem.residual(x_new), problem.jacobian(x_new)
-    nfev, njev = state.nfev + 1, state.njev + 1
-    f_new = 0.5 * dot(r, r)
-    R, c, full = triangular(J, r)
-    q = gauss_newton(R, c, full)
-    if f_new <= f + max(1e-10 * f, problem.noise) and norm(d * q) < 0.9 * norm(d * p):
-        g = rmatvec(J, r)
-        return State(x_new, f_new, g, r, J, R, c, full, d, state.radius, 0.0, 0.0, 0, True, True, nfev, njev)
-    return held(state, nfev, njev)
+    x, f, d, nfev, njev = state.x, state.f, state.d, state.nfev, state.njev
+    p = gauss_newton(state)
+    excess = larger(absolute(p) - 2.0 * eps(x) * absolute(x), 0.0 * x)
+    if norm_inf(excess) > 0.0:
+        r, nfev = problem.residual(x + p), nfev + 1
+        f_new = 0.5 * dot(r, r)
+        if f_new <= f + max(1e-10 * f, problem.noise):
+            J, njev = problem.jacobian(x + p), njev + 1
+            new = arrived(x + p, f_new, rmatvec(J, r), r, J, d, state.radius, 0.0, state.promised, nfev, njev)
+            if new.full and norm(d * gauss_newton(new)) < 0.9 * norm(d * p):
+                return new
+    return refused(state, state.radius, 0.0, state.promised, 0, False, nfev, njev)
+
+
+def gauss_newton(state: State) -> Vector:
+    """p = −R⁻¹c, or no step where J is rank-deficient."""
+    if state.full:
+        return -solve_upper(state.R, state.c)
+    return 0.0 * state.c
+
+
+def resume(state: State, params: Params) -> State:
+    """Ready to try again, with the region as large as at the start."""
+    radius = first_radius(state.x, state.d, params)
+    return refused(state, radius, state.lam, state.promised, 0, True, state.nfev, state.njev)

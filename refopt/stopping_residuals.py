@@ -1,0 +1,213 @@
+"""When a least-squares run ends, and what it may claim.
+
+f = ½‖r‖², g = Jᵀr, and norms of g are ∞-norms. A run has converged when r = 0 or g = 0, or
+
+    (a)  ‖g‖ ≤ min(gtol · max over visited states of ‖g‖,  max(gtol, 1e-6) · ‖g(x₀)‖)       and one of
+    (b)  a full Gauss-Newton step would gain D ≤ ef,  or  D ≤ min(1e-15 (f₀ − f), 1e-6 f)
+    (c)  maxⱼ |Jⱼᵀr| / (‖Jⱼ‖‖r‖) ≤ gtol,  the last step promised ≤ ef,  and  D ≤ 1e-6 f
+    (d)  ‖r‖ ≤ 1e-10 ‖r(x₀)‖
+
+The cosine alone never falls where r → 0, and D never where J loses rank in the limit: it is measured without what lies
+along singular vectors of J below 1e-10. The noise of f is ef = max(10 eps f, N), N what was measured of it. The
+user's ftol (D ≤ ftol f) and xtol (‖Dp‖ ≤ xtol ‖Dx‖, p undamped) count in place of (a) to (d), but only where
+‖g‖ ≤ 1e-6 ‖g(x₀)‖.
+"""
+
+from math import inf
+from typing import Any, NamedTuple
+
+from refopt.linesearch import noise_floor
+from refopt.noise import measure_f, measure_g
+from refopt.ops import (
+    Matrix,
+    Vector,
+    absolute,
+    column_norms,
+    dot,
+    finite,
+    norm,
+    norm_inf,
+    positive,
+    rmatvec,
+    solve_upper,
+)
+from refopt.problem import LeastSquares, Problem
+from refopt.stopping import BUDGET, DONE, RUNNING, STUCK, WRONG_GRADIENT, Ending, Status
+
+SAFE = 1e-6  #: a gradient this much smaller than at the start is small
+
+
+class Tests(NamedTuple):
+    """What the user asked for."""
+
+    gtol: float = 1e-8
+    ftol: float = 0.0
+    xtol: float = 0.0
+    gtol_abs: float = 0.0
+    absolute_only: bool = False
+    differences: float = 0.0  #: the relative step of a difference Jacobian, 0 for an analytic one
+    per_jacobian: int = 0  #: evaluations of r that one Jacobian by differences costs
+    maxfun: float = 1e300
+
+
+class Watch(NamedTuple):
+    """What must be remembered of a run to judge it."""
+
+    f0: float
+    g0: float  #: ‖g(x₀)‖
+    gmax: float
+    size: Vector  #: |x₀|
+    f: float  #: the lowest f, and the lowest ‖g‖
+    gnorm: float
+    stall: int  #: steps in a row that lowered neither
+    patience: int  #: the stall that makes the run stop to think
+    small: bool  #: the gradient is small
+    verdict: int
+
+
+def watch(x: Vector, f: float, g: Vector) -> Watch:
+    gnorm = norm_inf(g)
+    return Watch(f, gnorm, gnorm, absolute(x), f, gnorm, -1, 5, False, RUNNING)
+
+
+def run(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: Any, tests: Tests, steps: int) -> Any:
+    """Up to ``steps`` steps, fewer if the run ends or needs thought; and how many they were."""
+    k = 0
+    while k < steps and watch.verdict == RUNNING:
+        state = method.step(problem, state, params)
+        watch = look(method, problem, state, watch, tests)
+        k = k + 1
+    return state, watch, k
+
+
+def look(method: Any, problem: LeastSquares, state: Any, watch: Watch, tests: Tests) -> Watch:
+    """Take note of a state; ask the model only when the gradient is small."""
+    watch = observe(problem, watch, state, tests)
+    if watch.small and ended(problem, watch, state, method.predicted(state), tests):
+        return with_verdict(watch, DONE)
+    return watch
+
+
+def observe(problem: LeastSquares, old: Watch, state: Any, tests: Tests) -> Watch:
+    """Take note of a state: does the run go on, is its gradient small, does it need thought?"""
+    f, gnorm, ef = state.f, norm_inf(state.g), noise_floor(problem, state.x, state.f)
+    gmax = max(old.gmax, gnorm)
+    stall = old.stall + 1 if state.taken else old.stall
+    if f < old.f - ef or gnorm < 0.9 * old.gnorm:
+        stall = 0
+    verdict = RUNNING
+    if not state.ok or stall >= old.patience:
+        verdict = STUCK
+    elif state.nfev + tests.per_jacobian * state.njev >= tests.maxfun:
+        verdict = BUDGET
+    small = gradient_small(old, gnorm, gmax, tests)
+    return Watch(
+        old.f0, old.g0, gmax, old.size, min(old.f, f), min(old.gnorm, gnorm), stall, old.patience, small, verdict
+    )
+
+
+def gradient_small(old: Watch, gnorm: float, gmax: float, tests: Tests) -> bool:
+    """(a), or what ftol and xtol ask in its place; the absolute test alone where only that was asked for."""
+    if gnorm == 0.0 or tests.absolute_only:
+        return gnorm <= tests.gtol_abs
+    if (tests.ftol > 0.0 or tests.xtol > 0.0) and gnorm <= SAFE * old.g0:
+        return True
+    return gnorm <= target(old, gmax, tests)
+
+
+def target(old: Watch, gmax: float, tests: Tests) -> float:
+    """The right-hand side of (a)."""
+    return max(min(tests.gtol * gmax, max(tests.gtol, SAFE) * old.g0), tests.gtol_abs)
+
+
+def ended(problem: LeastSquares, old: Watch, state: Any, promised: float, tests: Tests) -> bool:
+    """(b), (c), (d), or the user's ftol or xtol, where the gradient is small; ``promised`` is D."""
+    f, gnorm, ef = state.f, norm_inf(state.g), noise_floor(problem, state.x, state.f)
+    if gnorm == 0.0 or tests.absolute_only:
+        return True
+    if gnorm <= target(old, old.gmax, tests):
+        if promised <= max(ef, min(1e-15 * (old.f0 - f), 1e-6 * f)) or f <= 1e-20 * old.f0:
+            return True
+        if state.promised <= ef and promised <= 1e-6 * f and cosine(state) <= tests.gtol:
+            return True
+    if gnorm > SAFE * old.g0:
+        return False
+    return promised <= tests.ftol * f or (tests.xtol > 0.0 and shift(state) <= tests.xtol)
+
+
+def cosine(state: Any) -> float:
+    """maxⱼ |Jⱼᵀr| / (‖Jⱼ‖‖r‖)."""
+    return norm_inf(state.g / positive(column_norms(state.J))) / norm(state.r)
+
+
+def shift(state: Any) -> float:
+    """‖Dp‖ / ‖Dx‖ for the Gauss-Newton step p, where there is one."""
+    if not state.full:
+        return inf
+    size = norm(state.d * state.x)
+    return norm(state.d * solve_upper(state.R, state.c)) / size if size > 0.0 else inf
+
+
+def with_verdict(old: Watch, verdict: int) -> Watch:
+    return Watch(
+        old.f0, old.g0, old.gmax, old.size, old.f, old.gnorm, old.stall, old.patience, old.small, verdict
+    )  # fmt: skip
+
+
+def think(
+    method: Any, problem: LeastSquares, state: Any, watch: Watch, params: Any, tests: Tests, tried: int
+) -> Any:
+    """What to do with a run that is stuck: an Ending, or (problem, state, watch) to go on with.
+
+    Measure before judging. Noise of f beyond its rounding allows another try with a fresh region; slopes that
+    contradict the Jacobian end the run; a point that is stationary to working precision is a success.
+    """
+    ef = noise_floor(problem, state.x, state.f)
+    promised, gnorm = method.predicted(state), norm_inf(state.g)
+    if tried < 2 and not (gnorm <= SAFE * watch.g0 and promised <= ef):
+        suspect = tests.differences == 0.0 and gnorm > 1e-4 * watch.gmax
+        downhill = -state.g / (state.d * state.d)
+        noise, wrong, spent = measure_f(
+            as_function(problem), state.x, state.f, state.g, downhill, watch.f0, suspect
+        )
+        state = state._replace(nfev=state.nfev + spent)
+        if wrong:
+            return Ending(Status.BAD_DERIVATIVE, False, WRONG_GRADIENT)
+        if noise > ef:
+            return problem._replace(noise=2.0 * noise), method.resume(state, params), watch._replace(verdict=RUNNING)
+    if stationary(problem, state, watch, promised):
+        return Ending(Status.PRECISION, True)
+    if state.ok and watch.patience < 50:
+        return problem, state, watch._replace(patience=watch.patience + 15, verdict=RUNNING)
+    if not state.full:
+        return Ending(Status.SINGULAR, False, DEPENDENT)
+    return Ending(Status.PRECISION if promised <= 10.0 * ef else Status.LINE_SEARCH, False, NOISY)
+
+
+def stationary(problem: LeastSquares, state: Any, watch: Watch, promised: float) -> bool:
+    """Whether the point is stationary to working precision: by its gradient, or by the noise of that."""
+    gnorm, gained = norm_inf(state.g), watch.f0 - state.f
+    if gnorm <= SAFE * watch.g0 and (promised <= 1e-12 * gained or cosine(state) <= 1e-6):
+        return True
+    near = gnorm <= 1e-3 * watch.g0 or gained <= 10.0 * noise_floor(problem, state.x, state.f)
+    return near and gnorm <= 10.0 * measure_g(as_function(problem), state.x, watch.size)
+
+
+def as_function(problem: LeastSquares) -> Problem:
+    """½‖r‖² with its gradient Jᵀr."""
+
+    def fun(x: Vector) -> float:
+        r = problem.residual(x)
+        return 0.5 * dot(r, r)
+
+    return Problem(fun, lambda x: rmatvec(problem.jacobian(x), problem.residual(x)))
+
+
+DEPENDENT = (
+    "the columns of the Jacobian are linearly dependent: the data do not determine every parameter; fix some of them, "
+    "or combine those that occur only together"
+)
+NOISY = (
+    "the gradient is larger than its noise explains, yet no step lowers the sum of squares: check the Jacobian with "
+    "refopt.derivatives.check_jacobian, and whether fun is smooth"
+)
