@@ -20,7 +20,7 @@ import llvmlite
 import numba
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils, compiler
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
@@ -31,14 +31,15 @@ from numba.extending import intrinsic
 
 from refopt import diskcache, words
 from refopt import loop as loops
-from refopt.dialect import Bound, Kind, Twins, fields_of, signature
+from refopt.dialect import Bound, Kind, Twins, entry_source, fields_of, functions_of, groups_of, is_function
+from refopt.dialect.entry import LEAVE
 from refopt.ops import Matrix, Symmetric, Vector
 
-OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True}
-REORDERED = {"reassoc", "contract", "nsz", "arcp"}  # sums in any order; NaN and infinity keep their meaning
-PROVED = ("0.68",)  #: minor versions of numba in which ``Together`` is known to work; elsewhere ``Apart`` is used
+njit: Any = numba.njit
 
-VECTOR, MATRIX = types.float64[::1], types.float64[:, ::1]
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True}
+REORDERED = {"reassoc", "contract", "nsz"}  # sums in any order; NaN and infinity keep their meaning
+PROVED = ("0.68.",)  #: the versions of numba in which ``Together`` is known to work; elsewhere ``Apart`` is used
 
 
 def is_jitted(function: Any) -> bool:
@@ -50,29 +51,28 @@ def is_jitted(function: Any) -> bool:
 
 
 def runner(method: Any, problem: Any, loop: Any = loops.run) -> Callable[..., Any]:
-    """``run(problem, state, watch, params, tests, steps)``: the compiled loop, with the jitted functions of ``problem``.
+    """``run(problem, state, watch, params, tests, steps)``: the loop, compiled, with the functions of ``problem``.
 
-    Functions that are None are replaced by 3-point differences inside the loop; ``watch.size`` is their scale. The
-    arrays of state and watch are float64; they are left alone, and those that come back are new.
+    These are jitted; those that are None are replaced by 3-point differences inside the loop, with ``watch.size`` as
+    scale. The arrays of state and watch are float64; they are left alone, and those that come back are new.
     """
     functions = tuple(getattr(problem, name) for name in functions_of(type(problem)))
     return _runner(method, loop, type(problem), tuple(getattr(f, "fun", f) for f in functions))
 
 
 @lru_cache(maxsize=256)
-def _runner(method: Any, loop: Any, problem_type: type, functions: tuple[Any, ...]) -> Callable[..., Any]:
+def _runner(method: Any, loop: Any, problem_type: Any, functions: tuple[Any, ...]) -> Callable[..., Any]:
     kinds = functions_of(problem_type)
     given = {name: function for name, function in zip(kinds, functions, strict=True) if function is not None}
-    bound = Bound(problem_type, frozenset(kinds) - frozenset(given))
     codes = [machine_code(function, name, kinds[name]) for name, function in given.items()]
     addresses = [code.library.get_pointer_to_function(code.fndesc.llvm_func_name) for _, code in codes]
+    entry = entry_of(method, loop, Bound(problem_type, frozenset(kinds) - frozenset(given)))
     numbers = [name for name, kind in fields_of(problem_type).items() if kind is float]
-    entry = entry_of(method, loop, bound)
-    groups = groups_of(method, loop)
-    state_type, watch_type, split = groups["state"], groups["watch"], len(groups["state"]._fields)
-    all_kinds = [*fields_of(state_type).values(), *fields_of(watch_type).values()]
-    arrays = [i for i, kind in enumerate(all_kinds) if is_array(kind)]
-    scalars = [i for i, kind in enumerate(all_kinds) if not is_array(kind)]
+    state_type, watch_type = (groups_of(method, loop)[group] for group in ("state", "watch"))
+    fields = [*fields_of(state_type).values(), *fields_of(watch_type).values()]
+    arrays = [i for i, kind in enumerate(fields) if kind in LEAVE]
+    scalars = [i for i, kind in enumerate(fields) if kind not in LEAVE]
+    split = len(state_type._fields)
 
     def run(problem: Any, state: Any, watch: Any, params: Any, tests: Any, steps: int) -> Any:
         values = [*state, *watch]
@@ -91,13 +91,14 @@ def _runner(method: Any, loop: Any, problem_type: type, functions: tuple[Any, ..
 def machine_code(function: Any, name: str, kind: Kind) -> tuple[Any, Any]:
     """The dispatcher and its code for float64 arguments; wrapped, where it returns another type than declared."""
     wanted = numba_type(kind).signature
-    for candidate in (function, converted(function, get_args(kind)[1])):
-        if wanted.args not in candidate.overloads and candidate._can_compile:
-            candidate.compile(wanted.args)
-        code = candidate.overloads.get(wanted.args)
+    for make in (lambda: function, lambda: converted(function, get_args(kind)[1])):
+        dispatcher = make()
+        if wanted.args not in dispatcher.overloads and dispatcher._can_compile:
+            dispatcher.compile(wanted.args)
+        code = dispatcher.overloads.get(wanted.args)
         if code is not None and code.signature.return_type == wanted.return_type:
-            return candidate, code
-    raise TypeError(f"{name} returns {code.signature.return_type}, which is no {wanted.return_type}")
+            return dispatcher, code
+    raise TypeError(f"{name} must return {wanted.return_type} for a float64 vector")
 
 
 def converted(function: Any, kind: Kind) -> Any:
@@ -130,81 +131,30 @@ def as_matrix(values: Any) -> Any:
 @cache
 def entry_of(method: Any, loop: Any, bound: Bound) -> Callable[..., Any]:
     """The entry of a method, from disk or compiled now."""
-    source, arguments = entry_source(groups_of(method, loop), bound)
-    key = f"{method.__name__} in {loop.__module__}.{loop.__qualname__} without {sorted(bound.missing)}"
+    name = f"{method.__name__} in {loop.__module__}.{loop.__qualname__} without {sorted(bound.missing)}"
 
     def build() -> Any:
         logging.getLogger("refopt").warning("compiling %s: some seconds, once", method.__name__)
         with global_compiler_lock:
-            return compiled_entry(method, loop, bound, source, arguments, way()(method.__name__))
+            return compiled_entry(method, loop, bound, way()(method.__name__))
 
-    return kept(diskcache.key(key), build).entry_point
+    return kept(diskcache.key(name, way().__name__), build).entry_point
 
 
 def way() -> Any:
     return Together if numba.__version__.startswith(PROVED) else Apart
 
 
-def compiled_entry(
-    method: Any, loop: Any, bound: Bound, source: str, arguments: tuple[Any, ...], how: Any
-) -> Any:
+def compiled_entry(method: Any, loop: Any, bound: Bound, how: Any) -> Any:
     twins, groups = Twins(how.inner), groups_of(method, loop)
+    source, kinds = entry_source(groups, bound)
     run, _ = twins.of(loop, (method, bound, *groups.values(), int))
     shadows: dict[str, Any] = {"__name__": __name__, "run": run, "Problem": record(bound)}
     shadows |= {group.capitalize(): record_type for group, record_type in groups.items()}
-    shadows |= {f"{name}_at": function_at(kind) for name, kind in functions_of(bound.problem).items()}
-    for word in (words.copied, *LEAVE.values()):
-        shadows[word.__name__] = twins.word(word)[0]  # type: ignore[arg-type]
+    shadows |= {f"{name}_at": function_at(kind) for name, kind in functions_of(bound).items()}
+    shadows |= {word.__name__: twins.word(word)[0] for word in (words.copied, *LEAVE.values())}
     exec(source, shadows)
-    return how.entry(shadows["entry"], arguments)
-
-
-LEAVE = {Vector: words.leave_vector, Matrix: words.leave_matrix, Symmetric: words.leave_symmetric}
-
-
-def groups_of(method: Any, loop: Any) -> dict[str, Any]:
-    """The NamedTuples that the loop takes after method and problem."""
-    kinds, _ = signature(loop)
-    return {"state": method.State, "watch": kinds[3], "params": method.Params, "tests": kinds[5]}
-
-
-def entry_source(groups: dict[str, Any], bound: Bound) -> tuple[str, tuple[Any, ...]]:
-    """The entry as source, and the types of its arguments: addresses, numbers of the problem, then every field.
-
-    Vectors are copied first, because one of them may come to stand in another's place.
-    """
-    functions = {name: types.intp for name in functions_of(bound.problem) if name not in bound.missing}
-    fields = fields_of(bound.problem)
-    arguments = {**functions, **{name: types.float64 for name, kind in fields.items() if kind is float}}
-    calls, results, leaving = {}, [], []
-    for group, record_type in groups.items():
-        values = []
-        for name, kind in fields_of(record_type).items():
-            argument = f"{group}_{name}"
-            arguments[argument] = numba_type(kind)
-            values.append(f"copied({argument})" if kind is Vector else argument)
-            if kind in LEAVE:
-                leaving.append(f"{LEAVE[kind].__name__}({argument}, {group}.{name})")
-            elif group in ("state", "watch"):
-                results.append(f"{group}.{name}")
-        calls[group] = f"{group.capitalize()}({', '.join(values)})"
-    problem = [f"{n}_at({n})" if n in functions else n if k is float else "None" for n, k in fields.items()]
-    lines = [
-        f"def entry({', '.join(arguments)}, steps):",
-        f"problem = Problem({', '.join(problem)}, watch_size)",
-        f"state, watch, k = run(problem, {', '.join(calls.values())}, steps)",
-        *leaving,
-        f"return {', '.join(results)}, k",
-    ]
-    return "\n    ".join(lines), (*arguments.values(), types.int64)
-
-
-def functions_of(problem: type) -> dict[str, Kind]:
-    return {name: kind for name, kind in fields_of(problem).items() if get_origin(kind) is Callable}
-
-
-def is_array(kind: Kind) -> bool:
-    return kind in LEAVE
+    return how.entry(shadows["entry"], tuple(map(numba_type, kinds)))
 
 
 # --- kinds as numba's types ------------------------------------------------------------------------------------------
@@ -212,13 +162,14 @@ def is_array(kind: Kind) -> bool:
 
 @cache
 def numba_type(kind: Kind) -> Any:
-    known = {Vector: VECTOR, Matrix: MATRIX, Symmetric: MATRIX, bool: types.boolean, int: types.int64}
+    vector, matrix = types.float64[::1], types.float64[:, ::1]
+    known = {Vector: vector, Matrix: matrix, Symmetric: matrix, bool: types.boolean, int: types.int64}
     known |= {float: types.float64, type(None): types.void, Any: types.none}
     if kind in known:
         return known[kind]
     if get_origin(kind) is tuple:
         return types.Tuple([numba_type(part) for part in get_args(kind)])
-    if get_origin(kind) is Callable:
+    if is_function(kind):
         arguments, result = get_args(kind)
         return types.FunctionType(numba_type(result)(*map(numba_type, arguments)))
     missing = kind.missing if isinstance(kind, Bound) else ()
@@ -227,11 +178,9 @@ def numba_type(kind: Kind) -> Any:
 
 
 @cache
-def record(kind: Kind) -> type:
+def record(kind: Kind) -> Any:
     """The NamedTuple class; a bound problem's has the field ``scale`` as well."""
-    if isinstance(kind, Bound):
-        return namedtuple(kind.problem.__name__, tuple(fields_of(kind)))  # type: ignore[misc]
-    return kind
+    return namedtuple(kind.problem.__name__, fields_of(kind)) if isinstance(kind, Bound) else kind  # type: ignore[misc]
 
 
 @cache
@@ -258,11 +207,10 @@ def function_at(kind: Kind) -> Any:
 
 
 def options_for(python: FunctionType) -> dict[str, Any]:
-    """Sums may be reordered but where rounding is meant; what is no word is control, and belongs into its caller."""
-    ordered = any(python.__code__ is word.__code__ for word in words.ORDERED)
-    return {
-        **OPTIONS, "fastmath": False if ordered else REORDERED, "forceinline": python.__module__ != words.__name__,
-    }  # fmt: skip
+    """Sums of words may be reordered but where rounding is meant; what is no word is control, a part of its caller."""
+    word = python.__module__.startswith(words.__name__)
+    ordered = any(python.__code__ is other.__code__ for other in words.ORDERED)
+    return {**OPTIONS, "fastmath": REORDERED if word and not ordered else False, "forceinline": not word}
 
 
 class Apart:
@@ -275,7 +223,7 @@ class Apart:
         return njit(wanted, no_cpython_wrapper=True, **options_for(python))(python)
 
     def entry(self, python: FunctionType, arguments: tuple[Any, ...]) -> Any:
-        return njit(arguments, fastmath=REORDERED, **OPTIONS)(python).overloads[arguments]
+        return njit(arguments, **OPTIONS)(python).overloads[arguments]
 
 
 class Together:
@@ -293,7 +241,7 @@ class Together:
         return Inner(self.context, code.fndesc, wanted)
 
     def entry(self, python: FunctionType, arguments: tuple[Any, ...]) -> Any:
-        return self.compiled(python, arguments, None, inner=False, fastmath=REORDERED, **OPTIONS)
+        return self.compiled(python, arguments, None, inner=False, **OPTIONS)
 
     def compiled(self, python: FunctionType, arguments: Any, result: Any, inner: bool, **options: Any) -> Any:
         flags = compiler.Flags()

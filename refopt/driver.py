@@ -62,10 +62,12 @@ def drive(
         if watch.verdict == FALLING:
             return Run(state, watch, nit, Ending(Status.UNBOUNDED, False), seen)
         if watch.verdict != RUNNING:
-            answer = think(problem, state, watch, params, tests, tried)
+            observed, calls = counted(problem)
+            answer = think(observed, state, watch, params, tests, tried)
             if isinstance(answer, Ending):
-                return Run(state, watch, nit, answer, seen)
-            problem, state, watch = answer
+                return Run(with_calls(state, calls), watch, nit, answer, seen)
+            observed, state, watch = answer
+            problem, state = problem._replace(noise=observed.noise), with_calls(state, calls)
             tried += 1
         if nit >= limits.maxiter:
             return Run(state, watch, nit, Ending(Status.MAXITER, False), seen)
@@ -80,6 +82,25 @@ def drive(
             return Run(state, watch, nit, Ending(Status.CALLBACK, False), seen)
         if not single:
             steps = next_chunk(steps, time.perf_counter() - start)
+
+
+def counted(problem: Any) -> tuple[Any, list[int]]:
+    """The problem with a function and a derivative that count their calls, and the two counts."""
+    calls = [0, 0]
+
+    def counting(i: int, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def call(x: Any) -> Any:
+            calls[i] += 1
+            return function(x)
+
+        return call
+
+    names = problem._fields[:2]
+    return problem._replace(**{name: counting(i, getattr(problem, name)) for i, name in enumerate(names)}), calls
+
+
+def with_calls(state: Any, calls: list[int]) -> Any:
+    return state._replace(nfev=state.nfev + calls[0], njev=state.njev + calls[1])
 
 
 def first_chunk(init_time: float) -> int:

@@ -15,7 +15,6 @@ from refopt.problem import Problem
 class FunctionNoise(NamedTuple):
     noise: float
     wrong: bool  #: the slopes of f contradict its gradient
-    nfev: int
 
 
 def measure_f(problem: Problem, x: Any, f: float, g: Any, p: Any, f0: float, suspect: bool) -> FunctionNoise:
@@ -25,22 +24,19 @@ def measure_f(problem: Problem, x: Any, f: float, g: Any, p: Any, f0: float, sus
     neighbouring steps whose slopes agree with each other to a tenth, but not with gᵀu to a half, convict g,
     unless the second difference explains it (a kink).   Cost: 6 to 20 evaluations.
     """
-    spent, noise = 0, 0.0
-    signs = alternating(x)
+    noise, signs = 0.0, alternating(x)
     for t in (1e-15, -3e-15, 1e-14, -3e-14):
         y = x + x * (t * signs)
         noise = larger_finite(noise, abs(problem.fun(y) - f - dot(g, y - x)))
-        spent += 1
     length, size = norm(p), norm(x) or 1.0
     if length == 0.0:
-        return FunctionNoise(min(noise, 1e-4 * max(abs(f), abs(f0))), False, spent)
+        return FunctionNoise(min(noise, 1e-4 * max(abs(f), abs(f0))), False)
     u = p / length
     slope = dot(g, u)
     verdicts, before = [], 0.0
     for exponent in (-13.0, -11.5, -10.0, -8.5, -7.0, -5.5, -4.0):
         h = size * 10.0**exponent
         up, down = problem.fun(x + h * u), problem.fun(x - h * u)
-        spent += 2
         central = (up - down) / (2.0 * h)
         error = abs(0.5 * (up - down) - h * slope)
         if error <= 0.2 * h * abs(slope):
@@ -51,7 +47,7 @@ def measure_f(problem: Problem, x: Any, f: float, g: Any, p: Any, f0: float, sus
         verdicts.append(steady and off)
         noise, before = larger_finite(noise, error), central
     wrong = suspect and any(a and b for a, b in pairwise(verdicts))
-    return FunctionNoise(min(noise, 1e-4 * max(abs(f), abs(f0))), wrong, spent)
+    return FunctionNoise(min(noise, 1e-4 * max(abs(f), abs(f0))), wrong)
 
 
 def measure_g(problem: Problem, x: Any, size: Any) -> float:

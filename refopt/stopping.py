@@ -67,6 +67,7 @@ class Watch(NamedTuple):
     f: float
     g: Vector
     gnorm: float
+    least: float  #: the smallest ‖g‖ of a visited state
     slope: float  #: maxᵢ |gᵢ xᵢ| at x₀: what f changes, to first order, when x₀ doubles
     stall: int  #: steps in a row that lowered neither f nor ‖g‖
     patience: int  #: the stall that makes the run stop to think
@@ -77,7 +78,7 @@ class Watch(NamedTuple):
 def watch(x: Vector, f: float, g: Vector) -> Watch:
     gnorm = norm_inf(g)
     slope = weighted_max(g, absolute(x)) or gnorm
-    return Watch(f, gnorm, gnorm, absolute(x), x, f, g, gnorm, slope, -1, 5, False, RUNNING)
+    return Watch(f, gnorm, gnorm, absolute(x), x, f, g, gnorm, gnorm, slope, -1, 5, False, RUNNING)
 
 
 def observe(
@@ -93,10 +94,10 @@ def observe(
 ) -> Watch:
     """Take note of a state: is it the best so far, is its gradient small, does the run need thought?"""
     gnorm, ef = norm_inf(g), noise_floor(problem, x, f)
-    gmax = max(old.gmax, gnorm)
+    gmax, least = max(old.gmax, gnorm), min(old.least, gnorm)
     lower = f < old.f - ef
     stall = old.stall + 1 if taken else old.stall
-    if lower or gnorm < 0.9 * old.gnorm:
+    if lower or gnorm < 0.9 * old.least:
         stall = 0
     small = gradient_small(old, x, f, g, gnorm, gmax, ef, tests)
     verdict = RUNNING
@@ -104,25 +105,17 @@ def observe(
         verdict = STUCK
     elif nfev >= tests.maxfun:
         verdict = BUDGET
-    if not finite(f) or old.f0 - f > 1e30 * old.slope > 0.0:
+    fall = old.f0 - f
+    if not finite(f) or (fall > 1e30 * old.slope and fall > 1e15 * max(1.0, abs(old.f0))):  # a saddle has no slope
         verdict = FALLING
     if lower or (f <= old.f + ef and gnorm < old.gnorm):
-        return Watch(old.f0, old.g0, gmax, old.size, x, f, g, gnorm, old.slope, stall, old.patience, small, verdict)
+        return Watch(
+            old.f0, old.g0, gmax, old.size, x, f, g, gnorm, least, old.slope, stall, old.patience, small, verdict
+        )  # fmt: skip
     return Watch(
-        old.f0,
-        old.g0,
-        gmax,
-        old.size,
-        old.x,
-        old.f,
-        old.g,
-        old.gnorm,
-        old.slope,
-        stall,
-        old.patience,
-        small,
+        old.f0, old.g0, gmax, old.size, old.x, old.f, old.g, old.gnorm, least, old.slope, stall, old.patience, small,
         verdict,
-    )
+    )  # fmt: skip
 
 
 def gradient_small(
@@ -149,8 +142,8 @@ def settle(problem: Problem, old: Watch, x: Vector, f: float, promised: float, t
     if promised <= ef or promised <= 1e-15 * (old.f0 - f) or (tests.absolute_only and promised < inf):
         verdict = DONE
     return Watch(
-        old.f0, old.g0, old.gmax, old.size, old.x, old.f, old.g, old.gnorm, old.slope, old.stall, old.patience,
-        old.small, verdict,
+        old.f0, old.g0, old.gmax, old.size, old.x, old.f, old.g, old.gnorm, old.least, old.slope, old.stall,
+        old.patience, old.small, verdict,
     )  # fmt: skip
 
 
@@ -181,8 +174,7 @@ def think(method: Any, problem: Problem, state: Any, watch: Watch, params: Any, 
     if tried < 2 and not (watch.gnorm <= SAFE * watch.g0 and promised <= ef):
         suspect = tests.differences == 0.0 and norm_inf(state.g) > 1e-4 * watch.gmax
         p = getattr(state, "p", -state.g)
-        noise, wrong, spent = measure_f(problem, state.x, state.f, state.g, p, watch.f0, suspect)
-        state = state._replace(nfev=state.nfev + spent)
+        noise, wrong = measure_f(problem, state.x, state.f, state.g, p, watch.f0, suspect)
         if wrong:
             return Ending(Status.BAD_DERIVATIVE, False, WRONG_GRADIENT)
         if noise > ef:

@@ -46,7 +46,9 @@ class Tests(NamedTuple):
     gtol_abs: float = 0.0
     absolute_only: bool = False
     differences: float = 0.0  #: the relative step of a difference Jacobian, 0 for an analytic one
-    per_jacobian: int = 0  #: evaluations of r that one Jacobian by differences costs
+    per_gradient: int = 0  #: evaluations of r that one Jacobian by differences costs
+    per_hessian: int = 0
+    gradients_per_hessian: int = 0
     maxfun: float = 1e300
 
 
@@ -98,7 +100,7 @@ def observe(problem: LeastSquares, old: Watch, state: Any, tests: Tests) -> Watc
     verdict = RUNNING
     if not state.ok or stall >= old.patience:
         verdict = STUCK
-    elif state.nfev + tests.per_jacobian * state.njev >= tests.maxfun:
+    elif state.nfev + tests.per_gradient * state.njev >= tests.maxfun:
         verdict = BUDGET
     small = gradient_small(old, gnorm, gmax, tests)
     return Watch(
@@ -167,10 +169,7 @@ def think(
     if tried < 2 and not (gnorm <= SAFE * watch.g0 and promised <= ef):
         suspect = tests.differences == 0.0 and gnorm > 1e-4 * watch.gmax
         downhill = -state.g / (state.d * state.d)
-        noise, wrong, spent = measure_f(
-            as_function(problem), state.x, state.f, state.g, downhill, watch.f0, suspect
-        )
-        state = state._replace(nfev=state.nfev + spent)
+        noise, wrong = measure_f(as_function(problem), state.x, state.f, state.g, downhill, watch.f0, suspect)
         if wrong:
             return Ending(Status.BAD_DERIVATIVE, False, WRONG_GRADIENT)
         if noise > ef:

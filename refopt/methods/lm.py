@@ -92,7 +92,7 @@ class Step(NamedTuple):
 def init(problem: LeastSquares, x: Vector, params: Params) -> State:
     r, J = problem.residual(x), problem.jacobian(x)
     d = positive(column_norms(J))
-    R, c, full = triangular(J, r)
+    R, c, full = triangle(J, r)
     radius = first_radius(x, d, params)
     if params.damping > 0.0:
         S, z, ok = damped(R, c, params.damping**0.5 * d)
@@ -108,7 +108,7 @@ def first_radius(x: Vector, d: Vector, params: Params) -> float:
 
 def step(problem: LeastSquares, state: State, params: Params) -> State:
     x, f, g, d = state.x, state.f, state.g, state.d
-    trial = constrained(state.R, state.c, d, state.full, state.radius, state.lam, params.accuracy)
+    trial = constrained(state.R, state.c, d, state.radius, state.lam, params.accuracy)
     p, promised, nfev, njev = trial.p, trial.promised, state.nfev + 1, state.njev
     if params.geodesic:
         p, nfev = p + 0.5 * acceleration(problem, state, trial), nfev + 1
@@ -138,7 +138,7 @@ def arrived(
     nfev: int, njev: int,
 ) -> State:  # fmt: skip
     """The state at a new point."""
-    R, c, full = triangular(J, r)
+    R, c, full = triangle(J, r)
     return State(x, f, g, r, J, R, c, full, d, radius, lam, promised, 0, True, True, nfev, njev)
 
 
@@ -152,26 +152,32 @@ def refused(
     )  # fmt: skip
 
 
-def constrained(R: Matrix, c: Vector, d: Vector, full: bool, radius: float, guess: float, accuracy: float) -> Step:
+def triangle(J: Matrix, r: Vector) -> tuple[Matrix, Vector, bool]:
+    """R and c with RᵀR = JᵀJ and Rᵀc = Jᵀr; where J is rank-deficient, RᵀR = JᵀJ + eps diag(‖Jⱼ‖²)."""
+    R, c, full = triangular(J, r)
+    if full:
+        return R, c, full
+    S, z, ok = damped(R, c, eps(c) ** 0.5 * positive(column_norms(J)))
+    return S, z, full
+
+
+def constrained(R: Matrix, c: Vector, d: Vector, radius: float, guess: float, accuracy: float) -> Step:
     """The damped step with ‖Dp‖ = Δ (1 ± accuracy), or the Gauss-Newton step if that is inside.   Cost: 4n³ per λ.
 
     Newton's method on  1/Δ − 1/‖Dp(λ)‖ = 0  inside a shrinking interval, Moré (1978), §5:
 
         SᵀS = RᵀR + λD²,    p = −S⁻¹z,    w = S⁻ᵀD²p,    λ ← λ + (‖Dp‖/‖w‖)² (‖Dp‖ − Δ)/Δ
     """
+    S, z, ok = R, c, True
     low, lam, high = 0.0, 0.0, norm(rmatvec(R, c) / d) / radius
-    S, z, ok = R, c, full
-    if not full:
-        lam = eps(c)
-        S, z, ok = damped(R, c, lam**0.5 * d)
-    best, least = Step(0.0 * c, R, 0.0, 0.0, 0.0, 0.0), lam
+    best = Step(0.0 * c, R, 0.0, 0.0, 0.0, 0.0)
     for k in range(30):
         newton = guess if k == 0 else -1.0
         if ok:
             p = -solve_upper(S, z)
             length, gain = norm(d * p), dot(z, z)
             best = Step(p, S, lam, length, -gain, 0.5 * (gain + lam * length * length))
-            if abs(length - radius) <= accuracy * radius or (lam == least and length < radius):
+            if abs(length - radius) <= accuracy * radius or (lam == 0.0 and length < radius):
                 break
             steep = norm(solve_upper_t(S, d * (d * p)))
             if steep > 0.0:

@@ -70,9 +70,10 @@ def step(problem: Problem, state: State, params: Params) -> State:
             radius = resized(state.radius, norm(p), lam, ratio, params.max_radius)
             return State(x_new, f_new, g_new, B_new, radius, 0, True, True, nfev, njev, nhev)
     shrunk = (0.25 if finite(f_new) else 0.1) * norm(p)
+    room = shrunk > eps(x) * norm(x)
     rejected = state.rejected + 1
-    ok = shrunk > eps(x) * norm(x) and rejected < (5 if promised <= 10.0 * ef else 30)
-    return State(x, f, g, B, shrunk, rejected, False, ok, nfev, njev, nhev)
+    ok = room and rejected < (5 if promised <= 10.0 * ef else 30)
+    return State(x, f, g, B, shrunk if room else state.radius, rejected, False, ok, nfev, njev, nhev)
 
 
 def resized(radius: float, length: float, lam: float, ratio: float, max_radius: float) -> float:
@@ -88,8 +89,8 @@ def predicted(state: State) -> float:
     """What the unrestricted Newton step would gain, ½ gᵀB⁻¹g; infinite where B has a negative eigenvalue."""
     tiny = eps(state.g) ** 0.5 * frobenius(state.B)
     L, ok = cholesky(state.B, tiny)
-    if not ok and tiny > 0.0:
-        return inf
+    if not ok:
+        return inf if tiny > 0.0 or norm_inf(state.g) > 0.0 else 0.0
     exact, definite = cholesky(state.B, 0.0)
     w = solve_lower(exact if definite else L, state.g)
     return 0.5 * dot(w, w)

@@ -159,7 +159,9 @@ def ours(name: str) -> Equation:
     module, _, function = name.replace("-", "_").rpartition(".")
     for home in ("refopt.methods", "refopt", "refopt.oracle.claims"):
         if find_spec(f"{home}.{module}"):
-            return getattr(importlib.import_module(f"{home}.{module}"), function)
+            equation = getattr(importlib.import_module(f"{home}.{module}"), function, None)
+            if equation:
+                return equation
     raise LookupError(f"no module of the library has the equation {name!r}")
 
 

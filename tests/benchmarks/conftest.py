@@ -4,7 +4,7 @@ Without `--benchmark-enable` every contender runs once, so that the results are 
 printed at the end, and written to the file named by REFOPT_BENCHMARKS if there is one.
 """
 
-import json
+import csv
 import os
 import statistics
 import time
@@ -69,13 +69,17 @@ def repeats(call: Callable[[], Any]) -> int:
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     if not ROWS:
         return
-    terminalreporter.section("ours / theirs, one thread, medians of alternated rounds")
-    for row in ROWS:
-        ours, theirs = f"{row.ours * 1e6:,.1f}", f"{row.theirs * 1e6:,.1f}"
-        times = 1.0 / row.ratio
-        terminalreporter.line(f"{row.what:54s} {ours:>13s} us   {row.than:24s} {theirs:>13s} us   {times:8.2f}x")
+    terminalreporter.section("one thread, medians of alternated rounds")
+    table = [(row.what, readable(row.ours), row.than, readable(row.theirs), f"{1 / row.ratio:.2f}") for row in ROWS]
+    for what, ours, than, theirs, times in table:
+        terminalreporter.line(f"{what:54s} {ours:>12s}   {than:20s} {theirs:>12s}   {times:>7s} times faster")
     if "REFOPT_BENCHMARKS" in os.environ:
         path = Path(os.environ["REFOPT_BENCHMARKS"])
         temporary = path.with_suffix(".part")
-        temporary.write_text(json.dumps([row._asdict() for row in ROWS], indent=1) + "\n")
+        with temporary.open("w", newline="") as file:
+            csv.writer(file).writerows([("what", "refopt", "beside", "takes", "times faster"), *table])
         temporary.replace(path)
+
+
+def readable(seconds: float) -> str:
+    return f"{seconds * 1e6:.1f} us" if seconds < 1e-3 else f"{seconds * 1e3:.2f} ms"

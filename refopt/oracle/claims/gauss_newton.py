@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from refopt.ops import solve_upper, triangular
 from refopt.oracle.claim import Fails, claim
 from refopt.oracle.claims import DS, NW
 from refopt.oracle.draw import condition, excess, eye, least, size, solve, with_spectrum
@@ -10,9 +11,10 @@ GGN = "N. N. Schraudolph, Neural Computation 14 (2002) 1723; J. Martens, JMLR 21
 
 
 def step(J, r):
-    """−J⁺r, the shortest minimiser of ‖Jd + r‖."""
+    """−J⁺r, the shortest minimiser of ‖Jd + r‖: by the library's triangle where J has full column rank."""
     if J.dtype != object:
-        return -np.linalg.lstsq(J, r, rcond=1e-10)[0]
+        R, c, full = triangular(J, r)
+        return -solve_upper(R, c) if full else -np.linalg.lstsq(J, r, rcond=1e-10)[0]
     columns = independent(J)
     rows = solve(columns.T @ columns, columns.T @ J)
     return -rows.T @ solve(rows @ rows.T, solve(columns.T @ columns, columns.T @ r))

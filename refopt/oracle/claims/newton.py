@@ -2,14 +2,17 @@
 
 import numpy as np
 
+from refopt.ops import cholesky
 from refopt.oracle.claim import EPS, Fails, claim
 from refopt.oracle.claims import BV, NW
 from refopt.oracle.draw import condition, excess, eye, least, size, solve, with_spectrum
+from refopt.subproblem import solve as solve_with
 
 
 def direction(H, g):
-    """−H⁻¹g, the Newton step."""
-    return -solve(H, g)
+    """−H⁻¹g, the Newton step: by the library's Cholesky factors where H ≻ 0."""
+    L, ok = cholesky(H, 0.0) if H.dtype != object else (None, False)
+    return -solve_with(L, g) if ok else -solve(H, g)
 
 
 # --- quadratics --------------------------------------------------------------------------------------------------

@@ -1,201 +1,46 @@
-"""The dialect: kinds found without running, operators turned into words.
-
-A *twin* of a function is made from its source: an operator between arrays becomes a call of a loop of ``refopt.words``,
-a word its loop, another function its own twin. What an expression is, is known from annotations alone (arguments,
-results, fields of NamedTuples), so ``H @ g`` with ``H: Symmetric`` becomes a product that reads one triangle, and
-``x + alpha * p`` one loop. An expression whose kind cannot be found raises ``DialectError``, which names file and line
-and says what to write. Twins keep the line numbers of their source.
-
-A *kind* is an evaluated annotation: ``Vector``, ``float``, a NamedTuple class, ``tuple[Matrix, bool]``, ``Callable``;
-or a module (a method, as an argument), or a ``Bound`` problem.
-"""
+"""Expressions of the dialect: each is turned into an expression of the twin, and its kind found."""
 
 import ast
 import builtins
 import inspect
-import textwrap
-from collections.abc import Callable
-from functools import cache
 from types import FunctionType, ModuleType
-from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin
 
 from refopt import ops, words
-from refopt.ops import Matrix, Symmetric, Vector
+from refopt.dialect.kinds import (
+    SCALARS,
+    Bound,
+    DialectError,
+    Kind,
+    elements,
+    fields_of,
+    is_function,
+    name_of,
+    signature,
+)
+from refopt.dialect.operators import OPERATORS, called, multiplied
+from refopt.ops import Vector
 
-Kind = Any
 Typed = tuple[Any, Kind]  # an expression of the twin, and its kind
 
 
-class DialectError(TypeError):
-    """Something that is not written in the dialect."""
+class Expressions:
+    """The expressions of one function.   ``of_X`` treats the syntax X of Python's grammar."""
 
-
-class Bound(NamedTuple):
-    """The kind of a problem of which some functions are missing: differences take their place."""
-
-    problem: type
-    missing: frozenset[str] = frozenset()
-
-
-OPERATORS: dict[tuple[type, Kind, Kind], Callable[..., Any]] = {
-    (ast.Add, Vector, Vector): words.plus,
-    (ast.Sub, Vector, Vector): words.minus,
-    (ast.Mult, Vector, Vector): words.times,
-    (ast.Div, Vector, Vector): words.over,
-    (ast.Mult, float, Vector): words.scaled,
-    (ast.Div, Vector, float): words.divided,
-    (ast.Mult, float, Symmetric): words.symmetric_scaled,
-    (ast.MatMult, Matrix, Vector): words.product,
-    (ast.MatMult, Symmetric, Vector): words.symmetric_product,
-}
-
-SCALARS = (bool, int, float)
-ARRAYS = (Vector, Matrix, Symmetric)
-
-
-class Twins:
-    """All twins that call each other; ``make(python, kinds, result)`` gives each its final form."""
-
-    def __init__(self, make: Callable[[FunctionType, tuple[Kind, ...], Kind], Any]) -> None:
-        self.make = make
-        self.made: dict[tuple[Any, tuple[Kind, ...]], Typed] = {}
-
-    def of(self, function: FunctionType, kinds: tuple[Kind, ...]) -> Typed:
-        """The twin of a function for arguments of these kinds, and the kind of its result."""
-        key = function, kinds
-        if key not in self.made:
-            body = Body(function, kinds, self)
-            python = body.compiled()
-            passed = tuple(kind for kind in kinds if not isinstance(kind, ModuleType))
-            self.made[key] = self.make(python, passed, body.result), body.result
-        return self.made[key]
-
-    def word(self, function: FunctionType) -> Typed:
-        """A loop of ``refopt.words`` as it stands, but for the other loops that it calls."""
-        key = function, ()
-        if key not in self.made:
-            kinds, result = signature(function)
-            shadows = dict(function.__globals__)
-            for name in function.__code__.co_names:
-                if isinstance(shadows.get(name), FunctionType):
-                    shadows[name] = self.word(shadows[name])[0]
-            copy = FunctionType(function.__code__, shadows, function.__name__)
-            copy.__module__ = function.__module__
-            self.made[key] = self.make(copy, kinds, result), result
-        return self.made[key]
-
-
-class Body:
-    """One function on its way to its twin."""
-
-    def __init__(self, function: FunctionType, kinds: tuple[Kind, ...], twins: Twins) -> None:
+    def __init__(self, function: FunctionType, twins: Any) -> None:
         self.function, self.twins = function, twins
-        source, first = inspect.getsourcelines(function)
-        self.tree = ast.parse(textwrap.dedent("".join(source)))
-        ast.increment_lineno(self.tree, first - 1)
         self.names: dict[str, Kind] = {}
         self.globals: dict[str, Any] = {"__name__": function.__module__, "__builtins__": builtins}
-        self.result: Kind = None
-        definition: Any = self.tree.body[0]
-        declared, self.declared = signature(function)
-        for argument, kind, wanted in zip(definition.args.args, kinds, declared, strict=True):
-            self.names[argument.arg] = self.fitting(kind, wanted, argument, f"argument {argument.arg!r}")
-        definition.args.args = [
-            a for a in definition.args.args if not isinstance(self.names[a.arg], ModuleType)
-        ]
-        definition.returns, definition.decorator_list = None, []
-        for argument in definition.args.args:
-            argument.annotation = None
-        definition.body = self.block(definition.body)
-
-    def compiled(self) -> FunctionType:
-        """The twin, in plain Python."""
-        file = inspect.getsourcefile(self.function)
-        exec(compile(ast.fix_missing_locations(self.tree), file or "<source>", "exec"), self.globals)
-        return self.globals[self.function.__name__]
 
     def error(self, node: ast.AST, says: str) -> DialectError:
         file = inspect.getsourcefile(self.function)
         return DialectError(f"{file}:{getattr(node, 'lineno', 0)}: {self.function.__name__}: {says}")
-
-    # --- statements ------------------------------------------------------------------------------------------
-
-    def block(self, statements: list[ast.stmt]) -> list[ast.stmt]:
-        return [self.dispatched("do", statement) for statement in statements]
 
     def dispatched(self, verb: str, node: ast.AST) -> Any:
         rule = getattr(self, f"{verb}_{type(node).__name__}", None)
         if rule is None:
             raise self.error(node, f"{type(node).__name__} ({ast.unparse(node)}) is not in the dialect")
         return rule(node)
-
-    def unchanged(self, node: Any) -> Any:
-        return node
-
-    do_Pass = do_Break = do_Continue = unchanged
-
-    def do_Expr(self, node: ast.Expr) -> ast.stmt:
-        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            return ast.copy_location(ast.Pass(), node)
-        raise self.error(node, "an expression without effect")
-
-    def do_Return(self, node: ast.Return) -> ast.stmt:
-        node.value, kind = self.value(node.value)
-        kind = self.fitting(kind, self.declared, node, "the result")
-        self.result = kind if self.result is None else self.joined(self.result, kind, node)
-        return node
-
-    def do_Assign(self, node: ast.Assign) -> ast.stmt:
-        node.value, kind = self.value(node.value)
-        for target in node.targets:
-            self.bind(target, kind)
-        return node
-
-    def do_AugAssign(self, node: ast.AugAssign) -> ast.stmt:
-        self.require_scalar(node.target)
-        name = ast.Name(ast.unparse(node.target), ast.Load())
-        value = ast.copy_location(ast.BinOp(name, node.op, node.value), node)
-        return self.do_Assign(
-            ast.copy_location(ast.Assign([node.target], ast.fix_missing_locations(value)), node)
-        )
-
-    def do_If(self, node: Any) -> ast.stmt:
-        node.test = self.value(node.test)[0]
-        node.body, node.orelse = self.block(node.body), self.block(node.orelse)
-        return node
-
-    do_While = do_If
-
-    def do_For(self, node: ast.For) -> ast.stmt:
-        call: Any = node.iter
-        if not (isinstance(call, ast.Call) and ast.unparse(call.func) == "range"):
-            raise self.error(node, "a loop runs over range(...)")
-        call.args = [self.value(argument)[0] for argument in call.args]
-        self.bind(node.target, int)
-        node.body, node.orelse = self.block(node.body), self.block(node.orelse)
-        return node
-
-    def bind(self, target: ast.AST, kind: Kind) -> None:
-        """A name, or a tuple of names, takes its kind, and keeps it."""
-        if isinstance(target, ast.Tuple):
-            parts = elements(kind)
-            if parts is None or len(parts) != len(target.elts):
-                raise self.error(target, f"{ast.unparse(target)} cannot be taken from {name_of(kind)}")
-            for element, part in zip(target.elts, parts, strict=True):
-                self.bind(element, part)
-        elif isinstance(target, ast.Name):
-            known = self.names.setdefault(target.id, kind)
-            if known != kind:
-                write = ": write 1.0, not 1" if {known, kind} == {int, float} else ""
-                raise self.error(
-                    target, f"{target.id} was {name_of(known)} and becomes {name_of(kind)}{write}"
-                )
-        else:
-            raise self.error(
-                target, f"{ast.unparse(target)} cannot be assigned to: nothing is written in place"
-            )
-
-    # --- expressions -----------------------------------------------------------------------------------------
 
     def value(self, node: Any) -> Typed:
         expression, kind = self.dispatched("of", node)
@@ -235,12 +80,12 @@ class Body:
         return node, self.join_all([kind for _, kind in parts], node)
 
     def of_Compare(self, node: ast.Compare) -> Typed:
-        node.left = self.require_scalar(node.left)
-        node.comparators = [self.require_scalar(other) for other in node.comparators]
+        node.left = self.number(node.left)
+        node.comparators = [self.number(other) for other in node.comparators]
         return node, bool
 
     def of_IfExp(self, node: ast.IfExp) -> Typed:
-        node.test = self.value(node.test)[0]
+        node.test = self.number(node.test)
         node.body, kind = self.value(node.body)
         node.orelse, other = self.value(node.orelse)
         return node, self.joined(kind, other, node)
@@ -261,7 +106,7 @@ class Body:
         if isinstance(node.op, ast.Mult) and right in SCALARS:
             node.left, left, node.right, right = node.right, right, node.left, left
         key = type(node.op), *(float if kind in SCALARS else kind for kind in (left, right))
-        word = OPERATORS.get(key)  # type: ignore[call-overload]
+        word = OPERATORS.get(key)  # type: ignore[arg-type]
         if word is None:
             operator = ast.unparse(ast.BinOp(ast.Name(name_of(left)), node.op, ast.Name(name_of(right))))
             raise self.error(node, f"{ast.unparse(node)} is {operator}, for which there is no word")
@@ -274,7 +119,7 @@ class Body:
         if word is words.symmetric_product:
             return self.call(word, ast.Constant(1.0), left, right)
         if word in (words.plus, words.minus) and called(right) is words.scaled:
-            factor = right.args[0] if word is words.plus else negative(right.args[0])
+            factor = right.args[0] if word is words.plus else multiplied(ast.Constant(-1.0), right.args[0])
             return self.call(words.moved, left, factor, right.args[1])
         if word is words.plus and called(left) is words.scaled:
             return self.call(words.moved, right, *left.args)
@@ -312,7 +157,7 @@ class Body:
         """A function of the problem, given a copy to keep or to change; a missing one is replaced by differences."""
         name, kind = node.func.attr, owner[1]  # type: ignore[attr-defined]
         field = fields_of(kind).get(name)
-        if get_origin(field) is not Callable:
+        if not is_function(field):
             raise self.error(
                 node, f"{name_of(kind)} has no function {name!r}; annotate it as Callable[[Vector], ...]"
             )
@@ -377,7 +222,7 @@ class Body:
 
     # --- agreement of kinds ----------------------------------------------------------------------------------
 
-    def require_scalar(self, node: Any) -> Any:
+    def number(self, node: Any) -> Any:
         expression, kind = self.value(node)
         if kind not in SCALARS:
             raise self.error(node, f"{ast.unparse(node)} is {name_of(kind)}, and must be a number here")
@@ -423,41 +268,6 @@ class Body:
         return kind
 
 
-# --- kinds -----------------------------------------------------------------------------------------------------------
-
-
-@cache
-def signature(function: Any) -> tuple[tuple[Kind, ...], Kind]:
-    """The declared kinds of the arguments and of the result; ``Any`` where nothing is said."""
-    hints = get_type_hints(function)
-    return tuple(hints.get(name, Any) for name in inspect.signature(function).parameters), hints.get(
-        "return", Any
-    )
-
-
-@cache
-def hints_of(record: type) -> dict[str, Kind]:
-    return get_type_hints(record)
-
-
-def fields_of(kind: Kind) -> dict[str, Kind]:
-    """The fields of a NamedTuple, by name; of a bound problem also ``scale``, the sizes |x₀| of its variables."""
-    if isinstance(kind, Bound):
-        return hints_of(kind.problem) | {"scale": Vector}
-    return hints_of(kind) if isinstance(kind, type) and issubclass(kind, tuple) else {}
-
-
-def elements(kind: Kind) -> list[Kind] | None:
-    """What a tuple of this kind is taken apart into."""
-    if get_origin(kind) is tuple:
-        return list(get_args(kind))
-    return list(fields_of(kind).values()) or None
-
-
-def name_of(kind: Kind) -> str:
-    return getattr(kind, "__name__", None) or str(kind)
-
-
 def differenced(name: str, missing: frozenset[str]) -> tuple[Any, str]:
     """The loop that stands for a missing function, and the function that it evaluates."""
     if name == "hess":
@@ -467,28 +277,3 @@ def differenced(name: str, missing: frozenset[str]) -> tuple[Any, str]:
             else (words.difference_hessian, "grad")
         )
     return {"grad": (words.difference_gradient, "fun")}[name]
-
-
-# --- pieces of syntax ------------------------------------------------------------------------------------------------
-
-
-def called(node: Any) -> Any:
-    """The word that an expression of a twin calls."""
-    return getattr(node, "word", None)
-
-
-def negative(factor: Any) -> ast.expr:
-    return multiplied(ast.Constant(-1.0), factor)
-
-
-def multiplied(a: Any, b: Any) -> ast.expr:
-    """a · b, computed here where it costs nothing."""
-    if isinstance(a, ast.Constant) and isinstance(b, ast.Constant):
-        return ast.Constant(float(a.value * b.value))
-    if isinstance(b, ast.Constant) and b.value == 1.0:
-        return a
-    if isinstance(a, ast.Constant) and a.value == 1.0:
-        return b
-    if isinstance(a, ast.Constant) and a.value == -1.0:
-        return ast.UnaryOp(ast.USub(), b)
-    return ast.BinOp(a, ast.Mult(), b)

@@ -1,0 +1,40 @@
+"""What becomes of an operator between arrays: the call of a word, and of one word where that can do more."""
+
+import ast
+from collections.abc import Callable
+from typing import Any
+
+from refopt import words
+from refopt.dialect.kinds import Kind
+from refopt.ops import Matrix, Symmetric, Vector
+
+OPERATORS: dict[tuple[type, Kind, Kind], Callable[..., Any]] = {
+    (ast.Add, Vector, Vector): words.plus,
+    (ast.Sub, Vector, Vector): words.minus,
+    (ast.Mult, Vector, Vector): words.times,
+    (ast.Div, Vector, Vector): words.over,
+    (ast.Mult, float, Vector): words.scaled,
+    (ast.Div, Vector, float): words.divided,
+    (ast.Mult, float, Symmetric): words.symmetric_scaled,
+    (ast.MatMult, Matrix, Vector): words.product,
+    (ast.MatMult, Symmetric, Vector): words.symmetric_product,
+}
+
+
+def called(node: Any) -> Any:
+    """The word that an expression of a twin calls."""
+    return getattr(node, "word", None)
+
+
+
+def multiplied(a: Any, b: Any) -> ast.expr:
+    """a · b, computed here where it costs nothing."""
+    if isinstance(a, ast.Constant) and isinstance(b, ast.Constant):
+        return ast.Constant(float(a.value * b.value))
+    if isinstance(b, ast.Constant) and b.value == 1.0:
+        return a
+    if isinstance(a, ast.Constant) and a.value == 1.0:
+        return b
+    if isinstance(a, ast.Constant) and a.value == -1.0:
+        return ast.UnaryOp(ast.USub(), b)
+    return ast.BinOp(a, ast.Mult(), b)

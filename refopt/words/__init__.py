@@ -1,0 +1,60 @@
+"""The loop bodies of the vocabulary: what the words of ``refopt.ops`` and the array operators become when compiled.
+
+Each word does to float64 arrays of NumPy what the word of the same name in ``refopt.ops`` does to any array. Plain
+Python, so that it can be tested as it stands; compiled, it is a loop without temporaries. Of a ``Symmetric`` only the
+lower triangle is read, and only it is written. Bodies index and write, which the protocols ``Vector``, ``Matrix`` and
+``Symmetric`` do not offer to methods.
+"""
+
+# ruff: noqa: F401
+
+from refopt.words.arithmetic import (
+    copied,
+    divided,
+    leave_matrix,
+    leave_symmetric,
+    leave_vector,
+    minus,
+    moved,
+    new_matrix,
+    new_vector,
+    over,
+    plus,
+    product,
+    scaled,
+    symmetric_product,
+    symmetric_scaled,
+    times,
+    zero_matrix,
+    zero_vector,
+)
+from refopt.words.differences import (
+    difference_gradient,
+    difference_hessian,
+    difference_jacobian,
+    exact_step,
+    one_sided,
+    one_sided_column,
+    second_difference_hessian,
+)
+from refopt.words.lowest import lowest
+from refopt.words.vocabulary import (
+    absolute,
+    cholesky,
+    dot,
+    eps,
+    finite,
+    frobenius,
+    gershgorin,
+    identity,
+    larger,
+    norm,
+    norm_inf,
+    rank_two,
+    solve_lower,
+    solve_lower_t,
+    weighted_max,
+)
+
+ORDERED = (difference_gradient, one_sided, difference_jacobian, one_sided_column, second_difference_hessian, exact_step)
+"""Words whose rounding is meant: sums in them are not reordered."""
