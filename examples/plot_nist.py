@@ -45,18 +45,14 @@ rows = np.arange(len(names))[::-1]
 for panel, (start, title) in zip(panels, starts.items(), strict=True):
     theirs, ours = digits["SciPy", start], digits["refopt", start]
     panel.hlines(rows, theirs, ours, color="0.8", linewidth=2, zorder=1)
-    panel.scatter(
-        theirs, rows, s=34, facecolor="white", edgecolor="tab:orange", linewidth=1.6, label="SciPy lm"
-    )
+    panel.scatter(theirs, rows, s=34, facecolor="white", edgecolor="tab:orange", linewidth=1.6, label="SciPy lm")
     panel.scatter(ours, rows, s=38, color="tab:blue", label="refopt lm")
     panel.axvline(4, color="0.6", linestyle=":", linewidth=1)
-    panel.set(
-        xlim=(-0.4, 11.4), xticks=range(12), xlabel="matching digits of the worst parameter", title=title
-    )
+    panel.set(xlim=(-0.4, 11.4), xticks=range(12), xlabel="matching digits of the worst parameter", title=title)
     panel.grid(axis="x", color="0.93")
     panel.set_axisbelow(True)
 panels[0].set_yticks(rows, [name.removeprefix("nist:") for name in names])
-panels[0].legend(loc="lower left")
+figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
 plt.show()
 
 # %%
@@ -64,6 +60,4 @@ plt.show()
 
 for solver in solvers:
     reached = np.concatenate([digits[solver, start] for start in starts])
-    print(
-        f"{solver:7}", *(f"{np.sum(reached >= bar):3} with {bar} or more" for bar in (4, 6, 8, 10)), sep="  "
-    )
+    print(f"{solver:7}", *(f"{np.sum(reached >= bar):3} with {bar} or more" for bar in (4, 6, 8, 10)), sep="  ")

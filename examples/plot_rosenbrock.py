@@ -46,9 +46,7 @@ for (name, states), color, marker in zip(paths.items(), ("tab:blue", "tab:red"),
     plane.plot(*points.T, color=color, marker=marker, markersize=3.5, linewidth=1.2, label=name)
     gaps = [np.linalg.norm(state.x - 1) for state in states]
     fall.semilogy(gaps, color=color, marker=marker, markersize=3.5, linewidth=1.2, label=name)
-plane.plot(
-    1, 1, marker="*", markersize=13, color="gold", markeredgecolor="black", linestyle="none", label="minimum"
-)
+plane.plot(1, 1, marker="*", markersize=13, color="gold", markeredgecolor="black", linestyle="none", label="minimum")
 plane.set(xlabel="$x_1$", ylabel="$x_2$", title="Iterates")
 plane.legend(loc="lower left")
 fall.set(xlabel="step $k$", ylabel=r"$\|x_k - x^*\|$", title="Distance to the minimum")

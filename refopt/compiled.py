@@ -13,15 +13,15 @@ import pickle
 from collections import namedtuple
 from collections.abc import Callable
 from functools import cache, lru_cache
+from pathlib import Path
 from types import FunctionType
-from typing import Any, get_args, get_origin
+from typing import Any, get_args
 
 import llvmlite
 import numba
-import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils, compiler
+from numba.core import cgutils, compiler, errors
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
 from numba.core.registry import cpu_target
@@ -31,8 +31,18 @@ from numba.extending import intrinsic
 
 from refopt import diskcache, words
 from refopt import loop as loops
-from refopt.dialect import Bound, Kind, Twins, entry_source, fields_of, functions_of, groups_of, is_function
-from refopt.dialect.entry import LEAVE
+from refopt.dialect import (
+    LEAVE,
+    Bound,
+    Kind,
+    Twins,
+    entry_source,
+    fields_of,
+    functions_of,
+    groups_of,
+    is_function,
+    is_tuple,
+)
 from refopt.ops import Matrix, Symmetric, Vector
 
 njit: Any = numba.njit
@@ -56,12 +66,12 @@ def runner(method: Any, problem: Any, loop: Any = loops.run) -> Callable[..., An
     These are jitted; those that are None are replaced by 3-point differences inside the loop, with ``watch.size`` as
     scale. The arrays of state and watch are float64; they are left alone, and those that come back are new.
     """
-    functions = tuple(getattr(problem, name) for name in functions_of(type(problem)))
-    return _runner(method, loop, type(problem), tuple(getattr(f, "fun", f) for f in functions))
+    functions = (getattr(problem, name) for name in functions_of(type(problem)))
+    return _runner(method, loop, type(problem), tuple(getattr(function, "fun", function) for function in functions))
 
 
 @lru_cache(maxsize=256)
-def _runner(method: Any, loop: Any, problem_type: Any, functions: tuple[Any, ...]) -> Callable[..., Any]:
+def _runner(method: Any, loop: Any, problem_type: Any, functions: Any) -> Callable[..., Any]:
     kinds = functions_of(problem_type)
     given = {name: function for name, function in zip(kinds, functions, strict=True) if function is not None}
     codes = [machine_code(function, name, kinds[name]) for name, function in given.items()]
@@ -84,45 +94,38 @@ def _runner(method: Any, loop: Any, problem_type: Any, functions: tuple[Any, ...
             values[i] = value
         return state_type._make(values[:split]), watch_type._make(values[split:]), k
 
-    run.keeps_alive = codes  # type: ignore[attr-defined]
+    run.code = codes  # type: ignore[attr-defined]  # an address is good as long as its code is alive
     return run
 
 
 def machine_code(function: Any, name: str, kind: Kind) -> tuple[Any, Any]:
     """The dispatcher and its code for float64 arguments; wrapped, where it returns another type than declared."""
     wanted = numba_type(kind).signature
-    for make in (lambda: function, lambda: converted(function, get_args(kind)[1])):
-        dispatcher = make()
-        if wanted.args not in dispatcher.overloads and dispatcher._can_compile:
-            dispatcher.compile(wanted.args)
-        code = dispatcher.overloads.get(wanted.args)
-        if code is not None and code.signature.return_type == wanted.return_type:
-            return dispatcher, code
-    raise TypeError(f"{name} must return {wanted.return_type} for a float64 vector")
+    code = code_for(function, wanted.args)
+    if code is None or code.signature.return_type != wanted.return_type:
+        try:
+            function = converted(function, get_args(kind)[1])
+            code = code_for(function, wanted.args)
+        except errors.NumbaError as error:
+            returned = code.signature.return_type if code else "nothing"
+            message = f"{name} must return {wanted.return_type} for a float64 vector; it returns {returned}"
+            raise TypeError(message) from error
+    return function, code
+
+
+def code_for(dispatcher: Any, arguments: Any) -> Any:
+    if arguments not in dispatcher.overloads and dispatcher._can_compile:
+        dispatcher.compile(arguments)
+    return dispatcher.overloads.get(arguments)
 
 
 def converted(function: Any, kind: Kind) -> Any:
     """The jitted function with its result made a float, or a new float64 array."""
     if kind is float:
         return njit(lambda x: float(function(x)))
-    to_array = njit(as_vector if kind is Vector else as_matrix)
-    return njit(lambda x: to_array(function(x)))
-
-
-def as_vector(values: Any) -> Any:
-    z = np.empty(len(values))
-    for i in range(len(values)):
-        z[i] = values[i]
-    return z
-
-
-def as_matrix(values: Any) -> Any:
-    m, n = values.shape
-    Z = np.empty((m, n))
-    for i in range(m):
-        for j in range(n):
-            Z[i, j] = values[i, j]
-    return Z
+    lazy = Twins(lambda python, kinds, result: njit(python))
+    copied, _ = lazy.word(words.copied if kind is Vector else words.copied_matrix)
+    return njit(lambda x: copied(function(x)))
 
 
 # --- the entry -------------------------------------------------------------------------------------------------------
@@ -131,33 +134,29 @@ def as_matrix(values: Any) -> Any:
 @cache
 def entry_of(method: Any, loop: Any, bound: Bound) -> Callable[..., Any]:
     """The entry of a method, from disk or compiled now."""
+    way = Together if numba.__version__.startswith(PROVED) else Apart
     name = f"{method.__name__} in {loop.__module__}.{loop.__qualname__} without {sorted(bound.missing)}"
-
-    def build() -> Any:
+    path = folder() / diskcache.key(name, way.__name__)
+    code = loaded(path)
+    if code is None:
         logging.getLogger("refopt").warning("compiling %s: some seconds, once", method.__name__)
-        with global_compiler_lock:
-            return compiled_entry(method, loop, bound, way()(method.__name__))
-
-    return kept(diskcache.key(name, way().__name__), build).entry_point
-
-
-def way() -> Any:
-    return Together if numba.__version__.startswith(PROVED) else Apart
+        code = compiled_entry(method, loop, bound, way)
+        keep(path, code)
+    return code.entry_point
 
 
-def compiled_entry(method: Any, loop: Any, bound: Bound, how: Any) -> Any:
-    twins, groups = Twins(how.inner), groups_of(method, loop)
-    source, kinds = entry_source(groups, bound)
-    run, _ = twins.of(loop, (method, bound, *groups.values(), int))
-    shadows: dict[str, Any] = {"__name__": __name__, "run": run, "Problem": record(bound)}
-    shadows |= {group.capitalize(): record_type for group, record_type in groups.items()}
-    shadows |= {f"{name}_at": function_at(kind) for name, kind in functions_of(bound).items()}
-    shadows |= {word.__name__: twins.word(word)[0] for word in (words.copied, *LEAVE.values())}
-    exec(source, shadows)
-    return how.entry(shadows["entry"], tuple(map(numba_type, kinds)))
-
-
-# --- kinds as numba's types ------------------------------------------------------------------------------------------
+def compiled_entry(method: Any, loop: Any, bound: Bound, way: Any) -> Any:
+    with global_compiler_lock:
+        how = way(method.__name__)
+        twins, groups = Twins(how.inner), groups_of(method, loop)
+        source, kinds = entry_source(groups, bound)
+        run, _ = twins.of(loop, (method, bound, *groups.values(), int))
+        shadows: dict[str, Any] = {"__name__": __name__, "run": run, "Problem": record(bound)}
+        shadows |= {group.capitalize(): record_type for group, record_type in groups.items()}
+        shadows |= {f"{name}_at": function_at(kind) for name, kind in functions_of(bound).items()}
+        shadows |= {word.__name__: twins.word(word)[0] for word in (words.copied, *LEAVE.values())}
+        exec(source, shadows)
+        return how.entry(shadows["entry"], tuple(map(numba_type, kinds)))
 
 
 @cache
@@ -167,7 +166,7 @@ def numba_type(kind: Kind) -> Any:
     known |= {float: types.float64, type(None): types.void, Any: types.none}
     if kind in known:
         return known[kind]
-    if get_origin(kind) is tuple:
+    if is_tuple(kind):
         return types.Tuple([numba_type(part) for part in get_args(kind)])
     if is_function(kind):
         arguments, result = get_args(kind)
@@ -180,7 +179,7 @@ def numba_type(kind: Kind) -> Any:
 @cache
 def record(kind: Kind) -> Any:
     """The NamedTuple class; a bound problem's has the field ``scale`` as well."""
-    return namedtuple(kind.problem.__name__, fields_of(kind)) if isinstance(kind, Bound) else kind  # type: ignore[misc]
+    return namedtuple(kind.problem.__name__, fields_of(kind)) if isinstance(kind, Bound) else kind
 
 
 @cache
@@ -244,7 +243,7 @@ class Together:
         return self.compiled(python, arguments, None, inner=False, **OPTIONS)
 
     def compiled(self, python: FunctionType, arguments: Any, result: Any, inner: bool, **options: Any) -> Any:
-        flags = compiler.Flags()
+        flags: Any = compiler.Flags()
         cpu_target.options.parse_as_flags(flags, {"nopython": True, "no_cpython_wrapper": inner, **options})
         flags.no_compile, flags.enable_looplift, flags.no_rewrites = inner, False, True
         return compiler.compile_extra(self.typing, self.context, python, arguments, result, flags, {}, self.library)
@@ -262,53 +261,42 @@ class Inner:
 
 
 @cache
-def versions() -> tuple[str, ...]:
-    return numba.__version__, llvmlite.__version__, *map(str, cpu_target.target_context.codegen().magic_tuple())
+def folder() -> Path:
+    machine = map(str, cpu_target.target_context.codegen().magic_tuple())
+    return diskcache.folder(numba.__version__, llvmlite.__version__, *machine)
 
 
-def kept(key: str, build: Callable[[], Any]) -> Any:
-    """The compile result of that key: from disk if it is there, else built and kept."""
-    path = diskcache.folder(*versions()) / key
-    code = loaded(path)
-    if code is None:
-        code = build()
-        diskcache.write(path, dumps(code._reduce()))
-    return code
-
-
-def loaded(path: Any) -> Any:
+def loaded(path: Path) -> Any:
     data = diskcache.read(path)
     if data is None:
         return None
-    context = cpu_target.target_context
-    context.refresh()
-    return compiler.CompileResult._rebuild(context, *pickle.loads(data))
+    cpu_target.target_context.refresh()
+    return compiler.CompileResult._rebuild(cpu_target.target_context, *pickle.loads(data))
+
+
+def keep(path: Path, code: Any) -> None:
+    if not code.library.has_dynamic_globals and not code.lifted:
+        diskcache.write(path, dumps(code._reduce()))
 
 
 class Kept:
     """The cache of one dispatcher: a file for each signature, where numba keeps an index for each source file."""
 
-    cache_path = property(lambda self: str(diskcache.folder(*versions())))
-
     def __init__(self, key: str) -> None:
-        self.key = key
-
-    def path(self, arguments: Any) -> Any:
-        return diskcache.folder(*versions()) / diskcache.key(self.key, str(arguments))
+        self.key, self.cache_path = key, str(folder())
 
     def load_overload(self, arguments: Any, context: Any) -> Any:
-        return loaded(self.path(arguments))
+        return loaded(folder() / diskcache.key(self.key, str(arguments)))
 
     def save_overload(self, arguments: Any, code: Any) -> None:
-        if not code.library.has_dynamic_globals and not code.lifted:
-            diskcache.write(self.path(arguments), dumps(code._reduce()))
+        keep(folder() / diskcache.key(self.key, str(arguments)), code)
 
 
 class Compiled:
     """An objective with its derivatives, all jitted: what ``refopt.compile`` returns, called like ``fun``."""
 
     def __init__(self, fun: Any, jac: Any, hess: Any) -> None:
-        self.fun, self.jac, self.hess = (f if f is None else remembered(f) for f in (fun, jac, hess))
+        self.fun, self.jac, self.hess = fun, jac, hess
 
     def __call__(self, x: Any) -> Any:
         return self.fun(x)
@@ -320,20 +308,21 @@ def compile(fun: Any, jac: Any = None, hess: Any = None) -> Compiled:
     ``fun(x) -> float``, ``jac(x) -> (n,)``, ``hess(x) -> (n, n)``: Python functions that numba can compile, or jitted
     ones. Their machine code is kept on disk under a digest of the code and of every value it refers to.
     """
-    return Compiled(fun, jac, hess)
+    return Compiled(*(function and remembered(function) for function in (fun, jac, hess)))
 
 
 def remembered(function: Any) -> Any:
     """A jitted copy of the function whose machine code is kept on disk; under a name that no other code has."""
-    python, options = (function.py_func, function.targetoptions) if is_jitted(function) else (function, {})
-    if not isinstance(python, FunctionType):
+    if isinstance(function, FunctionType):
+        function = njit(function)
+    if not isinstance(function, Dispatcher):
         raise TypeError(f"a Python function or a jitted one can be compiled; this is a {type(function).__name__}")
-    identity = diskcache.identity(python)
+    identity = diskcache.identity(function)
     if identity is None:
-        return function if is_jitted(function) else njit(function)
-    key = diskcache.key(identity, repr(sorted(options.items(), key=str)))
+        return function
+    python, key = function.py_func, diskcache.key(identity)
     copy = FunctionType(python.__code__, python.__globals__, python.__name__, python.__defaults__, python.__closure__)
     copy.__module__, copy.__qualname__ = python.__module__, f"{python.__qualname__}_{key[:12]}"
-    dispatcher = njit(**{name: value for name, value in options.items() if name != "nopython"})(copy)
+    dispatcher = njit(**{name: value for name, value in function.targetoptions.items() if name != "nopython"})(copy)
     dispatcher._cache = Kept(key)
     return dispatcher

@@ -101,7 +101,7 @@ def key(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:40]
 
 
-def identity(function: FunctionType) -> str | None:
+def identity(function: Any) -> str | None:
     """A text that differs if the function does anything else: code, defaults, and every value that it refers to.
 
     None if one of these has no such text.
@@ -119,13 +119,15 @@ def _described(value: Any, known: list[Any]) -> str:
         return f"{value.dtype.str}{value.shape}:{hashlib.sha256(value.tobytes()).hexdigest()}"
     if isinstance(value, tuple):
         return f"({','.join(_described(part, known) for part in value)})"
+    if isinstance(value, set | frozenset):
+        return f"{{{','.join(sorted(_described(part, known) for part in value))}}}"
     if isinstance(value, CodeType):
         return _described((value.co_code, value.co_consts, value.co_names, value.co_varnames, value.co_flags), known)
     if any(value is other for other in known):
         return "seen before"
     known.append(value)
     if hasattr(value, "py_func"):
-        return f"jitted {sorted(value.targetoptions.items(), key=str)} {_described(value.py_func, known)}"
+        return _described((tuple(sorted(value.targetoptions.items())), value.py_func), known)
     if isinstance(value, FunctionType):
         cells = tuple(cell.cell_contents for cell in value.__closure__ or ())
         used = [v for name in _names(value.__code__) for v in _referred(name, value.__globals__, value.__code__)]

@@ -9,8 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from refopt.ops import namespace, norm_inf
 from refopt.stopping import BUDGET, DONE, FALLING, RUNNING, ZERO_GRADIENT, Ending, Status, spent
 
 MESSAGES = {
@@ -122,31 +121,45 @@ def arrived(watch: Any, state: Any, nit: int) -> Ending:
 
 
 def so_far(describe: Callable[[Run], Any], state: Any, watch: Any, nit: int) -> Any:
-    """The intermediate result after a step."""
-    return describe(Run(state, watch, nit, Ending(Status.MAXITER, False), []))
+    """The intermediate result after a step, with arrays that the user may write into."""
+    found = describe(Run(state, watch, nit, Ending(Status.MAXITER, False), []))
+    found.update({name: copied(value) for name, value in found.items() if hasattr(value, "shape")})
+    return found
+
+
+def copied(x: Any) -> Any:
+    return namespace(x).asarray(x, copy=True)
 
 
 def reporter(callback: Any, disp: bool, describe: Callable[[Any, Any, int], Any]) -> Any:
     """What ``drive`` tells about every step: the user's callback in SciPy's two forms, and a printed line."""
     if callback is None and not disp:
         return None
-    wants_result = callback is not None and set(inspect.signature(callback).parameters) == {"intermediate_result"}
+    wants_result = parameters(callback) == {"intermediate_result"}
 
     def report(state: Any, watch: Any, nit: int) -> bool:
         if disp:
-            print(f"{nit:6d}  f = {state.f: .16e}  |g| = {float(abs(state.g).max()): .3e}")
+            print(f"{nit:6d}  f = {state.f: .16e}  |g| = {norm_inf(state.g): .3e}")
         if callback is None:
             return False
         try:
             if wants_result:
                 callback(intermediate_result=describe(state, watch, nit))
             else:
-                callback(np.copy(state.x) if isinstance(state.x, np.ndarray) else state.x)
+                callback(copied(state.x))
         except StopIteration:
             return True
         return False
 
     return report
+
+
+def parameters(function: Any) -> set[str]:
+    """The names of a function's parameters; none where they are not known, as of some builtins."""
+    try:
+        return set(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return set()
 
 
 def result(ending: Ending, nit: int, seconds: float, trace: list[Any], state: Any, **fields: Any) -> Any:

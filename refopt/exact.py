@@ -35,9 +35,7 @@ def rational(value: Any, kind: Kind = Fraction) -> Any:
     try:
         return kind(int(value.numerator), int(value.denominator))
     except AttributeError:
-        raise TypeError(
-            f"cannot read {value!r} as a rational number: give int, float, Fraction or 'p/q'"
-        ) from None
+        raise TypeError(f"cannot read {value!r} as a rational number: give int, float, Fraction or 'p/q'") from None
 
 
 def array(values: Any, kind: Kind = Fraction) -> np.ndarray:
@@ -49,21 +47,13 @@ def array(values: Any, kind: Kind = Fraction) -> np.ndarray:
     return out
 
 
-def kind_of(A: np.ndarray) -> Kind:
-    """How the numbers of an exact array are made; Fraction for plain ints."""
-    first = type(A.flat[0]) if A.size else int
-    return Fraction if first is int else first
-
-
 def checked(result: Any, name: str = "result") -> Any:
     """`result` as it is, or a TypeError that names the first float in it.   Looks into arrays, tuples and dicts."""
     if isinstance(result, float | complex | np.inexact):
         raise TypeError(f"{name} is the float {result!r}: this run was to be exact, but rounded on its way")
     if isinstance(result, np.ndarray):
         if result.dtype.kind in "fc":
-            raise TypeError(
-                f"{name} is an array of {result.dtype}: this run was to be exact, but rounded on its way"
-            )
+            raise TypeError(f"{name} is an array of {result.dtype}: this run was to be exact, but rounded on its way")
         for index, value in np.ndenumerate(result):
             checked(value, f"{name}{list(index)}")
     elif isinstance(result, dict):
@@ -86,11 +76,9 @@ def solve(A: np.ndarray, b: np.ndarray) -> np.ndarray:
     for j in range(n):
         pivot = next((i for i in range(j, n) if work[i, j] != 0), None)
         if pivot is None:
-            raise ZeroDivisionError(
-                "the matrix is singular: it has no inverse, and a system with it no unique solution"
-            )
+            raise ZeroDivisionError("the matrix is singular: a system with it has no unique solution")
         work[[j, pivot]] = work[[pivot, j]]
-        work[j] = work[j] * (1 / rational(work[j, j], kind_of(A)))
+        work[j] = work[j] / work[j, j]
         others = np.arange(n) != j
         work[others] = work[others] - work[others, j : j + 1] * work[j]
     return work[:, n:].reshape(b.shape)
@@ -109,7 +97,7 @@ def pivots(A: np.ndarray) -> list[Any]:
         found.append(pivot)
         A = A[1:, 1:]
         if pivot != 0:
-            A = A - column[:, None] * column * (1 / rational(pivot, kind_of(A)))
+            A = A - column[:, None] * column / pivot
     return found
 
 
@@ -132,7 +120,7 @@ def orthogonal(rng: np.random.Generator, n: int, size: int = 3, kind: Kind = Fra
     """A random orthogonal matrix with rational entries: the reflection I − 2vvᵀ/vᵀv of an integer vector v."""
     v = rng.integers(-size, size + 1, n)
     v[rng.integers(n)] = size
-    return array(np.eye(n, dtype=int) - 2 * np.outer(v, v) * Fraction(1, int(v @ v)), kind)
+    return array(np.eye(n, dtype=int) - Fraction(2, int(v @ v)) * np.outer(v, v).astype(object), kind)
 
 
 # --- runs --------------------------------------------------------------------------------------------------------
@@ -156,9 +144,7 @@ def search(problem: Problem, x: np.ndarray, g: np.ndarray, p: np.ndarray) -> Poi
     return Point(x=x_new, f=f_new, g=g_new, alpha=alpha, nfev=1, njev=1, lower=True, wolfe=True)
 
 
-def run(
-    A: Any, b: Any, x0: Any, H0: Any = None, steps: int | None = None, kind: Kind = Fraction
-) -> list[bfgs.State]:
+def run(A: Any, b: Any, x0: Any, H0: Any = None, steps: int | None = None, kind: Kind = Fraction) -> list[bfgs.State]:
     """The states of BFGS with exact search on ½ xᵀAx − bᵀx: the start and up to `steps` (n) steps, fewer where g = 0.
 
     A (n, n), symmetric positive definite; b, x0 (n,); H0 (n, n), the identity by default. All are read as rational

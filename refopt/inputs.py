@@ -11,16 +11,18 @@ from refopt.ops import finite, namespace, norm_inf, scalar
 
 def vector(x0: Any, name: str = "x0") -> Any:
     """A float vector of the caller's own array kind, never the caller's own array."""
-    if not hasattr(x0, "dtype"):
+    if not hasattr(x0, "dtype") or (hasattr(x0, "__array__") and hasattr(x0, "to_numpy")):  # lists; a pandas Series
         x0 = np.asarray(x0)
     if isinstance(x0, np.ndarray | np.generic):
         if x0.dtype.kind not in "fiub":
             raise ValueError(f"{name} must hold real numbers; it has dtype {x0.dtype}")
-        x = np.array(x0, dtype=x0.dtype if x0.dtype.char in "fd" else np.float64, ndmin=1)
+        x = np.array(x0, dtype=x0.dtype if x0.dtype.char in "fd" else np.float64)
     else:
         xp = namespace(x0)
         real = xp.isdtype(x0.dtype, "real floating")
         x = xp.asarray(x0, copy=True) if real else xp.astype(x0, xp.float64)
+    if x.ndim == 0:
+        x = namespace(x).reshape(x, (1,))
     if x.ndim != 1:
         raise ValueError(f"{name} must be a vector of shape (n,); it has shape {tuple(x.shape)}")
     if x.shape[0] == 0:
@@ -33,12 +35,18 @@ def vector(x0: Any, name: str = "x0") -> Any:
 def same_kind(value: Any, x: Any, shape: tuple[int, ...], name: str) -> Any:
     """A user's array as a fresh array of x's kind and type; an error if its shape is not the one expected."""
     if isinstance(x, np.ndarray):
-        array = np.array(value, dtype=x.dtype)
+        array = np.array(value)
+        if array.dtype != x.dtype:
+            if array.dtype.kind in "cSU":
+                raise TypeError(f"{name} must return real numbers; it returned {array.dtype}")
+            array = array.astype(x.dtype)
     elif hasattr(value, "dtype") and hasattr(value, "shape"):
         xp = namespace(x)
-        array = value if value.dtype == x.dtype else xp.astype(value, x.dtype)
+        array = xp.asarray(value, dtype=x.dtype, copy=True)
     else:
         raise TypeError(f"{name} returned {type(value).__name__}; an array like x0 ({type(x).__name__}) is needed")
+    if array.shape == () and shape == (1,):  # one variable: a number will do
+        return namespace(x).reshape(array, shape)
     if tuple(array.shape) != shape:
         raise ValueError(f"{name} must return shape {shape}; it returned shape {tuple(array.shape)}")
     return array
@@ -54,12 +62,15 @@ def scalar_function(fun: Callable[..., Any], args: tuple[Any, ...]) -> Callable[
 
     def evaluate(x: Any) -> float:
         value = fun(own(x), *args)
-        if type(value) is float:
-            return value
-        if getattr(value, "shape", ()) not in ((), (1,)) and math.prod(value.shape) != 1:
-            raise ValueError(f"fun must return a number; it returned an array of shape {tuple(value.shape)}")
-        if hasattr(value, "reshape") and getattr(value, "shape", ()) != ():
+        if isinstance(value, float):
+            return float(value)
+        shape = tuple(getattr(value, "shape", ()))
+        if math.prod(shape) != 1:
+            raise ValueError(f"fun must return a number; it returned an array of shape {shape}")
+        if shape:
             value = namespace(value).reshape(value, (-1,))[0]
+        if "complex" in str(getattr(value, "dtype", type(value))) or not hasattr(value, "__float__"):
+            raise TypeError(f"fun must return a real number; it returned {type(value).__name__}")
         return float(scalar(value))
 
     return evaluate

@@ -16,7 +16,7 @@ uses the approximate conditions of W. W. Hager & H. Zhang, *SIAM J. Optim.* 16 (
 from typing import NamedTuple
 
 from refopt.ops import Vector, dot, eps, finite
-from refopt.problem import Problem
+from refopt.problem import LeastSquares, Problem
 
 
 class Point(NamedTuple):
@@ -32,7 +32,7 @@ class Point(NamedTuple):
     wolfe: bool  #: the strong Wolfe conditions hold, or the approximate ones
 
 
-def noise_floor(problem: Problem, x: Vector, f: float) -> float:
+def noise_floor(problem: Problem | LeastSquares, x: Vector, f: float) -> float:
     """ef = max(10 eps |f|, measured noise): differences of f below it mean nothing."""
     return max(10.0 * eps(x) * abs(f), problem.noise)
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from refopt import driver, loop, stopping
 from refopt.catalogue import Entry, find, split_options
+from refopt.derivatives.differences import sizes
 from refopt.inputs import Together, array_function, scalar_function, vector
-from refopt.ops import absolute, finite, norm_inf, symmetrised
+from refopt.ops import finite, norm_inf, symmetrised
 from refopt.problem import Problem
 
 
@@ -57,9 +58,9 @@ def minimize(
     jac, hess = jac or getattr(fun, "jac", None), hess or getattr(fun, "hess", None)
     tests = wanted(tol, common, differenced(jac), differenced(hess), x)
     limits = driver.Limits(
-        int(common.get("maxiter") or max(2000, 200 * x.shape[0])),
+        int(given(common, "maxiter", max(2000, 200 * x.shape[0]))),
         tests.maxfun,
-        common.get("maxtime") or np.inf,
+        given(common, "maxtime", np.inf),
     )
     problem, run = prepare(entry, fun, jac, hess, args, x, common.get("compiled", "auto"))
     with np.errstate(all="ignore"):
@@ -73,6 +74,8 @@ def solve(
     module = entry.module
     state = module.init(problem, x, params)
     watch = stopping.watch(state.x, state.f, state.g)
+    if tests.differences > 0.0:
+        watch = watch._replace(size=sizes(x))  # the differences' own scale, 1 for what starts at 0
     describe = partial(outcome, tests, began)
     if not (finite(state.f) and finite(norm_inf(state.g))):
         return describe(driver.Run(state, watch, 0, stopping.Ending(stopping.Status.NOT_FINITE, False), []))
@@ -115,8 +118,14 @@ def wanted(tol: float | None, common: dict[str, Any], jac: str, hess: str, x: An
         per_gradient={"2-point": n + 1, "3-point": 2 * n}.get(jac, 0),
         per_hessian=second.get(hess, 0) if noisy else 0,
         gradients_per_hessian=0 if noisy else {"2-point": n + 1, "3-point": 2 * n, "cs": n}.get(hess, 0),
-        maxfun=float(common.get("maxfun") or 1e300),
+        maxfun=float(given(common, "maxfun", 1e300)),
     )
+
+
+def given(common: dict[str, Any], name: str, default: Any) -> Any:
+    """An option, which may be 0, or its default where it is missing or None."""
+    value = common.get(name)
+    return default if value is None else value
 
 
 def differenced(jac: Any) -> str:
@@ -164,7 +173,7 @@ def generic_problem(entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any
         both = Together(fun)
         fun, jac = both.value, both.derivative
     value = scalar_function(fun, args)
-    size = absolute(x)
+    size = sizes(x)
     if callable(jac):
         grad = array_function(jac, args, lambda x: tuple(x.shape), "jac")
     elif isinstance(jac, str) or jac is None or jac is False:
@@ -189,14 +198,10 @@ def generic_problem(entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any
 
 
 def refuse(bounds: Any, constraints: Any) -> None:
-    has_bounds = bounds is not None and (not hasattr(bounds, "__len__") or len(bounds) > 0)
-    has_constraints = not hasattr(constraints, "__len__") or len(constraints) > 0
-    if has_bounds and not has_constraints:
-        raise ValueError("refopt minimizes without bounds; scipy.optimize.minimize(method='L-BFGS-B') handles them")
-    if has_constraints and constraints is not None:
-        raise ValueError(
-            "refopt minimizes without constraints; scipy.optimize.minimize(method='trust-constr') has them"
-        )
+    """Bounds and constraints that are not empty, with a word on who can do them."""
+    for name, value, method in (("constraints", constraints, "trust-constr"), ("bounds", bounds, "L-BFGS-B")):
+        if value is not None and (not hasattr(value, "__len__") or len(value) > 0):
+            raise ValueError(f"refopt minimizes without {name}; scipy.optimize.minimize(method={method!r}) handles them")
 
 
 def ignore_unused(entry: Entry, hess: Any, hessp: Any) -> None:

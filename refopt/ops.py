@@ -145,7 +145,7 @@ def gershgorin(B: Symmetric) -> tuple[float, float]:
 
 def lowest(B: Symmetric) -> tuple[float, Vector]:
     """The smallest eigenvalue of B and a unit eigenvector.   Cost: about 9n³ flops."""
-    values, vectors = namespace(B).linalg.eigh(B)
+    values, vectors = namespace(B).linalg.eigh(_rooted("lowest", B))
     return scalar(values[0]), vectors[:, 0]
 
 
@@ -198,6 +198,9 @@ def rmatvec(J: Matrix, r: Vector) -> Vector:
 
 def column_norms(J: Matrix) -> Vector:
     """(n,) norms ‖Jⱼ‖₂ of the columns of J (m, n)."""
+    _rooted("column_norms", J)
+    if type(J) is ndarray:
+        return np.sqrt(np.einsum("ij,ij->j", J, J))
     xp = namespace(J)
     return xp.sqrt(xp.sum(J * J, axis=0))
 
@@ -208,26 +211,34 @@ def positive(d: Vector) -> Vector:
 
 
 def triangular(J: Matrix, r: Vector) -> tuple[Matrix, Vector, bool]:
-    """R and c of J = QR, c = Qᵀr, for J (m, n) and r (m,); and whether every pivot of R is usable.
+    """R and c of J = QR, c = Qᵀr, for J (m, n) and r (m,); and whether the columns of J are linearly independent.
 
     min ‖Jp + r‖ becomes min ‖Rp + c‖, R (n, n) upper triangular, its last rows zero where m < n. By Householder
-    reflections with the columns in their own order, so that scaling them changes nothing.   Cost: 2mn² flops.
+    reflections with the columns in their own order; a column depends on those before it where |Rⱼⱼ| ≤ n eps ‖Jⱼ‖.
+    Scaling the columns changes nothing.   Cost: 2mn² flops.
     """
     m, n = J.shape
     if type(J) is ndarray:
         A = np.zeros((max(m, n), n + 1), dtype=J.dtype, order="F")
         A[:m, :n] = J
         A[:m, n] = r
-        return _factor(A, n)
-    xp = namespace(J)
-    A = xp.concat([J, xp.reshape(r, (-1, 1))], axis=1)
-    return _factor(xp.concat([A, _zeros_like_rows(A, n - m)], axis=0) if m < n else A, n)
+    else:
+        xp = namespace(J)
+        A = xp.concat([J, xp.reshape(r, (-1, 1))], axis=1)
+        if m < n:
+            below = xp.zeros((n - m, n + 1), dtype=A.dtype, device=device(A))
+            A = xp.concat([A, below], axis=0)
+    R, c = _reflected(A, n)
+    pivots = abs(R.diagonal()) if type(R) is ndarray else namespace(R).abs(namespace(R).linalg.diagonal(R))
+    return R, c, bool((pivots > n * eps(R) * column_norms(R)).all())
 
 
-def damped(R: Matrix, c: Vector, d: Vector) -> tuple[Matrix, Vector, bool]:
-    """S and z for which min ‖Rp + c‖² + ‖d p‖² is min ‖Sp + z‖² + constant, as ``triangular`` finds them.
+def damped(R: Matrix, c: Vector, d: Vector) -> tuple[Matrix, Vector]:
+    """S and z for which ‖Rp + c‖² + ‖diag(d) p‖² = ‖Sp + z‖² + constant; d > 0.
 
-    SᵀS = RᵀR + diag(d)²,      Sᵀz = Rᵀc            R, S (n, n) upper triangular; c, d, z (n,).   Cost: 4n³ flops.
+    SᵀS = RᵀR + diag(d)²,    Sᵀz = Rᵀc            R, S are (n, n), upper triangular; c, d, z are (n,).
+
+    By Householder reflections of (R; diag d), never from RᵀR.   Cost: 10n³/3 flops.
     """
     n = c.shape[0]
     if type(R) is ndarray:
@@ -235,11 +246,11 @@ def damped(R: Matrix, c: Vector, d: Vector) -> tuple[Matrix, Vector, bool]:
         A[:n, :n] = R
         A[:n, n] = c
         A.T.reshape(-1)[n :: 2 * n + 1] = d
-        return _factor(A, n)
+        return _reflected(A, n)
     xp = namespace(R)
-    A = xp.concat([R, xp.reshape(c, (-1, 1))], axis=1)
+    above = xp.concat([R, xp.reshape(c, (-1, 1))], axis=1)
     below = xp.eye(n, n + 1, dtype=R.dtype, device=device(R)) * xp.reshape(d, (-1, 1))
-    return _factor(xp.concat([A, below], axis=0), n)
+    return _reflected(xp.concat([above, below], axis=0), n)
 
 
 def solve_upper(R: Matrix, b: Vector) -> Vector:
@@ -256,16 +267,19 @@ def solve_upper_t(R: Matrix, b: Vector) -> Vector:
     return namespace(R).linalg.solve(R.T, b)
 
 
-def _factor(A: Any, n: int) -> tuple[Any, Any, bool]:
-    """The triangle of A[:, :n], the last column in its basis, and whether the triangle can be solved with."""
-    if type(A) is ndarray:
-        A = _lapack("geqrf", A)(A, lwork=32 * (n + 1), overwrite_a=1)[0]
-        R = np.triu(A[:n, :n])
-    else:
+def _reflected(A: Any, n: int) -> tuple[Any, Any]:
+    """The triangle of A[:, :n], and the last column of A in its basis."""
+    if type(A) is not ndarray:
         A = namespace(A).linalg.qr(A).R
-        R = A[:n, :n]
-    pivots = namespace(R).abs(namespace(R).linalg.diagonal(R))
-    return R, A[:n, n], bool((pivots > n * eps(R) * column_norms(R)).all())
+        return A[:n, :n], A[:n, n]
+    A = _lapack("geqrf", A)(A, lwork=32 * (n + 1), overwrite_a=1)[0]
+    return A[:n, :n] * _upper(n, A.dtype.char), A[:n, n]
+
+
+@cache
+def _upper(n: int, char: str) -> Any:
+    """Ones on and above the diagonal."""
+    return np.tri(n, dtype=char).T
 
 
 # --- where arrays live -------------------------------------------------------------------------------------------
@@ -300,6 +314,13 @@ def _lapack_routine(name: str, char: str) -> Any:
     if prefix is None:
         raise TypeError(f"{name} needs float32 or float64 numbers; rational numbers have no square roots")
     return getattr(lapack, prefix + name)
+
+
+def _rooted(name: str, A: Any) -> Any:
+    """A itself, unless it holds rational numbers."""
+    if type(A) is ndarray and A.dtype == object:
+        raise TypeError(f"{name} needs a square root, which rational numbers lack")
+    return A
 
 
 def _lapack(name: str, A: Any) -> Any:

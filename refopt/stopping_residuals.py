@@ -73,13 +73,21 @@ def watch(x: Vector, f: float, g: Vector) -> Watch:
 
 
 def run(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: Any, tests: Tests, steps: int) -> Any:
-    """Up to ``steps`` steps, fewer if the run ends or needs thought; and how many they were."""
+    """Up to ``steps`` steps, fewer if the run ends or needs thought; and how many they were.   Polishes what converged."""
     k = 0
     while k < steps and watch.verdict == RUNNING:
         state = method.step(problem, state, params)
         watch = look(method, problem, state, watch, tests)
         k = k + 1
+        if watch.verdict == DONE and params.polish:
+            state = method.polish(problem, state, params, trials(state, tests))
     return state, watch, k
+
+
+def trials(state: Any, tests: Tests) -> int:
+    """How many points the polish may try: 60, or what the limit of evaluations leaves."""
+    left = tests.maxfun - state.nfev - tests.per_gradient * state.njev
+    return int(min(60.0, left / (1 + tests.per_gradient)))
 
 
 def look(method: Any, problem: LeastSquares, state: Any, watch: Watch, tests: Tests) -> Watch:

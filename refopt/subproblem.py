@@ -105,13 +105,13 @@ def hard_case(g: Vector, B: Symmetric, radius: float, lam: float, v: Vector, siz
 
 def cauchy(g: Vector, B: Symmetric, radius: float) -> Vector:
     """The minimiser of the model along −g inside the region."""
-    gg, gBg = dot(g, g), dot(g, B @ g)
-    if gg == 0.0:
+    slope = norm(g)
+    if slope == 0.0:
         return 0.0 * g
-    tau = radius / gg**0.5
-    if gBg > 0.0:
-        tau = min(tau, gg / gBg)
-    return -tau * g
+    d = g / slope
+    bend = dot(d, B @ d)
+    tau = min(radius, slope / bend) if bend > 0.0 else radius
+    return -tau * d
 
 
 def decrease(g: Vector, B: Symmetric, p: Vector) -> float:

@@ -22,12 +22,10 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("NUMBA_CACHE_DIR", str(config.cache.mkdir("numba")))
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Compile in one worker only: what it compiled once, it has."""
-    for item in items:
-        if item.get_closest_marker("jit"):
-            item.add_marker(pytest.mark.xdist_group("jit"))
+    if item.get_closest_marker("jit"):
+        item.add_marker(pytest.mark.xdist_group("jit"))
 
 
 def _with_marks(kind: Namespace):

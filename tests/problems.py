@@ -282,18 +282,10 @@ def brown_almost_linear(x):
 # --- not sums of squares -------------------------------------------------------------------------------------------
 
 
-class Barrier:
-    """f = Σ xᵢ − log xᵢ for x > 0, NaN elsewhere: minimum n at (1, …, 1)."""
+def log_barrier(x):
+    """Σ xᵢ − log xᵢ for x > 0, NaN elsewhere: minimum n at (1, …, 1)."""
+    with np.errstate(all="ignore"):
+        return float((x - log(x)).sum())
 
-    @staticmethod
-    def fun(x):
-        with np.errstate(all="ignore"):
-            return float((x - log(x)).sum())
 
-    @staticmethod
-    def grad(x):
-        return 1 - 1 / x
-
-    @staticmethod
-    def hess(x):
-        return np.diag(1 / x**2)
+barrier = (log_barrier, lambda x: 1 - 1 / x, lambda x: np.diag(1 / x**2))

@@ -1,9 +1,9 @@
 """Docstrings of the house style, read as reStructuredText.
 
 The sources hold equations as indented blocks, lists that follow their sentence directly, bars around absolute
-values, authors with initials, and NumPy's headings over `name : what it is`. Here the blocks become literal
-blocks, the lists get their blank line, bars are kept from meaning substitutions and initials from numbering a
-list, and what stands below a heading becomes a list of names.
+values, arguments such as *args, authors with initials, and NumPy's headings over `name : what it is`. Here the
+blocks become literal blocks, the lists get their blank line, what would mean something else to
+reStructuredText means itself, and what stands below a heading becomes a list of names.
 """
 
 import re
@@ -14,14 +14,14 @@ from sphinx.application import Sphinx
 
 ITEM = re.compile(r"[-*•] |\d+\. ")
 CODE = re.compile(r"(``.*?``|`.*?`)")
-SPECIAL = re.compile(r"^(?=[A-Z]\. )|(?=\|)|(?<=\w)(?=_(?!\w))")
+SPECIAL = re.compile(r"^(?=[A-Z]\. )|(?=\|)|(?=\*{1,2}\w+[,)])|(?<=\w)(?=_(?!\w))")
 FIELD = re.compile(r"Alias for field number \d+$")  # what NamedTuples say of undocumented fields
 UNDERLINE = re.compile(r"-{3,}$")
 ARGUMENT = re.compile(r"(\w+(?:, \w+)*) : ")
 
 
 def _plain(text: str) -> str:
-    """A leading initial, and bars and trailing underscores outside inline code, as themselves."""
+    """A leading initial, and outside inline code bars, starred arguments and trailing underscores, as themselves."""
     parts = CODE.split(text)
     return "".join(part if CODE.match(part) else SPECIAL.sub(r"\\", part) for part in parts)
 

@@ -19,6 +19,11 @@ def plain(text: str) -> str:
     return "".join(parts)
 
 
+def name(claim: Claim) -> Iterator[str]:
+    yield f"``{claim.id}``"
+    yield claim.verdict
+
+
 def statement(claim: Claim) -> Iterator[str]:
     yield plain(claim.says)
     if claim.given:
@@ -27,25 +32,18 @@ def statement(claim: Claim) -> Iterator[str]:
         yield f"*Correct is:* {plain(claim.corrected)}"
     for refuted in claim.fails:
         yield f"*Fails:* {plain(refuted.what)}"
+    if claim.verdict != "editorial":
+        exactly = "exactly, and " if claim.exact else ""
+        yield f"*Checked* {exactly}to {claim.slack:g} ε: {plain(claim.because)}"
     yield f"*Source:* {plain(claim.source)}"
 
 
-def check(claim: Claim) -> Iterator[str]:
-    if claim.verdict == "editorial":
-        yield "cannot be computed"
-        return
-    yield f"{claim.slack:g} ε" + (", and exactly" if claim.exact else "")
-    yield plain(claim.because)
-
-
 def table(claims: list[Claim]) -> Iterator[str]:
-    yield from (".. list-table::", "   :header-rows: 1", "   :widths: 22 46 12 20", "   :class: ledger", "")
-    yield from ("   * - claim", "     - statement", "     - verdict", "     - tolerance")
+    yield from (".. list-table::", "   :widths: 28 72", "   :class: ledger", "")
     for claim in claims:
-        yield f"   * - ``{claim.id}``"
-        for cell in (statement(claim), [claim.verdict], check(claim)):
+        for bullet, cell in (("* -", name(claim)), ("  -", statement(claim))):
             first, *rest = cell
-            yield f"     - {first}"
+            yield f"   {bullet} {first}"
             for paragraph in rest:
                 yield from ("", f"       {paragraph}")
     yield ""

@@ -140,7 +140,7 @@ def _complex_step(function: Callable[[Any], Any], x: Any, scale: Any) -> np.ndar
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            found = columns(function, x, "cs", scale)
+            found = columns(function, x, "cs", scale, 0.0)
         except Exception:  # whatever it is, the function does not work on complex numbers
             return None
     return np.stack([np.ravel(_host(column)) for column in found], axis=1)

@@ -29,21 +29,21 @@ from refopt.ops import device, eps, namespace, scalar
 COMPLEX_STEP = 1e-20
 
 
-def columns(function: Callable[[Any], Any], x: Any, method: str, scale: Any = None, noise: float = 0.0) -> list[Any]:
+def columns(function: Callable[[Any], Any], x: Any, method: str, scale: Any, noise: float) -> list[Any]:
     """[∂function/∂x₁, …, ∂function/∂xₙ], for scalar or array values; silent at the points it chooses."""
     rule = {"2-point": forward, "3-point": central, "cs": complex_step}[method]
     with np.errstate(all="ignore"):
         return rule(function, x, scale, noise)
 
 
-def forward(function: Callable[[Any], Any], x: Any, scale: Any = None, noise: float = 0.0) -> list[Any]:
+def forward(function: Callable[[Any], Any], x: Any, scale: Any, noise: float) -> list[Any]:
     """(function(x + hᵢeᵢ) − function(x)) / hᵢ.   Cost: n + 1 evaluations."""
     up = x + steps(x, relative_step("2-point", x, noise), scale)
     here = function(x + 0)
     return [(function(u) - here) / h for u, h in zip(replaced(x, up), _items(up - x), strict=True)]
 
 
-def central(function: Callable[[Any], Any], x: Any, scale: Any = None, noise: float = 0.0) -> list[Any]:
+def central(function: Callable[[Any], Any], x: Any, scale: Any, noise: float) -> list[Any]:
     """(function(x + hᵢeᵢ) − function(x − hᵢeᵢ)) / 2hᵢ.   Cost: 2n evaluations."""
     h = steps(x, relative_step("3-point", x, noise), scale)
     up, down = x + h, x - h
@@ -53,7 +53,7 @@ def central(function: Callable[[Any], Any], x: Any, scale: Any = None, noise: fl
     ]
 
 
-def complex_step(function: Callable[[Any], Any], x: Any, scale: Any = None, noise: float = 0.0) -> list[Any]:
+def complex_step(function: Callable[[Any], Any], x: Any, scale: Any, noise: float) -> list[Any]:
     """Im function(x + i hᵢeᵢ) / hᵢ.   Cost: n evaluations.
 
     ``function`` must be analytic and computed by complex arithmetic throughout. Real output, a TypeError or a
@@ -92,7 +92,7 @@ def within_domain(found: list[Any], function: Callable[[Any], Any], x: Any) -> l
         ]
 
 
-def second_differences(fun: Callable[[Any], float], x: Any, method: str, scale: Any = None, noise: float = 0.0) -> Any:
+def second_differences(fun: Callable[[Any], float], x: Any, method: str, scale: Any, noise: float) -> Any:
     """hᵢⱼ = (f(x + dᵢ + dⱼ) − f(x + dᵢ) − f(x + dⱼ) + f(x)) / hᵢhⱼ with dᵢ = hᵢeᵢ, shape (n, n).
 
     2-point: as it stands, hᵢ = ε^⅓ sᵢ, error O(ε^⅓), ½n² + 3n/2 + 1 evaluations. 3-point: the mean of the

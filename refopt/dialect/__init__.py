@@ -7,12 +7,21 @@ results, fields of NamedTuples), so ``H @ g`` with ``H: Symmetric`` becomes a pr
 and says what to write. Twins keep the line numbers of their source.
 """
 
-from refopt.dialect.entry import entry_source, groups_of
-from refopt.dialect.kinds import ARRAYS, Bound, DialectError, Kind, fields_of, functions_of, is_function, signature
+from refopt.dialect.entry import LEAVE, entry_source, groups_of
+from refopt.dialect.kinds import (
+    Bound,
+    DialectError,
+    Kind,
+    fields_of,
+    functions_of,
+    is_function,
+    is_tuple,
+    signature,
+)
 from refopt.dialect.twins import Twins
 
 __all__ = [
-    "ARRAYS",
+    "LEAVE",
     "Bound",
     "DialectError",
     "Kind",
@@ -22,5 +31,6 @@ __all__ = [
     "functions_of",
     "groups_of",
     "is_function",
+    "is_tuple",
     "signature",
 ]

@@ -3,8 +3,8 @@
 import ast
 import builtins
 import inspect
-from types import FunctionType, ModuleType
-from typing import Any, get_args, get_origin
+from types import FunctionType, ModuleType, UnionType
+from typing import Any, get_args
 
 from refopt import ops, words
 from refopt.dialect.kinds import (
@@ -15,6 +15,7 @@ from refopt.dialect.kinds import (
     elements,
     fields_of,
     is_function,
+    is_tuple,
     name_of,
     signature,
 )
@@ -72,7 +73,8 @@ class Expressions:
     def of_Tuple(self, node: ast.Tuple) -> Typed:
         parts = [self.value(element) for element in node.elts]
         node.elts = [expression for expression, _ in parts]
-        return node, tuple[tuple(kind for _, kind in parts)]  # type: ignore[misc]
+        kinds = tuple(kind for _, kind in parts)
+        return node, tuple[kinds]  # type: ignore[valid-type]
 
     def of_BoolOp(self, node: ast.BoolOp) -> Typed:
         parts = [self.value(part) for part in node.values]
@@ -106,7 +108,7 @@ class Expressions:
         if isinstance(node.op, ast.Mult) and right in SCALARS:
             node.left, left, node.right, right = node.right, right, node.left, left
         key = type(node.op), *(float if kind in SCALARS else kind for kind in (left, right))
-        word = OPERATORS.get(key)  # type: ignore[arg-type]
+        word = OPERATORS.get(key)
         if word is None:
             operator = ast.unparse(ast.BinOp(ast.Name(name_of(left)), node.op, ast.Name(name_of(right))))
             raise self.error(node, f"{ast.unparse(node)} is {operator}, for which there is no word")
@@ -238,18 +240,14 @@ class Expressions:
     def fitting(self, kind: Kind, wanted: Kind, node: ast.AST, what: str) -> Kind:
         """The kind of a value where ``wanted`` was declared; numbers widen."""
         plain = kind.problem if isinstance(kind, Bound) else kind
-        if wanted is Any or plain == wanted:
+        if wanted is Any or plain == wanted or (isinstance(wanted, UnionType) and plain in get_args(wanted)):
             return kind
         if kind in SCALARS and wanted in SCALARS and SCALARS.index(kind) <= SCALARS.index(wanted):
             return wanted
         parts, others = elements(kind), elements(wanted)
-        if (
-            get_origin(kind) is tuple
-            and parts is not None
-            and others is not None
-            and len(parts) == len(others)
-        ):
-            return tuple[tuple(self.fitting(*pair, node, what) for pair in zip(parts, others, strict=True))]  # type: ignore[misc]
+        if is_tuple(kind) and parts and others and len(parts) == len(others):
+            fitted = tuple(self.fitting(*pair, node, what) for pair in zip(parts, others, strict=True))
+            return tuple[fitted]  # type: ignore[valid-type]
         raise self.error(node, f"{what} is {name_of(kind)}, where {name_of(wanted)} is declared")
 
     def joined(self, kind: Kind, other: Kind, node: ast.AST) -> Kind:

@@ -9,12 +9,11 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
-from refopt.ops import Matrix, Symmetric, Vector
+from refopt.ops import Vector
 
 Kind = Any
 
 SCALARS = (bool, int, float)  # each widens to the next
-ARRAYS = (Vector, Matrix, Symmetric)
 
 
 class DialectError(TypeError):
@@ -51,13 +50,16 @@ def fields_of(kind: Kind) -> dict[str, Kind]:
 
 def elements(kind: Kind) -> list[Kind] | None:
     """What a tuple of this kind is taken apart into."""
-    if get_origin(kind) is tuple:
-        return list(get_args(kind))
-    return list(fields_of(kind).values()) or None
+    return list(get_args(kind) if is_tuple(kind) else fields_of(kind).values()) or None
 
 
 def name_of(kind: Kind) -> str:
     return getattr(kind, "__name__", None) or str(kind)
+
+
+def is_tuple(kind: Kind) -> bool:
+    origin: Any = get_origin(kind)
+    return origin is tuple
 
 
 def is_function(kind: Kind) -> bool:

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from refopt import words
-from refopt.dialect.kinds import Kind
 from refopt.ops import Matrix, Symmetric, Vector
 
-OPERATORS: dict[tuple[type, Kind, Kind], Callable[..., Any]] = {
+OPERATORS: dict[tuple[Any, ...], Callable[..., Any]] = {
     (ast.Add, Vector, Vector): words.plus,
     (ast.Sub, Vector, Vector): words.minus,
     (ast.Mult, Vector, Vector): words.times,
@@ -29,12 +28,9 @@ def called(node: Any) -> Any:
 
 def multiplied(a: Any, b: Any) -> ast.expr:
     """a · b, computed here where it costs nothing."""
-    if isinstance(a, ast.Constant) and isinstance(b, ast.Constant):
-        return ast.Constant(float(a.value * b.value))
-    if isinstance(b, ast.Constant) and b.value == 1.0:
+    known, other = getattr(a, "value", None), getattr(b, "value", None)
+    if isinstance(known, float) and isinstance(other, float):
+        return ast.Constant(known * other)
+    if other == 1.0:
         return a
-    if isinstance(a, ast.Constant) and a.value == 1.0:
-        return b
-    if isinstance(a, ast.Constant) and a.value == -1.0:
-        return ast.UnaryOp(ast.USub(), b)
-    return ast.BinOp(a, ast.Mult(), b)
+    return ast.UnaryOp(ast.USub(), b) if known == -1.0 else ast.BinOp(a, ast.Mult(), b)

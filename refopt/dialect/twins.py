@@ -25,7 +25,7 @@ class Twins:
             self.made[key] = self.make(python, passed, body.result), body.result
         return self.made[key]
 
-    def word(self, function: FunctionType) -> tuple[Any, Kind]:
+    def word(self, function: Any) -> tuple[Any, Kind]:
         """A loop of ``refopt.words`` as it stands, but for the other loops that it calls."""
         key = function, ()
         if key not in self.made:

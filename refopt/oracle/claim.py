@@ -1,9 +1,10 @@
 """Claims: what the literature says about second-order optimization, as data that a computer can check.
 
 A claim is a residual that is zero where the statement holds. On random instances it is compared with
-slack · eps · scale, what rounding alone may leave; where only rational operations occur, it is computed without rounding
-as well and must be zero. Some claims hold only under conditions that the popular wording leaves out, and some not at
-all: then a counterexample is executed too and must fail clearly, and beside it the corrected statement is verified.
+slack · eps · scale, what rounding alone may leave; where only rational operations occur, it is computed without
+rounding as well and must be zero. Some claims hold only under conditions that the popular wording leaves out, and some
+not at all: then a counterexample is executed too and must fail clearly, and beside it the corrected statement is
+verified.
 
     report = refopt.verify("bfgs.secant", implementation={"bfgs.update": yours})[0]
     find("bfgs.secant")[0].error({"H_new": …, "s": …, "y": …})          anyone's arrays
@@ -222,7 +223,7 @@ def _named(implementation: Implementation | None, chosen: list[Claim]) -> Mappin
     names = list(dict.fromkeys(name for wanted in chosen for name in wanted.uses))
     if callable(implementation):
         if len(names) != 1:
-            raise ValueError(f"the claims use {', '.join(names) or 'no equation'}: give a dict that says which is meant")
+            raise ValueError(f"the claims use {', '.join(names) or 'no equation'}: say which is meant, in a dict")
         return {names[0]: implementation}
     unknown = [name for name in implementation or () if name not in names]
     if unknown:

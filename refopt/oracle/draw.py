@@ -58,11 +58,11 @@ class Draw:
             return abs(rationals.numbers(self.rng, n)) + rationals.rational("1/2")
         return 10.0 ** self.rng.uniform(0, self.rng.uniform(0, np.log10(condition)), n) * self.magnitude()
 
-    def mixed(self, n: int, condition: float = CONDITION) -> np.ndarray:
+    def mixed(self, n: int) -> np.ndarray:
         """The eigenvalues of an indefinite matrix, n ≥ 2: the first is negative, the last positive."""
         signs = self.rng.choice([-1, 1], n)
         signs[0], signs[-1] = -1, 1
-        return self.positive(n, condition) * signs
+        return self.positive(n) * signs
 
     def spd(self, n: int, condition: float = CONDITION) -> np.ndarray:
         """A symmetric positive definite matrix."""

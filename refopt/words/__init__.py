@@ -10,6 +10,7 @@ lower triangle is read, and only it is written. Bodies index and write, which th
 
 from refopt.words.arithmetic import (
     copied,
+    copied_matrix,
     divided,
     leave_matrix,
     leave_symmetric,
@@ -38,6 +39,15 @@ from refopt.words.differences import (
     second_difference_hessian,
 )
 from refopt.words.lowest import lowest
+from refopt.words.residuals import (
+    column_norms,
+    damped,
+    positive,
+    rmatvec,
+    solve_upper,
+    solve_upper_t,
+    triangular,
+)
 from refopt.words.vocabulary import (
     absolute,
     cholesky,

@@ -137,6 +137,14 @@ def copied(x: Vector) -> Vector:
     return z
 
 
+def copied_matrix(A: Matrix) -> Matrix:
+    """A new matrix equal to A."""
+    m, n = A.shape
+    Z = new_matrix(m, n)
+    leave_matrix(Z, A)
+    return Z
+
+
 def leave_vector(target: Vector, x: Vector) -> None:
     """Write x into the caller's vector."""
     for i in range(len(x)):

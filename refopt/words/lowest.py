@@ -17,7 +17,8 @@ def lowest(B: Symmetric) -> tuple[float, Vector]:
 
     G. H. Golub & C. F. Van Loan, *Matrix Computations*, 4th ed., §8.3.1, §8.4.1, §8.4.2.
     """
-    V, scales, d, e = tridiagonal(B)
+    size = largest_entry(B)
+    V, scales, d, e = tridiagonal(B, size)
     value = least_eigenvalue(d, e)
     x = inverse_iteration(d, e, value)
     n = len(d)
@@ -28,16 +29,25 @@ def lowest(B: Symmetric) -> tuple[float, Vector]:
         along *= scales[k]
         for i in range(k + 1, n):
             x[i] -= along * V[k, i]
-    return value, x
+    return size * value, x
 
 
-def tridiagonal(B: Symmetric) -> tuple[Matrix, Vector, Vector, Vector]:
-    """Rows v and factors β of the reflections I − β vvᵀ that make B tridiagonal; its diagonal d, subdiagonal e."""
+def largest_entry(B: Symmetric) -> float:
+    """maxᵢⱼ |bᵢⱼ|, or 1 if B is zero."""
+    size = 0.0
+    for i in range(len(B)):
+        for j in range(i + 1):
+            size = max(size, abs(B[i, j]))
+    return size if size > 0.0 else 1.0
+
+
+def tridiagonal(B: Symmetric, size: float) -> tuple[Matrix, Vector, Vector, Vector]:
+    """Rows v and factors β of the reflections I − β vvᵀ that make B / size tridiagonal; its diagonal d, subdiagonal e."""
     n = len(B)
     A = new_matrix(n, n)
     for i in range(n):
         for j in range(i + 1):
-            A[i, j] = A[j, i] = B[i, j]
+            A[i, j] = A[j, i] = B[i, j] / size
     V, scales, d, e = zero_matrix(n, n), zero_vector(n), zero_vector(n), zero_vector(n)
     p = zero_vector(n)
     for k in range(n - 1):
@@ -102,10 +112,6 @@ def inverse_iteration(d: Vector, e: Vector, value: float) -> Vector:
     n = len(d)
     a, b, c, factor = zero_vector(n), zero_vector(n), zero_vector(n), zero_vector(n)
     swap = zero_vector(n)
-    size = 0.0
-    for i in range(n):
-        size = max(size, abs(d[i]) + abs(e[i]))
-    tiny = EPS * size if size > 0.0 else 1.0
     diagonal, beside = d[0] - value, e[0]
     for i in range(n - 1):
         below, next_diagonal, next_beside = e[i], d[i + 1] - value, e[i + 1]
@@ -114,10 +120,10 @@ def inverse_iteration(d: Vector, e: Vector, value: float) -> Vector:
             a[i], b[i], c[i] = below, next_diagonal, next_beside
             diagonal, beside = beside - factor[i] * next_diagonal, -factor[i] * next_beside
         else:
-            a[i], b[i] = diagonal if diagonal != 0.0 else tiny, beside
+            a[i], b[i] = diagonal if diagonal != 0.0 else EPS, beside
             factor[i] = below / a[i]
             diagonal, beside = next_diagonal - factor[i] * beside, next_beside
-    a[n - 1] = diagonal if abs(diagonal) > tiny else tiny
+    a[n - 1] = diagonal if abs(diagonal) > EPS else EPS
     x = new_vector(n)
     for i in range(n):
         x[i] = 1.0 + 0.5 * ((0.6180339887498949 * (i + 1)) % 1.0)

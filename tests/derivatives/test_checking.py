@@ -79,6 +79,8 @@ def test_right_derivatives_pass(function):
         (scaled(3, 0.5), r"component 3: given .*\(ratio 0.5: a factor 2 is missing\); 1 of 4 components disagree"),
         (scaled(1, 2.0), r"component 1: given .*\(ratio 2: a factor 1/2 is missing\)"),
         (scaled(1, -1.0), r"component 1: given .*\(ratio -1: the sign is wrong\)"),
+        (scaled(1, -0.5), r"\(ratio -0.5: the sign is wrong and a factor 2 is missing\)"),
+        (scaled(1, -2.0), r"\(ratio -2: the sign is wrong and a factor 1/2 is missing\)"),
         (scaled(2, 0.0), r"component 2: given 0, .*\(ratio 0: it is missing\)"),
         (scaled(2, 1.01), r"component 2: given .*\(ratio 1.01\)"),
         (scaled(2, np.nan), r"component 2: given nan, .*\(not finite\)"),

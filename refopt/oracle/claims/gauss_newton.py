@@ -14,7 +14,8 @@ def step(J, r):
     """−J⁺r, the shortest minimiser of ‖Jd + r‖: by the library's triangle where J has full column rank."""
     if J.dtype != object:
         R, c, full = triangular(J, r)
-        return -solve_upper(R, c) if full else -np.linalg.lstsq(J, r, rcond=1e-10)[0]
+        definite = full and condition(R) < 1e8
+        return -solve_upper(R, c) if definite else -np.linalg.lstsq(J, r, rcond=1e-10)[0]
     columns = independent(J)
     rows = solve(columns.T @ columns, columns.T @ J)
     return -rows.T @ solve(rows @ rows.T, solve(columns.T @ columns, columns.T @ r))
@@ -112,7 +113,7 @@ def curved_residual(draw):
     NW + "§10.2",
     lambda draw: (affine, stationary)[int(draw.rng.integers(2))](draw),
     "false",
-    corrected="It is where the outputs are affine in x, or the slopes of the loss, for least squares the residuals, are zero",
+    corrected="It is where the outputs are affine in x, or the slopes of the loss, here the residuals, are zero",
     scale=bend_scale,
     because="five values of h, as large as this",
     fails=(
@@ -141,7 +142,7 @@ def curved_at_zero_loss(draw):
     NW + "§10.2",
     composed,
     "imprecise",
-    corrected="Where the slopes are small: |uᵀ(∇²h − G)u| ≤ ‖∂ℓ/∂z‖ (Σₖ (uᵀ∇²zₖu)²)^½; the value of a loss says nothing",
+    corrected="Where its slopes are small: |uᵀ(∇²h − G)u| ≤ ‖∂ℓ/∂z‖ (Σₖ (uᵀ∇²zₖu)²)^½; its value says nothing",
     scale=bend_scale,
     because="five values of h, as large as this",
     fails=(
@@ -169,6 +170,11 @@ def wide(draw):
     return {"J": draw.matrix(m, m + 1), "M": draw.spd(m, 1e3)}
 
 
+def concave(draw):
+    identity = draw.array(np.eye(2, dtype=int))
+    return {"J": identity * draw.magnitude(), "M": -identity}
+
+
 def gram(J, M):
     G = J.T @ M @ J
     return (G + G.T) / 2
@@ -183,12 +189,7 @@ def gram(J, M):
     given="∇²ℓ ⪰ 0 on the range of J; ℓ convex suffices",
     scale=lambda J, M: size(J) ** 2 * size(M),
     because="the lowest eigenvalue is known to n eps of what is summed",
-    fails=(
-        Fails(
-            "ℓ = −½‖z‖²",
-            lambda draw: {"J": draw.array(np.eye(2, dtype=int)) * draw.magnitude(), "M": -draw.array(np.eye(2, dtype=int))},
-        ),
-    ),
+    fails=(Fails("ℓ = −½‖z‖²", concave),),
 )
 def semidefinite(J, M):
     return excess(-least(gram(J, M)))
@@ -272,9 +273,7 @@ def arctangent(draw, step):
     uses=("gauss-newton.step",),
     scale=lambda J, r, d: (size(J) * size(d) + size(r)) ** 2 * condition(J),
     because="a backward stable least-squares solution leaves eps ‖J‖(‖J‖‖d‖ + ‖r‖), times κ(J) for large residuals",
-    fails=(
-        Fails("the full step for r = arctan x", arctangent, lambda f, f_new: excess(f_new - f) / f, exact=False),
-    ),
+    fails=(Fails("the full step for r = arctan x", arctangent, lambda f, f_new: excess(f_new - f) / f, exact=False),),
 )
 def descends(J, r, d):
     return excess((J.T @ r) @ d), (J.T @ r) @ d + (J @ d) @ (J @ d)
@@ -289,7 +288,7 @@ def deficient(draw, step):
 
 @claim(
     "gauss-newton.singular",
-    "Where J has not full column rank JᵀJ is singular, the normal equations stay consistent, and −J⁺r is their shortest solution",
+    "Where J has not full column rank JᵀJ is singular; the normal equations have solutions, −J⁺r is the shortest",
     NW + "§10.2",
     deficient,
     given="z is any vector with Jz = 0",
@@ -320,13 +319,13 @@ def large_residual(draw, step):
 
 @claim(
     "gauss-newton.large-residual",
-    "Near x*, JᵀJe₊ = −Se + O(‖e‖²) with S = Σrᵢ∇²rᵢ: linear, and diverging where (JᵀJ)⁻¹S has a spectral radius above 1",
+    "Near x*, JᵀJe₊ = −Se + O(‖e‖²), S = Σrᵢ∇²rᵢ: linear, diverging where (JᵀJ)⁻¹S has a spectral radius above 1",
     NW + "§10.3; " + DS + "§10.2",
     large_residual,
     given="what is O(‖e‖²) is ½Jᵀ(eᵀ∇²r e) where the residuals are quadratic",
     uses=("gauss-newton.step",),
     scale=lambda J, r, e: size(J) * (size(J) * size(e) + size(r)) * condition(J) ** 2,
-    because="a backward stable least-squares solution leaves eps ‖J‖(‖J‖‖d‖ + ‖r‖), times κ(J)² where J is built on another",
+    because="a backward stable least-squares solution leaves eps ‖J‖(‖J‖‖d‖ + ‖r‖), twice, times κ(J) each time",
 )
 def is_large_residual(J, S, Qee, e, e_new):
     return J.T @ (J @ e_new - Qee / 2) + S @ e

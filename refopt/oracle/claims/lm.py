@@ -24,8 +24,8 @@ def damped_step(J, r, d, lam):
 
 def constrained_step(J, r, d, radius):
     """p and λ with ‖Dp‖ ≤ Δ."""
-    R, c, full = triangular(J, r)
-    found = lm.constrained(R, c, d, full, radius, 0.0, ACCURACY)
+    R, c, _ = lm.triangle(J, r)
+    found = lm.constrained(R, c, d, radius, 0.0, ACCURACY)
     return found.p, found.lam
 
 
@@ -72,6 +72,7 @@ def made(draw, step):
     given="λ > 0; J of any shape and rank",
     scale=backward,
     because=STABLE,
+    exact=False,  # a rational solution of these very equations would prove nothing
 )
 def normal_equations(J, r, d, lam, p):
     return J.T @ (J @ p + r) + lam * d * (d * p)
@@ -194,7 +195,7 @@ def in_region(draw, step):
     "The step has (JᵀJ + λD²)p = −Jᵀr with λ ≥ 0, ‖Dp‖ ≤ Δ, and ‖Dp‖ = Δ where λ > 0",
     MORE + NW + "§10.3",
     in_region,
-    given="‖Dp‖ = Δ is asked for to 1e-6; where J has not full rank, λ may be eps instead of 0",
+    given="‖Dp‖ = Δ is asked for to 1e-6; where J is rank-deficient, JᵀJ is damped by eps",
     uses=("lm.constrained_step",),
     scale=lambda J, r, d, radius, p, lam: (backward(J, r, d, lam, p), 1, radius),
     because=STABLE,
@@ -202,7 +203,7 @@ def in_region(draw, step):
 )
 def constrained(J, r, d, radius, p, lam):
     length = size(d * p)
-    gap = abs(length - radius) if lam > 2.0**-52 else length - radius
+    gap = abs(length - radius) if lam > 0 else length - radius
     return J.T @ (J @ p + r) + lam * d * (d * p), excess(-lam), excess(gap - ACCURACY * radius)
 
 

@@ -114,7 +114,7 @@ def by_eigenvalues(g, B, radius):
     any_kind,
     uses=EXACT,
     scale=lambda g, B, radius, lam: (size(g) + (size(B) + lam) * radius) * radius,
-    because="values of the model are sums of terms of this size; a step shorter than Δ by ACCURACY loses 2·ACCURACY·λΔ²",
+    because="the model is a sum of terms of this size; a step shorter than Δ by ACCURACY loses 2·ACCURACY·λΔ²",
     exact=False,
 )
 def globally(g, B, radius, p, lam):
@@ -131,9 +131,10 @@ def own_radius(draw):
 
 def not_definite(draw):
     """q is p reflected along the eigenvector v of the negative eigenvalue of B + λI."""
-    Q, values, u = draw.orthogonal(n := draw.size(2)), draw.mixed(n, 10), abs(draw.vector(n)) + 1
-    lam = -values.min() * draw.number(0.1, 0.9)
-    p, v = -Q @ (u / (values + lam)), Q[:, int(np.argmin(values))]
+    Q, values, u = draw.orthogonal(n := draw.size(2)), draw.positive(n, 10), abs(draw.vector(n)) + 1
+    values[0] = -values[0]
+    lam = -values[0] * draw.number(0.1, 0.9)
+    p, v = -Q @ (u / (values + lam)), Q[:, 0]
     return {"B": with_spectrum(Q, values), "g": Q @ u, "p": p, "q": p - 2 * (v @ p) * v, "lam": lam}
 
 
@@ -182,15 +183,16 @@ def below_the_pole(draw):
     damped_lengths,
     "conditional",
     given="λ > −λ₁",
-    scale=lambda B, g, lam: (size(g) * size(inverse(B + lam * eye(B)))) ** 2 * (1 + (size(B) + lam) * size(inverse(B + lam * eye(B)))),
+    scale=lambda B, g, lam: (size(g) * size(K := inverse(B + lam * eye(B)))) ** 2 * (1 + (size(B) + lam) * size(K)),
     because="each solve loses eps κ(B + λI)",
     fails=(Fails("λ < −λ₁", below_the_pole, lambda B, g, lam, h: excess(gain(B, g, lam, h)) / (g @ g)),),
 )
 def shorter(B, g, lam, h):
     """The difference lies between its tangent and the tangent's error: −2h‖w‖² ≤ ‖p(λ+h)‖² − ‖p(λ)‖² ≤ 0."""
     K = inverse(B + lam * eye(B))
-    p, change = K @ g, gain(B, g, lam, h)
-    return excess(change), excess(-2 * h * (p @ K @ p) - change), excess(change + 2 * h * (p @ K @ p) - 3 * h**2 * (K @ p) @ (K @ p))
+    p, q, change = K @ g, K @ K @ g, gain(B, g, lam, h)
+    above = change + 2 * h * (p @ q)
+    return excess(change), excess(-above), excess(above - 3 * h**2 * (q @ q))
 
 
 def gain(B, g, lam, h):
@@ -322,7 +324,7 @@ def in_other_units(draw, solver):
     in_other_units,
     uses=EXACT,
     scale=lambda B, p, lam: (condition(B + lam * eye(B)) * size(p), size(B) + lam),
-    because="powers of two round nothing, but roots of numbers of other size do; the solve multiplies that by κ(B + λI)",
+    because="powers of two round nothing, but the powers of scalars do; the solve multiplies that by κ(B + λI)",
     exact=False,
 )
 def scale_free(p, lam, p_other, lam_other):

@@ -1,0 +1,188 @@
+"""The command line:  refopt verify | solve | methods | compile."""
+
+import argparse
+import json
+import math
+import os
+import shutil
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import refopt
+
+if TYPE_CHECKING:
+    from refopt.oracle import ClaimReport
+
+EXAMPLES = """\
+examples:
+  refopt verify                        check the whole ledger of claims on this machine
+  refopt verify "bfgs.*" --examples 200
+  refopt solve nist:MGH09              fit a certified problem, digit by digit
+  refopt solve nist                    fit all of them, and summarise
+  refopt methods                       what there is, and what it needs
+  refopt compile bfgs                  fill the cache of compiled methods beforehand
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; 0 where all went well."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without ₖ still gets its table
+    given = parser().parse_args(arguments)
+    try:
+        return int(given.run(given) or 0)
+    except ValueError as error:  # a name that does not exist, a number out of range
+        print(f"refopt {given.command}: {error}", file=sys.stderr)
+        return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="refopt",
+        description="Second-order optimization that can be checked against the book.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"refopt {refopt.__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="command")
+
+    verify = commands.add_parser("verify", help="check what the literature says, claim by claim", description=VERIFY)
+    verify.add_argument("pattern", nargs="*", default=["*"], help='claims or topics, such as "bfgs.*" (default: all)')
+    verify.add_argument("--examples", type=int, default=20, metavar="N", help="random instances of each claim (20)")
+    verify.add_argument("--seed", type=int, default=0, metavar="S", help="the same seed draws the same instances (0)")
+    verify.add_argument("--json", type=Path, metavar="FILE", help="write the reports to FILE as well")
+    verify.set_defaults(run=run_verify)
+
+    solve = commands.add_parser("solve", help="solve a problem of the zoo and compare with what is known of it")
+    solve.add_argument("problem", help='"nist" for all certified problems, "nist:NAME" for one')
+    solve.add_argument("--method", default="lm", help="a method of least_squares (lm)")
+    solve.set_defaults(run=run_solve)
+
+    methods = commands.add_parser("methods", help="list the methods: what each needs and costs")
+    methods.set_defaults(run=run_methods)
+
+    warm = commands.add_parser("compile", help="compile methods beforehand, so that no first solve waits for it")
+    warm.add_argument("method", nargs="*", help="names of methods (default: all that compile)")
+    warm.set_defaults(run=run_compile)
+    return top
+
+
+VERIFY = """Draw random instances of each claim, compute a residual that is zero where the claim holds, and compare it
+with what rounding alone may leave; over rational numbers it must be zero. What is false as usually stated is refuted by
+a counterexample, and its correction verified. Ends with 1 if anything fails."""
+
+
+# --- verify ------------------------------------------------------------------------------------------------------
+
+
+def run_verify(given: argparse.Namespace) -> int:
+    from refopt.oracle import verify
+
+    if given.json and not given.json.parent.is_dir():
+        raise ValueError(f"cannot write {given.json}: there is no folder {given.json.parent}")
+    reports = verify(given.pattern, examples=given.examples, seed=given.seed, progress=progress)
+    print(table(reports, max(80, min(shutil.get_terminal_size((120, 40)).columns, 160))))
+    failed = [report for report in reports if report.status == "failed"]
+    for report in failed:
+        print(f"\n{report.code}")
+    if given.json:
+        write(given.json, [plain(report) for report in reports])
+    return 1 if failed else 0
+
+
+def progress(done: int, total: int, report: "ClaimReport") -> None:
+    """How far it is: one line that is written over on a terminal, a line for each failure elsewhere."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K[{done}/{total}] {report.id}" if done < total else "\r\x1b[K", end="", file=sys.stderr)
+        sys.stderr.flush()
+    elif done == total or done % 10 == 0:
+        print(f"[{done}/{total}] claims checked", file=sys.stderr)
+
+
+def table(reports: "Sequence[ClaimReport]", width: int) -> str:
+    """The reports as text, a block for each topic."""
+    column = max(len(report.id) for report in reports)
+    lines = []
+    for topic, block in groupby(reports, key=lambda report: report.id.partition(".")[0]):
+        lines += [topic, *(row for report in block for row in rows(report, column, width)), ""]
+    return "\n".join([*lines, summary(reports)])
+
+
+def rows(report: "ClaimReport", column: int, width: int) -> list[str]:
+    """One claim: what came out, the worst residual beside its tolerance, and the statement below."""
+    found = f"{report.cases:5d} cases   worst {report.worst:.1e} of {report.tolerance:.1e}" if report.cases else ""
+    first = f"  {report.status:9} {report.id:{column}} {found}{'   exact' if report.exact else ''}"
+    notes = [report.says]
+    if report.corrected:
+        notes.append(f"{report.verdict}: {report.corrected}")
+    if report.detail:
+        notes.append(f"{report.status}: {report.detail}")
+    indent = " " * 12
+    filled = (textwrap.fill(n, width, initial_indent=indent, subsequent_indent=indent + "  ") for n in notes)
+    return [first.rstrip(), *filled]
+
+
+def summary(reports: "Sequence[ClaimReport]") -> str:
+    counts = Counter(report.status for report in reports)
+    parts = [f"{counts[status]} {status}" for status in ("verified", "refuted", "failed", "skipped") if counts[status]]
+    exact = sum(report.exact for report in reports)
+    names = ", ".join(report.id for report in reports if report.status == "failed")
+    text = f"{len(reports)} claims: {', '.join(parts)}; {exact} decided without rounding too"
+    return f"{text}\nfailed: {names}" if names else text
+
+
+def plain(report: "ClaimReport") -> dict[str, Any]:
+    """As JSON has it, without infinities."""
+    return report._asdict() | {"worst": report.worst if math.isfinite(report.worst) else None}
+
+
+def write(path: Path, value: Any) -> None:
+    """Write JSON to a temporary name beside `path`, then rename: a reader never sees half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    try:
+        temporary.write_text(text + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+# --- the other commands ------------------------------------------------------------------------------------------
+
+
+def run_solve(given: argparse.Namespace) -> int:
+    from refopt.zoo import solve
+
+    return solve.main(given.problem, given.method)
+
+
+def run_methods(given: argparse.Namespace) -> int:
+    entries = list(refopt.available().values())
+    head = entries[0]._fields
+    cells = [[shown(value) for value in entry] for entry in entries]
+    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+    for row in (head, *cells):
+        print("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def run_compile(given: argparse.Namespace) -> int:
+    from refopt import compiled
+
+    return compiled.warm(given.method)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,303 @@
+"""``least_squares`` and ``curve_fit``: SciPy's shape, refopt's methods."""
+
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from refopt import driver, stopping, stopping_residuals
+from refopt.catalogue import Entry, find, split_options
+from refopt.derivatives.differences import sizes
+from refopt.inputs import Together, array_function, own, same_kind, vector
+from refopt.minimize import differenced, given, why_generic
+from refopt.ops import column_norms, eps, finite, namespace, norm_inf, positive, triangular
+from refopt.problem import LeastSquares
+
+
+def least_squares(
+    fun: Callable[..., Any], x0: Any, jac: Any = "3-point", method: str = "lm", args: Any = (),
+    kwargs: dict[str, Any] | None = None, x_scale: Any = 1.0, ftol: float | None = 0.0, xtol: float | None = 0.0,
+    gtol: float | None = 1e-8, max_nfev: int | None = None, callback: Any = None,
+    options: dict[str, Any] | None = None,
+) -> Any:  # fmt: skip
+    """Minimize ½‖r(x)‖² over x of shape (n,).   Arguments mean what they mean in ``scipy.optimize``.
+
+    Parameters
+    ----------
+    fun : callable ``fun(x, *args, **kwargs) -> (m,)``, the residuals; or ``-> ((m,), (m, n))`` with ``jac=True``.
+        Jitted by numba, it is fitted by a compiled loop. Fewer residuals than variables are allowed.
+    x0 : (n,) numbers, or an array of any kind (NumPy, CuPy, PyTorch, ...), which ``fun`` then receives. Not modified.
+    jac : callable ``jac(x, *args, **kwargs) -> (m, n)``, True, "autograd", "cs", "3-point" or "2-point".
+    method : a name from ``refopt.available()``.
+    x_scale : 1.0 or "jac" to scale the variables by the columns of the Jacobian; or sizes, (n,) or one for all.
+    ftol, xtol, gtol : see ``refopt.stopping_residuals``; ``gtol`` bounds the cosine between the residual and the
+        columns of the Jacobian. 0 or None is off.
+    max_nfev : how many evaluations of ``fun`` at most, those of differences included; one step may overrun it.
+    callback : ``callback(intermediate_result=...)`` or ``callback(x)`` after every step; StopIteration ends the run.
+    options : fields of the method's ``Params``, and maxiter, maxfun, maxtime (seconds), gtol, gtol_abs (‖Jᵀr‖∞ at the
+        end), trace, disp, compiled ("auto", True, False).
+
+    Returns
+    -------
+    OptimizeResult with x, fun = cost = ½‖r‖², residual (m,), jac (m, n), grad = Jᵀr, optimality = ‖Jᵀr‖∞,
+    covariance = s² (JᵀJ)⁻¹ (n, n) with s² = ‖r‖²/(m − rank J), stderr = √diag, and
+    nit nfev njev nhev nhvp status success message advice time trace. ``status`` is a ``refopt.Status``. Where J is
+    rank-deficient the inverse is the pseudoinverse, and ``advice`` says so; where m ≤ rank J, covariance is infinite.
+
+    Raises
+    ------
+    ValueError for a wrong shape, NaN in ``x0``, an unknown method; TypeError for an unknown option. An exception of the
+    user's functions arrives unchanged.
+    """
+    began = time.perf_counter()
+    entry = find(method, "least_squares")
+    params, common = split_options(entry, options)
+    x = vector(x0)
+    tests = wanted(ftol, xtol, gtol, max_nfev, common, differenced(jac), x)
+    limits = driver.Limits(
+        int(given(common, "maxiter", max(2000, 200 * x.shape[0]))), tests.maxfun, given(common, "maxtime", np.inf)
+    )
+    scale = fixed_scale(x_scale, x)
+    args = args if isinstance(args, tuple) else (args,)
+    problem, run = prepare(entry, fun, jac, args, kwargs or {}, x, common.get("compiled", "auto"))
+    with np.errstate(all="ignore"):
+        return solve(entry, problem, run, x, scale, params, tests, limits, began, callback, common)
+
+
+def solve(
+    entry: Entry, problem: LeastSquares, run: Callable[..., Any], x: Any, scale: Any, params: Any,
+    tests: stopping_residuals.Tests, limits: driver.Limits, began: float, callback: Any, common: dict[str, Any],
+) -> Any:  # fmt: skip
+    module = entry.module
+    state = module.init(problem, x, params)
+    if scale is not None:
+        params = params._replace(rescale=False)
+        state = module.resume(state._replace(d=1.0 / scale), params)
+    watch = stopping_residuals.watch(state.x, state.f, state.g)._replace(size=sizes(x))
+    if not (finite(state.f) and finite(norm_inf(state.g))):
+        ending = stopping.Ending(stopping.Status.NOT_FINITE, False, not_finite(state))
+        return outcome(tests, began, driver.Run(state, watch, 0, ending, []))
+    watch = stopping_residuals.look(module, problem, state, watch, tests)
+    so_far = partial(driver.so_far, partial(sketch, tests, began))
+    report = driver.reporter(callback, bool(common.get("disp")), so_far)
+    think = partial(stopping_residuals.think, module)
+    trace = bool(common.get("trace"))
+    done = driver.drive(run, think, problem, state, watch, params, tests, limits, began, report, trace)
+    if done.ending.status == stopping.Status.PRECISION and done.ending.success and params.polish:
+        trials = stopping_residuals.trials(done.state, tests)
+        done = done._replace(state=module.polish(problem, done.state, params, trials))
+    return outcome(tests, began, done)
+
+
+def sketch(tests: stopping_residuals.Tests, began: float, run: driver.Run) -> Any:
+    """The OptimizeResult without the covariance: what a callback sees."""
+    state = stopping.spent(run.state, tests)
+    return driver.result(
+        run.ending, run.nit, time.perf_counter() - began, run.trace, state, x=state.x, fun=state.f, cost=state.f,
+        residual=state.r, jac=state.J, grad=state.g, optimality=norm_inf(state.g),
+    )  # fmt: skip
+
+
+def outcome(tests: stopping_residuals.Tests, began: float, run: driver.Run) -> Any:
+    """The OptimizeResult of a run, with what can be said about the parameters' errors."""
+    result = sketch(tests, began, run)
+    if result.status == stopping.Status.CONVERGED:
+        result.advice = advice(result, run.state)
+    result.covariance, result.stderr = errors(run.state)
+    return result
+
+
+def advice(result: Any, state: Any) -> str:
+    if result.nit == 0 and result.optimality == 0.0 and result.cost > 0.0:
+        return "the gradient is zero at the start: a minimum and a plateau cannot be told apart; start elsewhere"
+    return "" if state.full else stopping_residuals.DEPENDENT
+
+
+def not_finite(state: Any) -> str:
+    culprit = "the Jacobian" if finite(state.f) else "fun, or the sum of its squares,"
+    return f"{culprit} holds NaN or infinity at x0: start where the model is defined"
+
+
+def errors(state: Any) -> tuple[Any, Any]:
+    """s² (JᵀJ)⁻¹ and the square roots of its diagonal; s² = ‖r‖²/(m − rank J), infinite without degrees of freedom."""
+    inverse, rank = inverse_gram(state.J)
+    freedom = state.J.shape[0] - rank
+    covariance = (2.0 * state.f / freedom if freedom > 0 else np.inf) * inverse
+    xp = namespace(covariance)
+    return covariance, xp.sqrt(xp.linalg.diagonal(covariance))
+
+
+def inverse_gram(J: Any) -> tuple[Any, int]:
+    """(JᵀJ)⁺ and the rank of J, from the singular values of JD⁻¹, D = diag ‖Jⱼ‖: JD⁻¹ = QR, R = USVᵀ.   Cost: 2mn² flops."""
+    xp, norms = namespace(J), positive(column_norms(J))
+    R, _, _ = triangular(J / norms, 0.0 * J[:, 0])
+    if not finite(norm_inf(norms)):
+        return np.nan * (norms[:, None] * norms[None, :]), 0
+    _, s, Vt = xp.linalg.svd(R)
+    kept = s > max(J.shape) * eps(J) * s[0]
+    weights = xp.where(kept, 1.0 / xp.where(kept, s, 1.0 + 0.0 * s), 0.0 * s)
+    half = (Vt.T * weights[None, :]) / norms[:, None]
+    return half @ half.T, int(xp.sum(xp.astype(kept, xp.int64)))
+
+
+def wanted(
+    ftol: float | None, xtol: float | None, gtol: float | None, max_nfev: int | None, common: dict[str, Any], jac: str,
+    x: Any,
+) -> stopping_residuals.Tests:  # fmt: skip
+    """The stopping tests that the user asked for; ``gtol_abs`` alone means SciPy's absolute test alone."""
+    n, relative = x.shape[0], 0.0
+    if jac in ("2-point", "3-point"):
+        from refopt.derivatives import relative_step
+
+        relative = relative_step(jac, x)
+    gtol_abs = given(common, "gtol_abs", 0.0)
+    return stopping_residuals.Tests(
+        gtol=float(common.get("gtol", gtol) or 0.0),
+        ftol=float(ftol or 0.0),
+        xtol=float(xtol or 0.0),
+        gtol_abs=float(gtol_abs),
+        absolute_only="gtol" not in common and gtol in (None, 0.0, 1e-8) and gtol_abs > 0.0,
+        differences=relative,
+        per_gradient={"2-point": n + 1, "3-point": 2 * n, "cs": n}.get(jac, 0),
+        maxfun=float(given(common, "maxfun", 1e300) if max_nfev is None else max_nfev),
+    )
+
+
+def fixed_scale(x_scale: Any, x: Any) -> Any:
+    """The sizes of the variables as a vector like x, or None where the Jacobian is to tell them."""
+    if isinstance(x_scale, str):
+        if x_scale != "jac":
+            raise ValueError(f"x_scale must be 'jac', a positive number or (n,) of them; it is {x_scale!r}")
+        return None
+    if isinstance(x_scale, int | float) and x_scale == 1.0:
+        return None
+    scale = namespace(x).ones_like(x) * (x_scale if hasattr(x_scale, "dtype") else namespace(x).asarray(x_scale))
+    if tuple(scale.shape) != tuple(x.shape) or not bool((scale > 0.0).all()) or not finite(norm_inf(scale)):
+        raise ValueError(f"x_scale must be 'jac', a positive number or (n,) of them, n = {x.shape[0]}; it is {x_scale}")
+    return scale
+
+
+def prepare(
+    entry: Entry, fun: Any, jac: Any, args: tuple[Any, ...], kwargs: dict[str, Any], x: Any, wish: Any
+) -> tuple[LeastSquares, Callable[..., Any]]:
+    """The problem in the form the methods need, and the loop that will run it: compiled, or generic."""
+    if not callable(fun):
+        raise TypeError(f"fun must be callable; it is {type(fun).__name__}")
+    problem = generic_problem(fun, jac, args, kwargs, x)
+    obstacle = "compiled is False" if wish is False else why_generic(entry, fun, jac, None, (*args, *kwargs), x)
+    if not obstacle:
+        from refopt import compiled
+
+        functions = LeastSquares(fun, jac if callable(jac) else None)  # type: ignore[arg-type]
+        return problem, compiled.runner(entry.module, functions, stopping_residuals.run)
+    if wish is True:
+        raise ValueError(f"compiled=True is not possible here: {obstacle}")
+    return problem, partial(stopping_residuals.run, entry.module)
+
+
+def generic_problem(fun: Any, jac: Any, args: tuple[Any, ...], kwargs: dict[str, Any], x: Any) -> LeastSquares:
+    from refopt import derivatives
+
+    if jac is True:
+        both = Together(fun)
+        fun, jac = both.value, both.derivative
+    residual = Residual(partial(fun, **kwargs), args)
+    if callable(jac):
+        shape = lambda x: (residual.m, x.shape[0])  # noqa: E731
+        return LeastSquares(residual, array_function(partial(jac, **kwargs), args, shape, "jac"))
+    if isinstance(jac, str) or jac is None or jac is False:
+        raw = (lambda x: fun(x, *args, **kwargs)) if jac in ("autograd", "cs") else residual
+        return LeastSquares(residual, derivatives.jacobian_of(raw, differenced(jac), sizes(x)))
+    raise TypeError(f"jac must be callable, True, None or the name of a scheme; it is {jac!r}")
+
+
+class Residual:
+    """x ↦ fun(x, *args) as a fresh vector of x's kind; its length m is that of the first one."""
+
+    def __init__(self, fun: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.fun, self.args, self.m = fun, args, 0
+
+    def __call__(self, x: Any) -> Any:
+        value = self.fun(own(x), *self.args)
+        if self.m == 0:
+            self.m = length(value)
+        return same_kind(value, x, (self.m,), "fun")
+
+
+def length(value: Any) -> int:
+    """The number of residuals."""
+    shape = tuple(value.shape) if hasattr(value, "shape") else np.shape(value)
+    if len(shape) > 1:
+        raise ValueError(f"fun must return the residuals as a vector of shape (m,); it returned shape {shape}")
+    if shape == (0,):
+        raise ValueError("fun returned no residuals: there is nothing to fit")
+    return shape[0] if shape else 1
+
+
+# --- curves ----------------------------------------------------------------------------------------------------------
+
+
+def curve_fit(
+    f: Callable[..., Any], xdata: Any, ydata: Any, p0: Any, sigma: Any = None, absolute_sigma: bool = False,
+    method: str = "lm", jac: Any = None, **kwargs: Any,
+) -> tuple[Any, Any]:  # fmt: skip
+    """The parameters p of y = f(x, *p) + error, and their covariance.   As ``scipy.optimize.curve_fit``.
+
+    Parameters
+    ----------
+    f : callable ``f(xdata, *p) -> (m,)``.
+    ydata : (m,) finite numbers.
+    p0 : (n,) numbers, the start.
+    sigma : None, or (m,) standard deviations of ydata, or their covariance matrix (m, m).
+    absolute_sigma : whether sigma is known, and not only up to a factor that the fit tells.
+    jac : None for 3-point differences, callable ``jac(xdata, *p) -> (m, n)``, "autograd", "cs", "3-point", "2-point".
+    kwargs : further arguments of ``least_squares``.
+
+    Returns
+    -------
+    popt (n,) and pcov (n, n) = s² (JᵀJ)⁻¹ with s² = ‖r‖²/(m − n), or 1 with ``absolute_sigma``; r and J are weighted by
+    sigma. Infinite, with a warning, where the data do not determine every parameter.
+
+    Raises
+    ------
+    RuntimeError if no minimum is found, with the reason; ValueError for data that are not finite or of a wrong shape.
+    """
+    if isinstance(xdata, list | tuple):
+        xdata = np.asarray(xdata, float)
+    y = vector(ydata, "ydata")
+    weighted = weighting(sigma, y)
+
+    def residual(p: Any) -> Any:
+        return weighted(f(xdata, *(p[i] for i in range(p.shape[0]))) - y)
+
+    derivative = jac
+    if callable(jac):
+        derivative = lambda p: weighted(jac(xdata, *(p[i] for i in range(p.shape[0]))))  # noqa: E731
+    fit = least_squares(residual, p0, jac="3-point" if jac is None else derivative, method=method, **kwargs)
+    if not fit.success:
+        raise RuntimeError(f"no best parameters were found: {fit.message}. {fit.advice}".rstrip(". ") + ".")
+    inverse, rank = inverse_gram(fit.jac)
+    pcov = inverse if absolute_sigma else fit.covariance
+    if rank < fit.x.shape[0] or not finite(norm_inf(namespace(pcov).reshape(pcov, (-1,)))):
+        from scipy.optimize import OptimizeWarning
+
+        warnings.warn("the covariance of the parameters could not be estimated", OptimizeWarning, stacklevel=2)
+        pcov = np.inf * (1.0 + 0.0 * inverse)
+    return fit.x, pcov
+
+
+def weighting(sigma: Any, y: Any) -> Callable[[Any], Any]:
+    """r ↦ r/σ, or L⁻¹r where sigma = LLᵀ is a covariance matrix; r may be (m,) or (m, n)."""
+    if sigma is None:
+        return lambda r: r
+    xp, m = namespace(y), y.shape[0]
+    sigma = xp.asarray(sigma, dtype=y.dtype)
+    if tuple(sigma.shape) == (m, m) and m > 1:
+        inverse = xp.linalg.inv(xp.linalg.cholesky(sigma))
+        return lambda r: inverse @ r
+    if tuple(sigma.shape) not in ((), (1,), (m,)):
+        raise ValueError(f"sigma must have shape ({m},) or ({m}, {m}), as ydata; it has shape {tuple(sigma.shape)}")
+    return lambda r: r / (sigma if len(r.shape) == 1 or len(sigma.shape) == 0 else sigma[:, None])

@@ -1,0 +1,85 @@
+"""The list of methods tells the truth, and finding one by name forgives spelling but not mistakes."""
+
+import inspect
+
+import pytest
+
+import refopt
+from refopt.catalogue import COMMON, ENTRIES, available, find, split_options
+
+names = pytest.mark.parametrize("name", [entry.name for entry in ENTRIES])
+
+
+def test_available_is_public_and_by_name():
+    assert refopt.available is available
+    assert list(available()) == [entry.name for entry in ENTRIES]
+    assert all(name == entry.name for name, entry in available().items())
+
+
+@names
+def test_every_entry_is_a_method_by_the_contract(name):
+    module = available()[name].module
+    assert list(inspect.signature(module.init).parameters) == ["problem", "x", "params"]
+    assert list(inspect.signature(module.step).parameters) == ["problem", "state", "params"]
+    assert list(inspect.signature(module.predicted).parameters) == ["state"]
+    assert {"x", "f", "g", "taken", "ok", "nfev", "njev"} <= set(module.State._fields)
+    module.Params()  # every option has a default
+
+
+@names
+def test_entries_are_complete(name):
+    entry = available()[name]
+    assert entry.door in ("minimize", "least_squares")
+    assert "jac" in entry.needs
+    assert ("nhev" in entry.module.State._fields) == ("hess" in entry.needs)
+    assert entry.family
+    assert entry.cost
+    assert entry.memory
+
+
+@pytest.mark.parametrize("name", ["trust-exact", "TRUST-EXACT", "Trust_Exact", "trust_exact"])
+def test_spelling_is_forgiven(name):
+    assert find(name, "minimize").name == "trust-exact"
+
+
+@pytest.mark.parametrize("name", ["nelder-mead", "", None, 3, print, "lm"])
+def test_an_unknown_method_is_an_error_that_lists_the_known(name):
+    with pytest.raises(ValueError, match=r"minimize knows no method .*; its methods are bfgs, trust-exact"):
+        find(name, "minimize")
+
+
+def test_doors_have_their_own_methods():
+    assert find("lm", "least_squares").name == "lm"
+    with pytest.raises(ValueError, match="least_squares knows no method 'bfgs'; its methods are lm"):
+        find("bfgs", "least_squares")
+
+
+def test_options_are_split_into_params_and_common():
+    entry = find("bfgs", "minimize")
+    params, common = split_options(entry, {"c2": 0.5, "maxiter": 7, "gtol": None, "trials": 9})
+    assert params == entry.module.Params(c2=0.5, trials=9)
+    assert common == {"maxiter": 7, "gtol": None}
+    assert split_options(entry, None) == (entry.module.Params(), {})
+
+
+def test_the_options_given_are_left_alone():
+    given = {"c2": 0.5, "maxiter": 7}
+    split_options(find("bfgs", "minimize"), given)
+    assert given == {"c2": 0.5, "maxiter": 7}
+
+
+def test_options_take_the_type_of_their_default():
+    params, _ = split_options(find("trust-exact", "minimize"), {"radius": 2, "eta": "0.25"})
+    assert params.radius == 2.0
+    assert type(params.radius) is type(params.eta) is float
+
+
+@names
+def test_an_unknown_option_is_an_error_that_lists_the_known(name):
+    entry = available()[name]
+    with pytest.raises(TypeError) as caught:
+        split_options(entry, {"maxiter": 3, "ftol": 1e-3, "xatol": 1})
+    said = str(caught.value)
+    assert f"{name} has no option" in said
+    assert "'ftol'" in said or "ftol" in entry.module.Params._fields
+    assert all(option in said for option in (*entry.module.Params._fields, *COMMON))

@@ -1,0 +1,468 @@
+"""The compiled loop: the same run as the generic one, safe from signals and exceptions, and kept on disk."""
+
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import refopt
+from refopt import catalogue, derivatives, diskcache, loop, stopping
+from refopt.methods import bfgs, trust_exact
+from refopt.problem import Problem
+
+numba = pytest.importorskip("numba")
+compiled = pytest.importorskip("refopt.compiled")
+
+pytestmark = [pytest.mark.jit, pytest.mark.xdist_group("jit")]
+
+EPS = 2.0**-52
+
+
+@numba.njit
+def rosen(x):
+    total = 0.0
+    for i in range(len(x) - 1):
+        total += 100.0 * (x[i + 1] - x[i] ** 2) ** 2 + (1.0 - x[i]) ** 2
+    return total
+
+
+@numba.njit
+def rosen_grad(x):
+    g = np.zeros(len(x))
+    for i in range(len(x) - 1):
+        t = x[i + 1] - x[i] ** 2
+        g[i] += -400.0 * x[i] * t - 2.0 * (1.0 - x[i])
+        g[i + 1] += 200.0 * t
+    return g
+
+
+@numba.njit
+def rosen_hess(x):
+    B = np.zeros((len(x), len(x)))
+    for i in range(len(x) - 1):
+        B[i, i] += 1200.0 * x[i] ** 2 - 400.0 * x[i + 1] + 2.0
+        B[i + 1, i] -= 400.0 * x[i]
+        B[i, i + 1] -= 400.0 * x[i]
+        B[i + 1, i + 1] += 200.0
+    return B
+
+
+ROSEN = {bfgs: Problem(rosen, rosen_grad), trust_exact: Problem(rosen, rosen_grad, rosen_hess)}
+
+
+@numba.njit
+def saddle(x):
+    return 0.5 * (x[0] ** 2 - x[1] ** 2 + x[2] ** 2) + 0.25 * (x @ x) ** 2
+
+
+@numba.njit
+def saddle_grad(x):
+    return np.array([1.0, -1.0, 1.0]) * x + (x @ x) * x
+
+
+@numba.njit
+def saddle_hess(x):
+    return np.diag(np.array([1.0, -1.0, 1.0]) + x @ x) + 2.0 * np.outer(x, x)
+
+
+SADDLE = Problem(saddle, saddle_grad, saddle_hess)
+
+
+def begin(method, problem, x0, params=None):
+    x0, params = np.array(x0, float), method.Params() if params is None else params
+    state = method.init(problem, x0, params)
+    return state, stopping.watch(state.x, state.f, state.g), params
+
+
+def compare(found, wanted, rtol):
+    """Equal counts and verdicts; numbers to rounding."""
+    assert type(found) is type(wanted)
+    for name, a, b in zip(found._fields, found, wanted, strict=True):
+        if isinstance(b, bool | int):
+            assert type(a) is type(b), name
+            assert a == b, name
+        else:
+            assert np.shape(a) == np.shape(b), name
+            assert np.abs(np.subtract(a, b)).max() <= rtol * max(np.abs(b).max(), 1e-300), name
+
+
+# --- the same run ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", [bfgs, trust_exact], ids=["bfgs", "trust-exact"])
+@pytest.mark.parametrize("x0", [[-1.2, 1.0], [0.0, 0.0, 0.0], [-1.2, 1.0, -1.2, 1.0, 2.0]], ids=len)
+def test_state_by_state_from_the_same_state(method, x0):
+    tests, problem = stopping.Tests(), ROSEN[method]
+    run = compiled.runner(method, problem)
+    state, watch, params = begin(method, problem, x0)
+    for step in range(25):
+        if watch.verdict != stopping.RUNNING:
+            break
+        found, found_watch, k = run(problem, state, watch, params, tests, 1)
+        state, watch, _ = loop.run(method, problem, state, watch, params, tests, 1)
+        assert k == 1, step
+        # one step: sums in another order, magnified by systems of condition up to 3e3, the Hessian's at the minimum
+        compare(found, state, rtol=1e5 * EPS)
+        compare(found_watch, watch, rtol=1e5 * EPS)
+
+
+@pytest.mark.parametrize("method", [bfgs, trust_exact], ids=["bfgs", "trust-exact"])
+@pytest.mark.parametrize("x0", [[-1.2, 1.0], [1.3, 0.7, 0.8, 1.9, 1.2]], ids=len)
+def test_a_whole_run_has_the_same_steps_and_evaluations(method, x0):
+    tests, problem = stopping.Tests(), ROSEN[method]
+    run = compiled.runner(method, problem)
+    state, watch, params = begin(method, problem, x0)
+    found, found_watch, k = run(problem, state, watch, params, tests, 1000)
+    wanted, wanted_watch, steps = loop.run(method, problem, state, watch, params, tests, 1000)
+    assert k == steps
+    assert (found.nfev, found.njev) == (wanted.nfev, wanted.njev)
+    assert found_watch.verdict == wanted_watch.verdict == stopping.DONE
+    # the last step of a Newton or quasi-Newton method squares, nearly, an error of 1e-5 or less
+    assert np.abs(found.x - wanted.x).max() <= 1e-9
+    assert np.abs(found.x - 1.0).max() <= 1e-9
+
+
+@pytest.mark.parametrize("x0", [[1.0, 0.0, 0.5], [0.0, 0.0, 0.0]], ids=["hard case", "exact saddle"])
+def test_the_hard_case_leaves_a_saddle_as_the_generic_reading_does(x0):
+    """g has no part along the lowest eigenvector, (0, 1, 0); to which side a run leaves is nobody's business."""
+    run = compiled.runner(trust_exact, SADDLE)
+    tests = stopping.Tests()
+    state, watch, params = begin(trust_exact, SADDLE, x0, trust_exact.Params(radius=0.5))
+    first, first_watch, _ = run(SADDLE, state, watch, params, tests, 1)
+    wanted, wanted_watch, _ = loop.run(trust_exact, SADDLE, state, watch, params, tests, 1)
+    assert abs(first.x[1]) == pytest.approx(abs(wanted.x[1]), rel=1e-9)
+    assert first.x[1] != 0.0
+    assert np.linalg.norm(first.x - state.x) == pytest.approx(0.5, rel=1e-9)  # on the boundary
+    assert first.f == pytest.approx(wanted.f, rel=1e-9)
+    found, found_watch, k = run(SADDLE, first, first_watch, params, tests, 100)
+    wanted, wanted_watch, steps = loop.run(trust_exact, SADDLE, wanted, wanted_watch, params, tests, 100)
+    assert k == steps
+    assert found_watch.verdict == wanted_watch.verdict == stopping.DONE
+    assert np.abs(found.x) == pytest.approx([0.0, 1.0, 0.0], abs=1e-8)  # f = −½y² + ¼y⁴ is least at y = ±1
+
+
+def test_chunks_are_the_same_run():
+    run = compiled.runner(bfgs, ROSEN[bfgs])
+    whole = begin(bfgs, ROSEN[bfgs], [-1.2, 1.0, -1.2, 1.0])
+    state, watch, params = whole
+    for _ in range(7):
+        state, watch, k = run(ROSEN[bfgs], state, watch, params, stopping.Tests(), 3)
+        assert k == 3
+    at_once, at_once_watch, k = run(ROSEN[bfgs], *whole, stopping.Tests(), 21)
+    assert k == 21
+    for found, wanted in zip((*state, *watch), (*at_once, *at_once_watch), strict=True):
+        assert np.array_equal(found, wanted)
+
+
+def test_arguments_are_left_alone_and_results_are_new():
+    for method, problem in ROSEN.items():
+        state, watch, params = begin(method, problem, [-1.2, 1.0, 0.5])
+        before = [np.copy(value) for value in (*state, *watch)]
+        found, found_watch, _ = compiled.runner(method, problem)(problem, state, watch, params, stopping.Tests(), 5)
+        assert all(map(np.array_equal, (*state, *watch), before))
+        arrays = [value for value in (*found, *found_watch) if isinstance(value, np.ndarray)]
+        for i, a in enumerate(arrays):
+            assert not any(np.shares_memory(a, b) for b in (*arrays[:i], *state, *watch))
+            assert a.flags.c_contiguous
+        matrix = next(value for value in found if np.ndim(value) == 2)
+        assert (matrix == matrix.T).all()
+
+
+def test_the_noise_of_the_problem_reaches_the_loop():
+    state, watch, params = begin(bfgs, ROSEN[bfgs], [-1.2, 1.0])
+    noisy = ROSEN[bfgs]._replace(noise=1e3)  # nothing is worth a step
+    found = compiled.runner(bfgs, ROSEN[bfgs])(noisy, state, watch, params, stopping.Tests(), 50)
+    wanted = loop.run(bfgs, noisy, state, watch, params, stopping.Tests(), 50)
+    assert found[2] == wanted[2] < 20
+    assert found[1].verdict == wanted[1].verdict
+
+
+def test_both_ways_of_compiling_do_the_same():
+    bound = compiled.Bound(Problem, frozenset({"hess"}))
+    together = compiled.entry_of(bfgs, loop.run, bound)
+    apart = compiled.compiled_entry(bfgs, loop.run, bound, compiled.Apart).entry_point
+    state, watch, params = begin(bfgs, ROSEN[bfgs], [-1.2, 1.0, -1.2])
+    _, (first, second) = zip(*compiled.runner(bfgs, ROSEN[bfgs]).code, strict=True)
+    addresses = [code.library.get_pointer_to_function(code.fndesc.llvm_func_name) for code in (first, second)]
+    results = []
+    for entry in (together, apart):
+        values = [np.copy(v) if isinstance(v, np.ndarray) else v for v in (*state, *watch)]
+        numbers = entry(*addresses, 0.0, *values, *params, *stopping.Tests(), 20)
+        results.append((numbers, values))
+    (numbers, values), (other_numbers, other_values) = results
+    # twenty steps from the same state, rounded differently where loops are cut differently
+    assert other_numbers == pytest.approx(numbers, rel=1e-6)
+    assert all(np.allclose(a, b, rtol=1e-6) for a, b in zip(values, other_values, strict=True))
+
+
+# --- derivatives by differences --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "given"),
+    [(bfgs, (rosen, None)), (trust_exact, (rosen, rosen_grad)), (trust_exact, (rosen, None))],
+    ids=["gradient", "Hessian", "both"],
+)
+def test_missing_derivatives_are_differenced_inside_the_loop(method, given):
+    x0, tests = np.array([-1.2, 1.0, 0.0]), stopping.Tests(gtol=1e-8, differences=EPS ** (1 / 3))
+    grad = given[1] or derivatives.gradient_of(rosen, "3-point", abs(x0))
+    hess = derivatives.hessian_of(grad=grad, method="3-point", scale=abs(x0)) if method is trust_exact else None
+    generic, problem = Problem(rosen, grad, hess), Problem(*given)
+    state, watch, params = begin(method, generic, x0)
+    found, found_watch, k = compiled.runner(method, problem)(generic, state, watch, params, tests, 8)
+    wanted, wanted_watch, steps = loop.run(method, generic, state, watch, params, tests, 8)
+    assert (k, found.nfev, found.njev) == (steps, wanted.nfev, wanted.njev)
+    # points that differ in the last bit have differences that differ by eps f / h, and Hessians by that over h
+    compare(found, wanted, rtol=1e-3 if given[1] is None and method is trust_exact else 1e-6)
+
+
+# --- functions that misbehave ----------------------------------------------------------------------------------------
+
+
+@numba.njit
+def raises(x):
+    if x[0] > 0.5:
+        raise ValueError("mine")
+    return rosen(x)
+
+
+@numba.njit
+def raises_late(x):
+    if x[0] > 0.5:
+        raise KeyError("slope", 3)
+    return rosen_grad(x)
+
+
+@pytest.mark.parametrize(("fun", "grad"), [(raises, rosen_grad), (rosen, raises_late)])
+def test_exceptions_travel_unchanged(fun, grad):
+    problem = Problem(fun, grad)
+    state, watch, params = begin(bfgs, problem, [-1.2, 1.0])
+    with pytest.raises((ValueError, KeyError)) as caught:
+        compiled.runner(bfgs, problem)(problem, state, watch, params, stopping.Tests(), 1000)
+    assert (type(caught.value), caught.value.args) in ((ValueError, ("mine",)), (KeyError, ("slope", 3)))
+
+
+@numba.njit
+def careless(x):
+    value = rosen(x)
+    x[:] = 1e9
+    return value
+
+
+@numba.njit
+def single(x):
+    return np.float32(rosen(x))
+
+
+@numba.njit
+def whole(x):
+    return int(rosen(x))
+
+
+@numba.njit
+def single_grad(x):
+    return rosen_grad(x).astype(np.float32)
+
+
+@numba.njit
+def strided_grad(x):
+    return np.repeat(rosen_grad(x), 2)[::2]
+
+
+@numba.njit("float64(float64[:])")
+def fixed(x):
+    return rosen(x)
+
+
+def run_twice(fun, grad, rtol):
+    state, watch, params = begin(bfgs, Problem(rosen, rosen_grad), [-1.2, 1.0])
+    problem = Problem(lambda x: float(fun(x.copy())), lambda x: np.array(grad(x.copy()), float))
+    found, _, _ = compiled.runner(bfgs, Problem(fun, grad))(problem, state, watch, params, stopping.Tests(), 6)
+    wanted, _, _ = loop.run(bfgs, problem, state, watch, params, stopping.Tests(), 6)
+    compare(found, wanted, rtol)
+
+
+@pytest.mark.parametrize("fun", [single, whole, fixed, careless])
+def test_functions_of_another_type_are_wrapped_and_careless_ones_get_copies(fun):
+    run_twice(fun, rosen_grad, rtol=1e-9)
+
+
+@pytest.mark.parametrize("grad", [single_grad, strided_grad])
+def test_gradients_of_another_type_are_wrapped(grad):
+    run_twice(rosen, grad, rtol=1e-9)
+
+
+def test_what_cannot_be_wrapped_is_said():
+    with pytest.raises(TypeError, match=r"fun must return float64 for a float64 vector; it returns array\(float64"):
+        compiled.runner(bfgs, Problem(rosen_grad, rosen_grad))
+
+
+# --- kept on disk ----------------------------------------------------------------------------------------------------
+
+SCRIPT = """
+import numpy as np, refopt
+from refopt import compiled, loop, stopping
+from refopt.methods import bfgs
+from refopt.problem import Problem
+
+def fun(x):
+    return 100.0 * (x[1] - x[0] ** 2) ** 2 + (1.0 - x[0]) ** 2
+
+def grad(x):
+    t = x[1] - x[0] ** 2
+    return np.array([-400.0 * x[0] * t - 2.0 * (1.0 - x[0]), 200.0 * t])
+
+objective = refopt.compile(fun, grad)
+problem = Problem(objective.fun, objective.jac)
+run = compiled.runner(bfgs, problem)
+state = bfgs.init(problem, np.array([-1.2, 1.0]), bfgs.Params())
+watch = stopping.watch(state.x, state.f, state.g)
+"""
+SOLVE = """
+state, watch, k = run(problem, state, watch, bfgs.Params(), stopping.Tests(), 1000)
+print(k, watch.verdict, state.x.round(6).tolist(), sum(objective.fun.stats.cache_hits.values()))
+"""
+
+
+def start(script, cache, package=Path(refopt.__file__).parents[1]):
+    environment = {**os.environ, "REFOPT_CACHE_DIR": str(cache), "PYTHONPATH": str(package)}
+    return subprocess.Popen(
+        [sys.executable, "-c", script], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def finish(process):
+    """Steps, verdict, x, hits of the objective's cache; and whether the method was compiled."""
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    steps, verdict, x, hits = re.fullmatch(r"(\d+) (\d) (\[.*\]) (\d)\n", out).groups()
+    assert set(err.splitlines()) <= {"compiling refopt.methods.bfgs: some seconds, once"}
+    return (int(steps), int(verdict), x), int(hits) > 0, bool(err)
+
+
+def solve(cache, package=Path(refopt.__file__).parents[1]):
+    return finish(start(SCRIPT + SOLVE, cache, package))
+
+
+@pytest.mark.slow
+def test_the_cache_is_shared_mended_and_renewed(tmp_path):
+    package, cache = tmp_path / "source", tmp_path / "cache"
+    shutil.copytree(Path(refopt.__file__).parent, package / "refopt", ignore=shutil.ignore_patterns("__pycache__"))
+    # two processes fill it at once
+    for answer, _, was_compiled in map(finish, [start(SCRIPT + SOLVE, cache, package) for _ in range(2)]):
+        assert answer[1:] == (stopping.DONE, "[1.0, 1.0]")
+        assert was_compiled
+    # the next one finds method and objective
+    assert solve(cache, package) == (answer, True, False)
+    # files that end early, or hold something else, are made again
+    files = [path for path in cache.rglob("*") if path.is_file()]
+    assert len(files) == 3
+    for cut, path in enumerate(files):
+        path.write_bytes(path.read_bytes()[: 1000 * cut])
+    assert solve(cache, package) == (answer, False, True)
+    assert solve(cache, package) == (answer, True, False)
+    # a change in any source file is noticed: here every search ends at its first trial
+    source = package / "refopt" / "linesearch.py"
+    source.write_text(source.read_text().replace("for trial in range(1, trials + 1):", "for trial in range(1, 2):"))
+    changed, _, was_compiled = solve(cache, package)
+    assert was_compiled
+    assert changed != answer
+
+
+def test_an_entry_that_is_kept_is_loaded(caplog):
+    bound = compiled.Bound(Problem, frozenset({"hess"}))
+    compiled.entry_of(bfgs, loop.run, bound)
+    compiled.entry_of.cache_clear()
+    with caplog.at_level(logging.WARNING, "refopt"):
+        compiled.entry_of(bfgs, loop.run, bound)
+    assert caplog.records == []
+
+
+# --- signals ---------------------------------------------------------------------------------------------------------
+
+TIMER = """
+import signal
+served = 0
+def serve(number, frame):
+    global served
+    served += 1
+signal.signal(signal.SIGALRM, serve)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+runs = 0
+while served < 300:  # a signal is pending at the end of nearly every chunk
+    found, _, k = run(problem, state, watch, bfgs.Params(), stopping.Tests(gtol=0.0), 100000)
+    runs += 1
+signal.setitimer(signal.ITIMER_REAL, 0.0)
+"""
+
+INTERRUPT = """
+import signal
+def serve(number, frame):
+    raise KeyboardInterrupt
+signal.signal(signal.SIGALRM, serve)
+signal.setitimer(signal.ITIMER_REAL, 0.05)
+try:
+    while True:
+        found, _, k = run(problem, state, watch, bfgs.Params(), stopping.Tests(), 100000)
+except KeyboardInterrupt:
+    pass
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timer")
+@pytest.mark.parametrize("script", [TIMER, INTERRUPT], ids=["served", "raising"])
+def test_a_signal_during_a_chunk_does_no_harm(script):
+    answer, _, _ = finish(start(SCRIPT + script + SOLVE, os.environ["REFOPT_CACHE_DIR"]))
+    assert answer[1:] == (stopping.DONE, "[1.0, 1.0]")
+
+
+# --- the public names ------------------------------------------------------------------------------------------------
+
+
+def test_compile_makes_what_is_accepted_wherever_fun_is():
+    objective = refopt.compile(rosen, rosen_grad.py_func)
+    assert objective(np.array([1.0, 2.0])) == 100.0
+    assert compiled.is_jitted(objective)
+    assert compiled.is_jitted(objective.jac)
+    assert objective.hess is None
+    state, watch, params = begin(bfgs, Problem(rosen, rosen_grad), [-1.2, 1.0])
+    run = compiled.runner(bfgs, Problem(objective, objective.jac))
+    wanted = compiled.runner(bfgs, ROSEN[bfgs])(ROSEN[bfgs], state, watch, params, stopping.Tests(), 9)
+    found = run(ROSEN[bfgs], state, watch, params, stopping.Tests(), 9)
+    assert all(map(np.array_equal, (*found[0], *found[1]), (*wanted[0], *wanted[1])))
+    with pytest.raises(TypeError, match="this is a str"):
+        refopt.compile("fun")
+
+
+def test_an_objective_that_cannot_be_named_is_compiled_all_the_same():
+    class Unknown:
+        pass
+
+    unknown = Unknown()
+
+    def fun(x):
+        return x @ x
+
+    def gun(x):
+        return x @ x if unknown is None else 0.0
+
+    assert diskcache.identity(fun) is not None
+    assert diskcache.identity(gun) is None
+    assert refopt.compile(fun)(np.ones(2)) == 2.0
+
+
+def test_what_is_not_jitted_is_not():
+    assert not compiled.is_jitted(lambda x: x)
+    assert not compiled.is_jitted(rosen.py_func)
+    assert compiled.is_jitted(rosen)
+
+
+def test_the_catalogue_says_what_compiles():
+    assert {name for name, entry in catalogue.available().items() if entry.compiles} >= {"bfgs", "trust-exact"}

@@ -1,0 +1,142 @@
+"""The command line: what it prints, what it ends with, and what it writes."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import refopt
+from refopt.__main__ import main
+from refopt.methods import bfgs
+
+
+def test_verify_prints_a_table_by_topic(capsys):
+    assert main(["verify", "bfgs.secant", "newton.sign-preserving", "--examples", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "bfgs"
+    assert lines[1].split()[:4] == ["verified", "bfgs.secant", "4", "cases"]
+    assert lines[1].endswith("of 2.2e-14   exact")
+    assert lines[2].strip() == "Hₖ₊₁ yₖ = sₖ"
+    assert "newton" in lines
+    assert any(line.split()[:2] == ["refuted", "newton.sign-preserving"] for line in lines)
+    assert any("false: −gᵀH⁻¹g < 0: a descent direction" in line for line in lines)
+    assert lines[-1] == "2 claims: 1 verified, 1 refuted; 2 decided without rounding too"
+
+
+def test_verify_tells_how_far_it_is_on_stderr(capsys):
+    main(["verify", "bfgs.secant", "--examples", "1"])
+    assert capsys.readouterr().err == "[1/1] claims checked\n"
+
+
+def test_verify_ends_with_1_and_names_what_failed(capsys, monkeypatch):
+    own = bfgs.update
+    monkeypatch.setattr(bfgs, "update", lambda H, s, y: -own(H, s, y))
+    assert main(["verify", "bfgs.secant", "bfgs.symmetric", "--examples", "2"]) == 1
+    out = capsys.readouterr().out
+    assert "\nfailed: bfgs.secant\n" in out
+    assert "2 claims: 1 verified, 1 failed; 1 decided without rounding too" in out
+    code = out[out.index("# bfgs.secant") :]
+    exec(code, {})
+    error, tolerance = map(float, capsys.readouterr().out.split())
+    assert error > tolerance
+
+
+def test_the_same_seed_prints_the_same(capsys):
+    tables = []
+    for seed in ("3", "3", "4"):
+        main(["verify", "bfgs.update", "--examples", "2", "--seed", seed])
+        tables.append(capsys.readouterr().out)
+    assert tables[0] == tables[1] != tables[2]
+
+
+def test_verify_writes_json(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(bfgs, "update", lambda H, s, y: 0 / 0)
+    path = tmp_path / "reports.json"
+    path.write_text("what was there before")
+    assert main(["verify", "bfgs.secant", "newton.exercise-2x2", "--json", str(path)]) == 1
+    failed, verified = json.loads(path.read_text(encoding="utf-8"))
+    assert (failed["id"], failed["status"]) == ("bfgs.secant", "failed")
+    assert failed["worst"] is None
+    assert failed["detail"] == "ZeroDivisionError: division by zero"
+    assert verified["says"].startswith("A = [[4, 1], [1, 2]]")
+    assert verified["exact"] is True
+    assert [entry.name for entry in tmp_path.iterdir()] == ["reports.json"]
+
+
+def test_an_interrupted_write_leaves_what_was_there(tmp_path, capsys, monkeypatch):
+    def fail(*arguments):
+        raise OSError("disk full")
+
+    path = tmp_path / "reports.json"
+    path.write_text("what was there before")
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        main(["verify", "newton.exercise-2x2", "--json", str(path)])
+    assert path.read_text() == "what was there before"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["reports.json"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["verify", "bfgs.secand"], "did you mean bfgs.secant"),
+        (["verify", "--examples", "0"], "at least one instance"),
+        (["verify", "--json", "no/such/folder/x.json"], "there is no folder"),
+    ],
+)
+def test_a_usage_error_is_one_line(arguments, message, capsys):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_methods_lists_every_method(capsys):
+    assert main(["methods"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split()[0] == "name"
+    assert [row.split()[0] for row in rows] == list(refopt.available())
+
+
+def test_solve_and_compile_pass_their_arguments_on(monkeypatch):
+    from refopt import compiled, zoo
+
+    given = []
+    solver = type("solve", (), {"main": staticmethod(lambda *a: given.append(a) or 3)})
+    monkeypatch.setattr(zoo, "solve", solver, raising=False)
+    monkeypatch.setattr(compiled, "warm", lambda *a: given.append(a), raising=False)
+    assert main(["solve", "nist:MGH09"]) == 3
+    assert main(["solve", "nist", "--method", "lm"]) == 3
+    assert main(["compile", "bfgs", "lm"]) == 0
+    assert main(["compile"]) == 0
+    assert given == [("nist:MGH09", "lm"), ("nist", "lm"), (["bfgs", "lm"],), ([],)]
+
+
+def test_help_shows_every_command_and_examples(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    for word in ("verify", "solve", "methods", "compile", 'refopt verify "bfgs.*"'):
+        assert word in text
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"refopt {refopt.__version__}\n"
+
+
+def test_a_command_is_required():
+    with pytest.raises(SystemExit) as end:
+        main([])
+    assert end.value.code == 2
+
+
+def test_it_runs_as_a_module_whatever_the_terminal_can_show():
+    ascii_only = {"PYTHONIOENCODING": "ascii:strict", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-m", "refopt", "verify", "bfgs.secant", "--examples", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=ascii_only)
+    assert "bfgs.secant" in done.stdout

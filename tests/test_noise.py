@@ -1,0 +1,194 @@
+"""Measured noise is planted noise, within a factor ten; a wrong derivative is found, and nothing else is taken for one."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refopt.noise import alternating, larger_finite, measure_f, measure_g
+from refopt.problem import Problem
+from strategies import seeds
+
+
+def planted(x, seed, size):
+    """Noise that is a function of x alone, uniform in ±size."""
+    return size * np.random.default_rng([seed, *np.ascontiguousarray(x).view(np.uint64)]).uniform(-1, 1, len(x))
+
+
+def bowl(seed, nearest=-6):
+    """1 + Σ qᵢ(xᵢ − cᵢ)², and a point at a relative distance of 10^nearest to 1 from its minimum."""
+    rng = np.random.default_rng(seed)
+    n = rng.integers(2, 6)
+    q, x = 10 ** rng.uniform(-1, 1, n), rng.standard_normal(n) * 10 ** rng.uniform(-2, 2)
+    c = x + rng.standard_normal(n) * abs(x) * 10 ** rng.uniform(nearest, 0)
+    return lambda x: 1 + float(q @ (x - c) ** 2), lambda x: 2 * q * (x - c), x
+
+
+def measured(fun, grad, x, suspect=True):
+    g = grad(x)
+    return measure_f(Problem(fun, grad), x, fun(x), g, -g, 2 * fun(x) + 1, suspect)
+
+
+# --- planted noise ---------------------------------------------------------------------------------------------------
+
+
+@given(seeds, st.floats(-12, -5))
+def test_noise_of_f_within_a_factor_ten(seed, exponent):
+    smooth, grad, x = bowl(seed)
+    size = 10.0**exponent * smooth(x)
+    noise, wrong = measured(lambda x: smooth(x) + planted(x, seed, size)[0], grad, x)
+    assert size / 10 <= noise <= 10 * size
+    assert not wrong
+
+
+@given(seeds, st.floats(-12, -2))
+def test_noise_of_the_gradient_within_a_factor_ten(seed, exponent):
+    smooth, grad, x = bowl(seed)
+    size = 10.0**exponent
+    problem = Problem(smooth, lambda x: grad(x) + planted(x, seed, size))
+    assert size / 10 <= measure_g(problem, x, abs(x)) <= 10 * size
+
+
+@given(seeds)
+def test_where_there_is_none_but_rounding_it_is_small(seed):
+    """A few roundings of f and of f's own terms; for g, of the cancellation in x − c as well."""
+    smooth, grad, x = bowl(seed)
+    assert measured(smooth, grad, x).noise <= 100 * 2.0**-52 * smooth(x)
+    assert measure_g(Problem(smooth, grad), x, abs(x)) <= 1e3 * 2.0**-52 * 20 * abs(x).max()
+
+
+@pytest.mark.parametrize("digits", [5, 6, 7, 10])
+def test_rounding_to_digits_is_noise(digits):
+    """f given to so many digits: noise of half a unit in the last place. Fewer digits make steps longer than h."""
+    smooth, grad, x = bowl(3)
+
+    def printed(x):
+        return float(f"{smooth(x):.{digits}e}")
+
+    unit = 10.0 ** (np.floor(np.log10(smooth(x))) - digits)
+    assert unit / 20 <= measured(printed, grad, x).noise <= 5 * unit
+
+
+def test_noise_of_a_float32_point():
+    """f and g evaluated at float32(x): noise of f is |g| times the rounding of x."""
+    smooth, grad, x = bowl(5)
+    x = x.astype("float32").astype(float)
+
+    def rounded(x):
+        return x.astype("float32").astype(float)
+
+    size = 2.0**-24 * float(abs(grad(x)) @ abs(x))
+    noise, wrong = measured(lambda x: smooth(rounded(x)), lambda x: grad(rounded(x)), x)
+    assert size / 20 <= noise <= 10 * size
+    assert not wrong
+
+
+def test_noise_is_capped_by_the_size_of_f():
+    """On a cliff no difference is explained by the slope at x; what is called noise stays a ten thousandth of f."""
+    found = measured(lambda x: 1.0 if x[0] < 1 else 1e9, lambda x: np.array([1.0]), np.array([1.0 - 1e-15]))
+    assert found.noise <= 1e-4 * 3.0
+
+
+def test_values_that_are_not_finite_do_not_count():
+    """Half of the points around x lie outside the domain."""
+    x = np.array([1.0, 1.0])
+
+    def fun(y):
+        return float("nan") if y[0] > 1 else 1 + float(y @ y)
+
+    noise, wrong = measured(fun, lambda y: 2 * y, x)
+    assert noise <= 1e-12
+    assert not wrong
+    assert larger_finite(2.0, np.nan) == larger_finite(2.0, np.inf) == 2.0
+    assert larger_finite(2.0, 3.0) == 3.0
+
+
+def test_no_direction_to_look_along():
+    x = np.ones(2)
+    assert measure_f(Problem(lambda x: 1.0), x, 1.0, np.zeros(2), np.zeros(2), 1.0, True) == (0.0, False)
+
+
+# --- wrong derivatives -----------------------------------------------------------------------------------------------
+
+MISTAKES = {"sign": lambda g: -g, "third": lambda g: 0.3 * g, "triple": lambda g: 3 * g}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_wrong_gradient_is_found(mistake):
+    found = 0
+    for seed in range(100):
+        smooth, grad, x = bowl(seed, nearest=-2)
+        found += measured(smooth, lambda x, grad=grad: MISTAKES[mistake](grad(x)), x).wrong
+    assert found >= 97  # beside the minimum, curvature explains anything
+
+
+@given(seeds)
+def test_a_right_gradient_is_not_suspected(seed):
+    smooth, grad, x = bowl(seed)
+    assert not measured(smooth, grad, x).wrong
+
+
+def test_what_is_not_suspected_is_not_convicted():
+    smooth, grad, x = bowl(1)
+    assert measured(smooth, lambda x: -grad(x), x).wrong
+    assert not measured(smooth, lambda x: -grad(x), x, suspect=False).wrong
+
+
+# --- kinks and curvature ---------------------------------------------------------------------------------------------
+
+
+def kinked(kind, rng):
+    """A function with kinks at x, or near it, or bent so strongly that no difference sees the slope."""
+    n, m = rng.integers(1, 5, 2)
+    A, x, w = rng.standard_normal((m, n)), rng.standard_normal(n) * 10 ** rng.uniform(-2, 2), 10 ** rng.uniform(-2, 2, m)
+    near = 10 ** rng.uniform(-14, -2) * np.linalg.norm(x) * rng.standard_normal(m)
+    b = A @ x + (near if kind in ("beside a kink", "curved", "cubic") else 0)
+    steep = 10 ** rng.uniform(0, 14)
+    functions = {
+        "absolute": (lambda x: w @ abs(A @ x - b), lambda x: (w * np.sign(A @ x - b)) @ A),
+        "beside a kink": (lambda x: w @ abs(A @ x - b), lambda x: (w * np.sign(A @ x - b)) @ A),
+        "hinge": (lambda x: w @ np.maximum(A @ x - b, 0), lambda x: (w * (A @ x - b > 0)) @ A),
+        "largest": (lambda x: (w * (A @ x - b)).max(), lambda x: (w[:, None] * A)[(w * (A @ x - b)).argmax()]),
+        "curved": (lambda x: steep * w @ (A @ x - b) ** 2, lambda x: 2 * steep * (w * (A @ x - b)) @ A),
+        "cubic": (lambda x: steep * w @ (A @ x - b) ** 3, lambda x: 3 * steep * (w * (A @ x - b) ** 2) @ A),
+    }
+    fun, grad = functions[kind]
+    return lambda x: float(fun(x)), grad, x
+
+
+@pytest.mark.parametrize("kind", ["absolute", "beside a kink", "hinge", "largest", "curved", "cubic"])
+def test_kinks_and_curvature_are_no_mistakes(kind):
+    rng = np.random.default_rng(7)
+    for _ in range(200):
+        fun, grad, x = kinked(kind, rng)
+        g = grad(x)
+        p = -g + 0.3 * rng.standard_normal(len(g)) * np.linalg.norm(g)
+        assert not measure_f(Problem(fun, grad), x, fun(x), g, p, fun(x) + 1, True).wrong
+
+
+# --- array kinds -----------------------------------------------------------------------------------------------------
+
+
+def test_alternating(namespace):
+    for dtype in ("float32", "float64"):
+        found = alternating(namespace.asarray(np.zeros(4, dtype)))
+        assert namespace.owns(found)
+        assert namespace.to_numpy(found).dtype == np.dtype(dtype)
+        assert namespace.to_numpy(found).tolist() == [1.0, -1.0, 1.0, -1.0]
+
+
+def test_every_array_kind_measures_the_same(namespace):
+    x = np.array([1.0, -2.0, 3.0])
+
+    def on(asarray, to_numpy):
+        # noise from the values of x, as any kind can compute it
+        problem = Problem(
+            lambda x: 1 + float(to_numpy(x) @ to_numpy(x)) + planted(to_numpy(x), 3, 1e-9)[0],
+            lambda x: 2 * x + asarray(planted(to_numpy(x), 5, 1e-9)),
+        )
+        y = asarray(x)
+        found = measure_f(problem, y, problem.fun(y), problem.grad(y), -problem.grad(y), 20.0, True)
+        return [*found, measure_g(problem, y, asarray(abs(x)))]
+
+    # the same points to the last bit, or nearly: noise of the same size
+    assert on(namespace.asarray, namespace.to_numpy) == pytest.approx(on(np.array, np.asarray), rel=3)

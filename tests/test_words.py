@@ -1,0 +1,263 @@
+"""The loops, as plain Python: each gives what the word of the same name gives, and reads of a Symmetric one triangle."""
+
+import inspect
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refopt import derivatives, ops, words
+from strategies import basis, seeds, spd, spectra, symmetric_indefinite, vectors
+
+EPS = 2.0**-52
+
+pairs = st.integers(1, 6).flatmap(lambda n: st.tuples(vectors(n), vectors(n)))
+numbers = st.floats(-10.0, 10.0).filter(lambda a: a == 0.0 or abs(a) > 1e-6)
+
+
+def lower(B):
+    """B with NaN above the diagonal: what a loop may not read."""
+    return np.where(np.tri(len(B), dtype=bool), B, np.nan)
+
+
+def triangle(B):
+    return B[np.tril_indices(len(B))]
+
+
+def close(found, wanted, scale, roundings):
+    """`roundings` errors of half an ulp each, on numbers no larger than `scale`."""
+    assert np.shape(found) == np.shape(wanted)
+    assert np.all(np.abs(np.subtract(found, wanted)) <= roundings * EPS * scale)
+
+
+# --- operators -------------------------------------------------------------------------------------------------------
+
+
+@given(pairs, numbers)
+def test_arithmetic_of_vectors_is_numpys(xy, a):
+    x, y = xy
+    divisor = np.where(y == 0.0, 1.0, y)
+    assert (words.plus(x, y) == x + y).all()
+    assert (words.minus(x, y) == x - y).all()
+    assert (words.times(x, y) == x * y).all()
+    assert (words.over(x, divisor) == x / divisor).all()
+    assert (words.scaled(a, x) == a * x).all()
+    assert (words.divided(x, divisor[0]) == x / divisor[0]).all()
+    assert (words.moved(x, a, y) == x + a * y).all()
+    assert (words.copied(x) == x).all()
+
+
+@given(st.tuples(st.integers(1, 6), st.integers(1, 6), seeds))
+def test_product_of_a_matrix(shape):
+    m, n, seed = shape
+    rng = np.random.default_rng(seed)
+    A, x = rng.standard_normal((m, n)), rng.standard_normal(n)
+    close(words.product(A, x), A @ x, np.abs(A) @ np.abs(x), n)
+    assert (words.copied_matrix(A) == A).all()
+
+
+@given(symmetric_indefinite(), seeds, numbers)
+def test_products_with_a_symmetric_matrix_read_one_triangle(B, seed, a):
+    x = np.random.default_rng(seed).standard_normal(len(B))
+    close(words.symmetric_product(a, lower(B), x), a * (B @ x), abs(a) * np.abs(B) @ np.abs(x), 2 * len(B))
+    assert (triangle(words.symmetric_scaled(a, lower(B))) == triangle(a * B)).all()
+
+
+@given(symmetric_indefinite())
+def test_leaving_a_symmetric_matrix_fills_both_triangles(B):
+    target, same = np.empty_like(B), lower(B)
+    words.leave_symmetric(target, lower(B))
+    words.leave_symmetric(same, same)
+    assert (target == B).all()
+    assert (same == B).all()
+
+
+@given(pairs)
+def test_leaving_vectors_and_matrices(xy):
+    target, rows = np.empty(len(xy[0])), np.empty((2, len(xy[0])))
+    words.leave_vector(target, xy[0])
+    words.leave_matrix(rows, np.array(xy))
+    assert (target == xy[0]).all()
+    assert (rows == xy).all()
+
+
+# --- the vocabulary --------------------------------------------------------------------------------------------------
+
+
+def test_every_loop_has_the_arguments_of_its_word():
+    shared = [name for name in dir(words) if inspect.isfunction(getattr(ops, name, None))]
+    assert len(shared) >= 15
+    for name in shared:
+        assert inspect.signature(getattr(words, name)) == inspect.signature(getattr(ops, name)), name
+
+
+@given(pairs)
+def test_scalar_words(xy):
+    x, y = xy
+    close(words.dot(x, y), ops.dot(x, y), np.abs(x) @ np.abs(y), len(x))
+    assert words.norm(x) == pytest.approx(ops.norm(x), rel=8 * EPS)
+    assert words.norm_inf(x) == ops.norm_inf(x)
+    assert words.weighted_max(x, abs(y)) == ops.weighted_max(x, abs(y))
+    assert words.eps(x) == ops.eps(x)
+    assert (words.absolute(x) == ops.absolute(x)).all()
+    assert (words.larger(x, y) == ops.larger(x, y)).all()
+    assert (words.identity(x) == ops.identity(x)).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # compiled loops do not warn
+def test_words_hand_on_what_is_not_finite(bad, place):
+    x, y = np.array([1.0, -3.0, 2.0]), np.array([2.0, 2.0, 2.0])
+    x[place] = bad
+    B = np.diag(x)
+    same = {"nan_ok": True, "rel": 0.0, "abs": 0.0}
+    assert words.norm_inf(x) == pytest.approx(ops.norm_inf(x), **same)
+    assert words.norm(x) == pytest.approx(ops.norm(x), **same)
+    assert words.weighted_max(x, y) == pytest.approx(ops.weighted_max(x, y), **same)
+    assert np.array_equal(words.larger(x, y), ops.larger(x, y), equal_nan=True)
+    assert np.array_equal(words.larger(y, x), ops.larger(y, x), equal_nan=True)
+    assert words.finite(bad) is ops.finite(bad) is False
+    assert words.frobenius(B) == pytest.approx(ops.norm(x), **same)
+    assert not words.cholesky(B, 0.0)[1] or bad == np.inf
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+@pytest.mark.parametrize("size", [5e-324, 1e-300, 1e-160, 1.0, 1e160, 1e300])
+def test_norms_neither_overflow_nor_underflow(size):
+    assert words.norm(np.array([3.0, 4.0]) * size) == pytest.approx(5.0 * size, rel=4 * EPS)
+    B = np.array([[1.0, np.nan], [2.0, 4.0]]) * size
+    assert words.frobenius(B) == pytest.approx(5.0 * size, rel=4 * EPS)
+
+
+@given(symmetric_indefinite(), seeds, numbers, numbers)
+def test_rank_two_writes_the_lower_triangle_in_place(H, seed, a, b):
+    s, z = np.random.default_rng(seed).standard_normal((2, len(H)))
+    wanted = H + a * np.outer(s, s) - b * (np.outer(s, z) + np.outer(z, s))
+    given_away = lower(H)
+    assert words.rank_two(given_away, s, z, a, b) is given_away
+    scale = np.abs(H) + abs(a) * np.outer(abs(s), abs(s)) + 2 * abs(b) * np.outer(abs(s), abs(z)).max()
+    close(triangle(given_away), triangle(wanted), triangle(scale), 6)
+
+
+@given(symmetric_indefinite())
+def test_frobenius_and_gershgorin(B):
+    assert words.frobenius(lower(B)) == pytest.approx(ops.frobenius(B), rel=2 * len(B) ** 2 * EPS)
+    close(words.gershgorin(lower(B)), ops.gershgorin(B), np.abs(B).sum(), 2 * len(B))
+
+
+@given(spd(), st.floats(0.0, 10.0), seeds)
+def test_cholesky_and_its_solves(B, shift, seed):
+    n, b = len(B), np.random.default_rng(seed).standard_normal(len(B))
+    L, ok = words.cholesky(lower(B), shift)
+    assert ok
+    assert (L == np.tril(L)).all()
+    # backward error of Cholesky: (n + 1) eps |L||Lᵀ|; of substitution: n eps |L||x|
+    close(L @ L.T, B + shift * np.eye(n), np.abs(L) @ np.abs(L.T), 2 * (n + 2))
+    for word, A in ((words.solve_lower, L), (words.solve_lower_t, L.T)):
+        x = word(L, b)
+        close(A @ x, b, np.abs(A) @ np.abs(x), 2 * (n + 1))
+
+
+@given(symmetric_indefinite())
+def test_cholesky_says_when_there_is_none(B):
+    least = np.linalg.eigvalsh(B)[0]
+    assert not words.cholesky(lower(B), 0.0)[1]
+    assert words.cholesky(lower(B), -1.01 * least)[1]
+    assert not words.cholesky(lower(B), -0.99 * least)[1]
+
+
+# --- the lowest eigenpair --------------------------------------------------------------------------------------------
+
+
+def check_lowest(B):
+    n, size = len(B), np.linalg.norm(B, 2)
+    value, v = words.lowest(lower(B))
+    # Householder's reduction and bisection are backward stable: a small multiple of n eps ‖B‖
+    assert abs(value - np.linalg.eigvalsh(B)[0]) <= 10 * n * EPS * size
+    assert abs(np.linalg.norm(v) - 1.0) <= 10 * n * EPS
+    assert np.linalg.norm(B @ v - value * v) <= 20 * n * EPS * size
+
+
+@given(spectra(st.integers(1, 12), condition=1e8), st.integers(0, 2**16), seeds)
+def test_lowest_eigenpair(moduli, signs, seed):
+    signs = np.where(np.random.default_rng(signs).random(len(moduli)) < 0.5, -1.0, 1.0)
+    q = basis(len(moduli), seed)
+    B = (q * (signs * moduli)) @ q.T
+    check_lowest((B + B.T) / 2)
+
+
+@pytest.mark.parametrize(
+    "spectrum",
+    [[0.0], [3.0], [0.0] * 4, [1.0] * 5, [-1.0, -1.0, -1.0, 2.0], [1.0, 1.0 + 1e-12, 1.0 + 2e-12], [-1e-300, 1e-300],
+     [1e150, -1e150, 1.0], [-1e-8, 1.0, 1e8], list(range(-20, 20))],
+)  # fmt: skip
+@pytest.mark.parametrize("seed", [0, 1])
+def test_lowest_where_eigenvalues_coincide_vanish_or_are_far_apart(spectrum, seed):
+    q = basis(len(spectrum), seed)
+    B = (q * np.array(spectrum)) @ q.T
+    check_lowest((B + B.T) / 2)
+
+
+def test_lowest_of_blocks_that_do_not_meet():
+    B = np.zeros((5, 5))
+    B[:2, :2] = [[2.0, 1.0], [1.0, 2.0]]
+    B[2:, 2:] = [[1.0, 2.0, 0.0], [2.0, 1.0, 0.0], [0.0, 0.0, -1.0]]  # −1 twice
+    check_lowest(B)
+
+
+# --- differences -----------------------------------------------------------------------------------------------------
+
+
+def wavy(x):
+    return float(np.sin(x).sum() + (x[1:] * x[:-1] ** 2).sum() + np.exp(0.1 * x[0]))
+
+
+def wavy_gradient(x):
+    g = np.cos(x)
+    g[1:] += x[:-1] ** 2
+    g[:-1] += 2 * x[1:] * x[:-1]
+    g[0] += 0.1 * np.exp(0.1 * x[0])
+    return g
+
+
+def residual(x):
+    return np.array([wavy(x), x @ x, x[0] - 1.0])
+
+
+@given(pairs)
+def test_differences_are_those_of_the_generic_reading(pair):
+    x, scale = pair[0], abs(pair[1])
+    method = {"method": "3-point", "scale": scale}
+    assert (words.difference_gradient(wavy, x, scale) == derivatives.gradient(wavy, x, **method)).all()
+    assert (words.difference_jacobian(residual, x, scale) == derivatives.jacobian(residual, x, **method)).all()
+    hessian = derivatives.hessian(None, x, grad=wavy_gradient, **method)
+    assert (words.difference_hessian(wavy_gradient, x, scale) == hessian).all()
+    grad = derivatives.gradient_of(wavy, **method)
+    hessian = derivatives.hessian(None, x, grad=grad, **method)
+    assert (words.second_difference_hessian(wavy, x, scale) == hessian).all()
+
+
+@pytest.mark.parametrize("x", [[0.0, 2.0], [1.0, 0.0], [1e-9, 1.0]])
+def test_differences_at_the_edge_of_the_domain(x):
+    def edge(x):  # defined where both variables are at least zero
+        return float(np.sqrt(x).sum() + x @ x)
+
+    x = np.array(x) + 1e-7
+    with np.errstate(invalid="ignore"):
+        found = words.difference_gradient(edge, x, np.ones(2))
+        columns = words.difference_jacobian(lambda x: np.sqrt(x) + x, x, np.ones(2))
+        assert (found == derivatives.gradient(edge, x, scale=np.ones(2))).all()
+        assert (columns == derivatives.jacobian(lambda x: np.sqrt(x) + x, x, scale=np.ones(2))).all()
+    assert np.isfinite(found).all()
+
+
+def test_differences_give_copies_to_functions_that_write_into_them():
+    def careless(x):
+        x += 1.0
+        return float(x @ x)
+
+    x = np.array([1.0, 2.0])
+    assert words.difference_gradient(careless, x, x) == pytest.approx(2 * x + 2, rel=1e-9)
+    assert (x == [1.0, 2.0]).all()
