@@ -157,9 +157,9 @@ def write(path: Path, value: Any) -> None:
 
 
 def run_solve(given: argparse.Namespace) -> int:
-    from refopt.zoo import solve
+    from refopt import certified
 
-    return solve.main(given.problem, given.method)
+    return certified.main(given.problem, given.method)
 
 
 def run_methods(given: argparse.Namespace) -> int:

@@ -102,15 +102,15 @@ def machine_code(function: Any, name: str, kind: Kind) -> tuple[Any, Any]:
     """The dispatcher and its code for float64 arguments; wrapped, where it returns another type than declared."""
     wanted = numba_type(kind).signature
     code = code_for(function, wanted.args)
-    if code is None or code.signature.return_type != wanted.return_type:
-        try:
-            function = converted(function, get_args(kind)[1])
-            code = code_for(function, wanted.args)
-        except errors.NumbaError as error:
-            returned = code.signature.return_type if code else "nothing"
-            message = f"{name} must return {wanted.return_type} for a float64 vector; it returns {returned}"
-            raise TypeError(message) from error
-    return function, code
+    if code is not None and code.signature.return_type == wanted.return_type:
+        return function, code
+    try:
+        wrapped = converted(function, get_args(kind)[1])
+        return wrapped, code_for(wrapped, wanted.args)
+    except errors.NumbaError as error:
+        returned = code.signature.return_type if code else "nothing"
+        message = f"{name} must return {wanted.return_type} for a float64 vector; it returns {returned}"
+        raise TypeError(message) from error
 
 
 def code_for(dispatcher: Any, arguments: Any) -> Any:
@@ -122,7 +122,7 @@ def code_for(dispatcher: Any, arguments: Any) -> Any:
 def converted(function: Any, kind: Kind) -> Any:
     """The jitted function with its result made a float, or a new float64 array."""
     if kind is float:
-        return njit(lambda x: float(function(x)))
+        return njit(lambda x: types.float64(function(x)))
     lazy = Twins(lambda python, kinds, result: njit(python))
     copied, _ = lazy.word(words.copied if kind is Vector else words.copied_matrix)
     return njit(lambda x: copied(function(x)))

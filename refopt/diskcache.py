@@ -12,6 +12,7 @@ import platform
 import shutil
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-KEPT = 8  #: folders of other versions that stay
+KEPT, RECENT = 8, 3600.0  #: so many folders of other versions stay, and all that were used in the last seconds
 
 PACKAGE = Path(__file__).parent
 
@@ -53,12 +54,10 @@ def folder(*versions: str) -> Path:
     """This version's folder, marked as used; of other versions' folders only the latest stay."""
     mine = root() / fingerprint(*versions)
     with suppress(OSError):
-        fresh = not mine.exists()
         mine.mkdir(parents=True, exist_ok=True)
         os.utime(mine)
-        if fresh:
-            others = sorted((path for path in root().iterdir() if path.is_dir() and path != mine), key=_used)
-            for old in others[:-KEPT]:
+        for old in sorted(root().iterdir(), key=_used)[:-KEPT]:
+            if old != mine and _used(old) < time.time() - RECENT:
                 shutil.rmtree(old, ignore_errors=True)
     return mine
 
@@ -83,6 +82,7 @@ def read(path: Path) -> bytes | None:
 def write(path: Path, data: bytes) -> None:
     """Keep the data, whole or not at all; nothing happens where the folder cannot be written."""
     with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -123,8 +123,8 @@ def _described(value: Any, known: list[Any]) -> str:
         return f"{{{','.join(sorted(_described(part, known) for part in value))}}}"
     if isinstance(value, CodeType):
         return _described((value.co_code, value.co_consts, value.co_names, value.co_varnames, value.co_flags), known)
-    if any(value is other for other in known):
-        return "seen before"
+    if again := [i for i, other in enumerate(known) if other is value]:
+        return f"again {again}"
     known.append(value)
     if hasattr(value, "py_func"):
         return _described((tuple(sorted(value.targetoptions.items())), value.py_func), known)

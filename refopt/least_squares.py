@@ -131,7 +131,7 @@ def errors(state: Any) -> tuple[Any, Any]:
 
 
 def inverse_gram(J: Any) -> tuple[Any, int]:
-    """(JᵀJ)⁺ and the rank of J, from the singular values of JD⁻¹, D = diag ‖Jⱼ‖: JD⁻¹ = QR, R = USVᵀ.   Cost: 2mn² flops."""
+    """(JᵀJ)⁺ and the rank of J, by the singular values of JD⁻¹, D = diag ‖Jⱼ‖: JD⁻¹ = QR, R = USVᵀ.   Cost: 2mn²."""
     xp, norms = namespace(J), positive(column_norms(J))
     R, _, _ = triangular(J / norms, 0.0 * J[:, 0])
     if not finite(norm_inf(norms)):

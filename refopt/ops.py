@@ -118,10 +118,8 @@ def identity(x: Vector) -> Symmetric:
 
 def rank_two(H: Symmetric, s: Vector, z: Vector, a: float, b: float) -> Symmetric:
     """H + a ssᵀ − b (szᵀ + zsᵀ).   Gives H away: the compiled body writes into it.   Cost: 3n² flops."""
-    u: Any = a * s - b * z
-    v: Any = b * s
-    S, Z = s[None, :], z[None, :]
-    return H + (u[:, None] * S - v[:, None] * Z)
+    u: Any = a / 2 * s - b * z  # so that suᵀ + usᵀ is symmetric to the last bit, update after update
+    return H + (s[:, None] * u[None, :] + u[:, None] * s[None, :])
 
 
 def symmetrised(B: Any) -> Symmetric:

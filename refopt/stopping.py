@@ -198,8 +198,8 @@ def stationary(problem: Problem, watch: Watch, promised: float, tests: Tests, se
         return False
     if watch.gnorm <= SAFE * watch.g0 and change <= 1e-3 * gained + 10.0 * ef:
         return True
-    if tests.differences > 0.0:
-        return change * tests.differences <= ef
+    if tests.differences > 0.0 and change * tests.differences <= ef:
+        return True
     noise = 10.0 * measure_g(problem, watch.x, watch.size)
     smaller = watch.gnorm <= (1e-3 if sees_hessian else 1e-4) * watch.g0
     return watch.gnorm <= noise and (smaller or gained <= 10.0 * ef or nearby(watch))

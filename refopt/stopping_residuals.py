@@ -19,12 +19,10 @@ from typing import Any, NamedTuple
 from refopt.linesearch import noise_floor
 from refopt.noise import measure_f, measure_g
 from refopt.ops import (
-    Matrix,
     Vector,
     absolute,
     column_norms,
     dot,
-    finite,
     norm,
     norm_inf,
     positive,
@@ -73,7 +71,7 @@ def watch(x: Vector, f: float, g: Vector) -> Watch:
 
 
 def run(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: Any, tests: Tests, steps: int) -> Any:
-    """Up to ``steps`` steps, fewer if the run ends or needs thought; and how many they were.   Polishes what converged."""
+    """Up to ``steps`` steps, fewer if the run ends or needs thought; how many; and the polish of what has converged."""
     k = 0
     while k < steps and watch.verdict == RUNNING:
         state = method.step(problem, state, params)
@@ -176,7 +174,7 @@ def think(
     promised, gnorm = method.predicted(state), norm_inf(state.g)
     if tried < 2 and not (gnorm <= SAFE * watch.g0 and promised <= ef):
         suspect = tests.differences == 0.0 and gnorm > 1e-4 * watch.gmax
-        downhill = -state.g / (state.d * state.d)
+        downhill = -state.g / positive(state.d * state.d)
         noise, wrong = measure_f(as_function(problem), state.x, state.f, state.g, downhill, watch.f0, suspect)
         if wrong:
             return Ending(Status.BAD_DERIVATIVE, False, WRONG_GRADIENT)

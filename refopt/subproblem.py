@@ -50,7 +50,7 @@ def more_sorensen(g: Vector, B: Symmetric, radius: float, accuracy: float) -> St
     low = max(0.0, reach / slack - size)
     high = reach * slack + max(0.0, -least)
     lam = inside(low, high) if low > 0.0 else 0.0
-    p, failures = cauchy(g, B, radius), 0
+    p, failures, floor = cauchy(g, B, radius), 0, 0.0
     for k in range(100):
         L, ok = cholesky(B, lam)
         newton = -1.0
@@ -71,12 +71,12 @@ def more_sorensen(g: Vector, B: Symmetric, radius: float, accuracy: float) -> St
         if failures == 3 or k == 10:
             failures = 4
             mu, v = lowest(B)
-            nearly = max(0.0, 10.0 * eps(g) * size - mu)
+            nearly = max(0.0, 30.0 * eps(g) * size - mu)
             L, ok = cholesky(B, nearly)
             if not ok or norm(solve(L, g)) < radius:
                 return hard_case(g, B, radius, max(0.0, -mu), v, size)
-            low = max(low, nearly)
-        lam = newton if low < newton < high else inside(low, high)
+            low, floor = max(low, nearly), max(0.0, -mu)
+        lam = newton if low < newton < high else floor + inside(low - floor, max(low, high) - floor)
     return Step(p, lam, decrease(g, B, p))
 
 

@@ -126,6 +126,14 @@ def test_rank_two_is_its_formula(data, n, a, b):
     assert (abs(ops.rank_two(H.copy(), s, z, a, b) - expected) <= 8 * EPS * bound).all()
 
 
+@given(st.data(), st.integers(1, 5))
+def test_rank_two_stays_symmetric_while_a_matrix_shrinks(data, n):
+    """What is not symmetric in the last digit of a large H would be half of a small one."""
+    H, s, z = data.draw(spd(n, 1e2)), data.draw(vectors(n)), data.draw(vectors(n))
+    found = ops.rank_two(H, s, z, 1 / 3, 0.7)
+    assert (found == found.T).all()
+
+
 def test_rank_two_on_rationals_is_exact():
     third = Fraction(1, 3)
     H = np.array([[third, 0], [0, third]], dtype=object)

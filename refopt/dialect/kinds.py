@@ -67,6 +67,7 @@ def is_function(kind: Kind) -> bool:
     return origin is Callable
 
 
+@cache
 def functions_of(problem: Any) -> dict[str, Kind]:
     """The functions among the fields of a problem, by name."""
     return {name: kind for name, kind in fields_of(problem).items() if is_function(kind)}

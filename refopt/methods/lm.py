@@ -6,20 +6,21 @@
     xₖ₊₁ = xₖ + pₖ if ρₖ > η,   xₖ otherwise
     Dₖ   = diag(maxᵢ≤ₖ ‖(Jᵢ)ⱼ‖)                                           the longest that column j of J has been
 
-J. J. Moré, The Levenberg-Marquardt algorithm: implementation and theory, in *Numerical Analysis* (Dundee 1977), Springer
-1978, §§2-7;  J. Nocedal & S. J. Wright, *Numerical Optimization*, 2nd ed., §10.3.  Geodesic acceleration:
-M. K. Transtrum & J. P. Sethna, arXiv:1201.5885, §2.3:
+J. J. Moré, The Levenberg-Marquardt algorithm: implementation and theory, in G. A. Watson (ed.), *Numerical Analysis*
+(Dundee 1977), Springer 1978, §§2-6;  J. Nocedal & S. J. Wright, *Numerical Optimization*, 2nd ed., §10.3.
+Geodesic acceleration (M. K. Transtrum & J. P. Sethna, arXiv:1201.5885) follows the curve of the step v to second order:
 
-    a = argmin ‖J a + r_vv‖² + λ‖D a‖²,   r_vv = ∂²/∂t² r(x + tv),    p = v + ½a  where  2‖Da‖ ≤ ¾‖Dv‖
+    a = argmin ‖J a + r_vv‖² + λ‖D a‖²,   r_vv = ∂²r(x + tv)/∂t² at t = 0,    p = v + ½a  where  2‖Da‖ ≤ ¾‖Dv‖
 
 Shapes: x, g, c, d, p are (n,); r is (m,); J (m, n); R (n, n), upper triangular, J = QR and c = Qᵀr.
-Cost of a step: 2mn² flops where it is taken, and 4n³ for each λ that is tried, two or three in a step at the boundary.
+Cost of a step: 2mn² flops where it is taken, and 10n³/3 for each λ that is tried, two or three at the boundary.
 
 Deviations from the sources, with reasons:
 - Where f has lost the digits of the decrease, fₖ − f(xₖ + pₖ) is replaced by the trapezoid rule −½ (g + g₊)ᵀp.
 - A trial that is not finite counts as ρ = −1 and shrinks the radius to a tenth of the step.
 - The radius starts at ‖Dx₀‖, not a hundred times that: fewer starts lose themselves on a plateau.
-- λ comes from the small triangle R, factored once per Jacobian, not from J.
+- Where J is rank-deficient it is damped by √eps of its columns, which gives nearly the shortest step.
+- Every λ starts from the triangle R, factored once per Jacobian, not from J.
 """
 
 from math import inf
@@ -67,7 +68,7 @@ class State(NamedTuple):
     R: Matrix
     c: Vector
     full: bool  #: J has full column rank
-    d: Vector  #: the diagonal of D
+    d: Vector  #: the diagonal of D, 0 for a column that has always been 0
     radius: float
     lam: float
     promised: float  #: what the model said that the last step would gain
@@ -91,7 +92,7 @@ class Step(NamedTuple):
 
 def init(problem: LeastSquares, x: Vector, params: Params) -> State:
     r, J = problem.residual(x), problem.jacobian(x)
-    d = positive(column_norms(J))
+    d = column_norms(J)
     R, c, full = triangle(J, r)
     radius = first_radius(x, d, R, c, params)
     f, g = 0.5 * dot(r, r), rmatvec(J, r)
@@ -101,14 +102,14 @@ def init(problem: LeastSquares, x: Vector, params: Params) -> State:
 def first_radius(x: Vector, d: Vector, R: Matrix, c: Vector, params: Params) -> float:
     """factor ‖Dx‖, with 1 for each xᵢ = 0; or the length of the first step if its λ is given."""
     if params.damping > 0.0:
-        S, z = damped(R, c, params.damping**0.5 * d)
+        S, z = damped(R, c, params.damping**0.5 * positive(d))
         return norm(d * solve_upper(S, z))
     return params.factor * norm(d * positive(absolute(x)))
 
 
 def step(problem: LeastSquares, state: State, params: Params) -> State:
     x, f, g, d = state.x, state.f, state.g, state.d
-    trial = constrained(state.R, state.c, g, d, state.radius, state.lam, params.accuracy)
+    trial = constrained(state.R, state.c, positive(d), state.radius, state.lam, params.accuracy)
     p, promised, nfev, njev = trial.p, trial.promised, state.nfev + 1, state.njev
     if params.geodesic:
         p, nfev = p + 0.5 * acceleration(problem, state, trial), nfev + 1
@@ -119,17 +120,17 @@ def step(problem: LeastSquares, state: State, params: Params) -> State:
     ratio = (f - f_new) / promised if promised > 0.0 and finite(f_new) else -1.0
     if promised > 0.0 and (drowned or ratio > params.eta):
         J, njev = problem.jacobian(x_new), njev + 1
-        g_new = rmatvec(J, r)
+        g_new, norms = rmatvec(J, r), column_norms(J)
         if drowned:
             ratio = -0.5 * dot(g + g_new, p) / promised
-        if not finite(norm_inf(g_new)):
+        if not finite(norm_inf(norms)):
             ratio, f_new = -1.0, inf
         if ratio > params.eta:
             radius = resized(state.radius, trial, ratio, f, f_new)
-            d = larger(d, column_norms(J)) if params.rescale else d
+            d = larger(d, norms) if params.rescale else d
             return arrived(x_new, f_new, g_new, r, J, d, radius, trial.lam, promised, nfev, njev)
     radius, rejected = resized(state.radius, trial, ratio, f, f_new), state.rejected + 1
-    ok = radius > eps(x) * norm(d * x) and rejected < (8 if promised <= ef else 40)
+    ok = radius > eps(x) * norm(d * x) and rejected < (1 if promised <= ef else 40)
     return refused(state, radius, trial.lam, promised, rejected, ok, nfev, njev)
 
 
@@ -161,7 +162,7 @@ def triangle(J: Matrix, r: Vector) -> tuple[Matrix, Vector, bool]:
     return S, z, full
 
 
-def constrained(R: Matrix, c: Vector, g: Vector, d: Vector, radius: float, guess: float, accuracy: float) -> Step:
+def constrained(R: Matrix, c: Vector, d: Vector, radius: float, guess: float, accuracy: float) -> Step:
     """The damped step with ‖Dp‖ = Δ (1 ± accuracy), or the Gauss-Newton step if that is inside.   Cost: 10n³/3 per λ.
 
     Newton's method on  1/Δ − 1/‖Dp(λ)‖ = 0  inside a shrinking interval, from λ = 0 or the last λ; Moré (1978), §5.
@@ -169,7 +170,7 @@ def constrained(R: Matrix, c: Vector, g: Vector, d: Vector, radius: float, guess
     best = damped_step(R, c, d, 0.0)
     if best.length <= (1.0 + accuracy) * radius or not radius > 0.0:
         return best
-    low, high = 0.0, norm(g / d) / radius
+    low, high = 0.0, norm(rmatvec(R, c) / d) / radius
     lam = max(guess, newton(best, d, radius))
     for _ in range(30):
         lam = lam if low < lam < high else inside(low, high)
@@ -223,7 +224,7 @@ def resized(radius: float, trial: Step, ratio: float, f: float, f_new: float) ->
 
 def predicted(state: State) -> float:
     """What a Gauss-Newton step would gain, without what lies along singular vectors of JD⁻¹ below 1e-10."""
-    S, z = damped(state.R, state.c, 1e-10 * positive(column_norms(state.J)))
+    _, z = damped(state.R, state.c, 1e-10 * positive(column_norms(state.J)))
     return 0.5 * dot(z, z)
 
 
@@ -239,8 +240,8 @@ def polish(problem: LeastSquares, state: State, params: Params, trials: int) -> 
 def refine(problem: LeastSquares, state: State, params: Params) -> State:
     """One step of the polish; ok if another is worth trying.
 
-    It is taken if f does not rise beyond its noise, or 1e-10 f, and the next step is shorter by a tenth or more; there is
-    nothing left to do where every |pᵢ| ≤ 2 eps |xᵢ|.
+    It is taken if f does not rise beyond its noise, or 1e-10 f, and the next step is shorter by a tenth or more; there
+    is nothing left to do where every |pᵢ| ≤ 2 eps |xᵢ|.
     """
     x, f, d, nfev, njev = state.x, state.f, state.d, state.nfev, state.njev
     p = gauss_newton(state)

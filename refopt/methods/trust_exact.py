@@ -25,7 +25,7 @@ from refopt.subproblem import more_sorensen
 
 class Params(NamedTuple):
     radius: float = 0.0  #: the first Δ; 0 stands for ‖x₀‖, or 1 at the origin
-    max_radius: float = 1e100
+    max_radius: float = 1e100  #: no region is larger than this
     eta: float = 0.1  #: a step is taken if ρ > η
     accuracy: float = 0.1  #: of ‖p‖ = Δ
 

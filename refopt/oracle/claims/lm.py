@@ -18,7 +18,7 @@ def damped_step(J, r, d, lam):
     """p with (JᵀJ + λD²)p = −Jᵀr, D = diag(d)."""
     if J.dtype == object:
         return -solve(J.T @ J + lam * np.diag(d * d), J.T @ r)
-    S, z, _ = damped(*triangular(J, r)[:2], lam**0.5 * d)
+    S, z = damped(*triangular(J, r)[:2], lam**0.5 * d)
     return -solve_upper(S, z)
 
 
