@@ -179,9 +179,9 @@ def shown(value: Any) -> str:
 
 
 def run_compile(given: argparse.Namespace) -> int:
-    from refopt import compiled
+    from refopt import warming
 
-    return compiled.warm(given.method)
+    return warming.main(given.method)
 
 
 if __name__ == "__main__":

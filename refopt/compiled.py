@@ -60,23 +60,19 @@ def is_jitted(function: Any) -> bool:
 # --- the door --------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=256)
 def runner(method: Any, problem: Any, loop: Any = loops.run) -> Callable[..., Any]:
     """``run(problem, state, watch, params, tests, steps)``: the loop, compiled, with the functions of ``problem``.
 
     These are jitted; those that are None are replaced by 3-point differences inside the loop, with ``watch.size`` as
     scale. The arrays of state and watch are float64; they are left alone, and those that come back are new.
     """
-    functions = (getattr(problem, name) for name in functions_of(type(problem)))
-    return _runner(method, loop, type(problem), tuple(getattr(function, "fun", function) for function in functions))
-
-
-@lru_cache(maxsize=256)
-def _runner(method: Any, loop: Any, problem_type: Any, functions: Any) -> Callable[..., Any]:
+    problem_type: Any = type(problem)
     kinds = functions_of(problem_type)
-    given = {name: function for name, function in zip(kinds, functions, strict=True) if function is not None}
-    codes = [machine_code(function, name, kinds[name]) for name, function in given.items()]
+    functions = {name: getattr(problem, name) for name in kinds if getattr(problem, name) is not None}
+    codes = [machine_code(getattr(f, "fun", f), name, kinds[name]) for name, f in functions.items()]
     addresses = [code.library.get_pointer_to_function(code.fndesc.llvm_func_name) for _, code in codes]
-    entry = entry_of(method, loop, Bound(problem_type, frozenset(kinds) - frozenset(given)))
+    entry = entry_of(method, loop, Bound(problem_type, frozenset(kinds) - frozenset(functions)))
     numbers = [name for name, kind in fields_of(problem_type).items() if kind is float]
     state_type, watch_type = (groups_of(method, loop)[group] for group in ("state", "watch"))
     fields = [*fields_of(state_type).values(), *fields_of(watch_type).values()]

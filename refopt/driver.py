@@ -51,7 +51,8 @@ def drive(
     tried)`` is asked when the run is stuck; ``report(state, watch, nit)`` is told of every step, and may end the run.
     """
     nit, tried, seen = 0, 0, [state] if trace else []
-    uncounted = limits.maxfun < 1e300 and tests.per_hessian + tests.gradients_per_hessian > 0  # by the loop itself
+    differenced = hasattr(state, "nhev") and tests.per_hessian + tests.gradients_per_hessian > 0
+    uncounted = limits.maxfun < 1e300 and differenced  # by the loop itself
     single = report is not None or trace or uncounted
     steps = 1 if single else first_chunk(time.perf_counter() - began)
     while True:

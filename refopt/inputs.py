@@ -18,7 +18,7 @@ def vector(x0: Any, name: str = "x0") -> Any:
             raise ValueError(f"{name} must hold real numbers; it has dtype {x0.dtype}")
         x = np.array(x0, dtype=x0.dtype if x0.dtype.char in "fd" else np.float64)
     else:
-        xp = namespace(x0)
+        x0, xp = detached(x0), namespace(x0)
         real = xp.isdtype(x0.dtype, "real floating")
         x = xp.asarray(x0, copy=True) if real else xp.astype(x0, xp.float64)
     if x.ndim == 0:
@@ -42,7 +42,7 @@ def same_kind(value: Any, x: Any, shape: tuple[int, ...], name: str) -> Any:
             array = array.astype(x.dtype)
     elif hasattr(value, "dtype") and hasattr(value, "shape"):
         xp = namespace(x)
-        array = xp.asarray(value, dtype=x.dtype, copy=True)
+        array = xp.asarray(detached(value), dtype=x.dtype, copy=True)
     else:
         raise TypeError(f"{name} returned {type(value).__name__}; an array like x0 ({type(x).__name__}) is needed")
     if array.shape == () and shape == (1,):  # one variable: a number will do
@@ -50,6 +50,11 @@ def same_kind(value: Any, x: Any, shape: tuple[int, ...], name: str) -> Any:
     if tuple(array.shape) != shape:
         raise ValueError(f"{name} must return shape {shape}; it returned shape {tuple(array.shape)}")
     return array
+
+
+def detached(x: Any) -> Any:
+    """The array without the graph that PyTorch may have hung on it."""
+    return x.detach() if hasattr(x, "detach") else x
 
 
 def own(x: Any) -> Any:
@@ -71,7 +76,7 @@ def scalar_function(fun: Callable[..., Any], args: tuple[Any, ...]) -> Callable[
             value = namespace(value).reshape(value, (-1,))[0]
         if "complex" in str(getattr(value, "dtype", type(value))) or not hasattr(value, "__float__"):
             raise TypeError(f"fun must return a real number; it returned {type(value).__name__}")
-        return float(scalar(value))
+        return float(scalar(detached(value)))
 
     return evaluate
 

@@ -104,7 +104,7 @@ def sketch(tests: stopping_residuals.Tests, began: float, run: driver.Run) -> An
 def outcome(tests: stopping_residuals.Tests, began: float, run: driver.Run) -> Any:
     """The OptimizeResult of a run, with what can be said about the parameters' errors."""
     result = sketch(tests, began, run)
-    if result.status == stopping.Status.CONVERGED:
+    if result.success:
         result.advice = advice(result, run.state)
     result.covariance, result.stderr = errors(run.state)
     return result
@@ -124,9 +124,8 @@ def not_finite(state: Any) -> str:
 def errors(state: Any) -> tuple[Any, Any]:
     """s² (JᵀJ)⁻¹ and the square roots of its diagonal; s² = ‖r‖²/(m − rank J), infinite without degrees of freedom."""
     inverse, rank = inverse_gram(state.J)
-    freedom = state.J.shape[0] - rank
-    covariance = (2.0 * state.f / freedom if freedom > 0 else np.inf) * inverse
-    xp = namespace(covariance)
+    xp, freedom = namespace(inverse), state.J.shape[0] - rank
+    covariance = 2.0 * state.f / freedom * inverse if freedom > 0 else xp.full_like(inverse, np.inf)
     return covariance, xp.sqrt(xp.linalg.diagonal(covariance))
 
 
@@ -175,7 +174,8 @@ def fixed_scale(x_scale: Any, x: Any) -> Any:
     if isinstance(x_scale, int | float) and x_scale == 1.0:
         return None
     scale = namespace(x).ones_like(x) * (x_scale if hasattr(x_scale, "dtype") else namespace(x).asarray(x_scale))
-    if tuple(scale.shape) != tuple(x.shape) or not bool((scale > 0.0).all()) or not finite(norm_inf(scale)):
+    sensible = tuple(scale.shape) == tuple(x.shape) and bool(namespace(x).all(scale > 0.0))
+    if not sensible or not finite(norm_inf(scale)):
         raise ValueError(f"x_scale must be 'jac', a positive number or (n,) of them, n = {x.shape[0]}; it is {x_scale}")
     return scale
 
@@ -285,7 +285,7 @@ def curve_fit(
         from scipy.optimize import OptimizeWarning
 
         warnings.warn("the covariance of the parameters could not be estimated", OptimizeWarning, stacklevel=2)
-        pcov = np.inf * (1.0 + 0.0 * inverse)
+        pcov = namespace(inverse).full_like(inverse, np.inf)
     return fit.x, pcov
 
 

@@ -83,7 +83,10 @@ def solve(
     report = driver.reporter(callback, bool(common.get("disp")), partial(driver.so_far, describe))
     think = partial(stopping.think, module)
     trace = bool(common.get("trace"))
-    return describe(driver.drive(run, think, problem, state, watch, params, tests, limits, began, report, trace))
+    done = driver.drive(run, think, problem, state, watch, params, tests, limits, began, report, trace)
+    if done.ending == (stopping.Status.CONVERGED, True, "") and stopping.endless(module.predicted(done.state), done.watch):
+        done = done._replace(ending=done.ending._replace(advice=stopping.AT_INFINITY))
+    return describe(done)
 
 
 def outcome(tests: stopping.Tests, began: float, run: driver.Run) -> Any:
@@ -109,15 +112,16 @@ def wanted(tol: float | None, common: dict[str, Any], jac: str, hess: str, x: An
         from refopt.derivatives import relative_step
 
         relative = relative_step(jac, x)
-    second = {"2-point": (n * n + 3 * n + 2) // 2, "3-point": n * n + 3 * n + 1}
+    second = {"2-point": (n * n + 3 * n + 2) // 2, "3-point": n * n + 3 * n + 1, "cs": 2 * n * n}
+    through_gradient = not noisy and not (hess == "cs" and jac)
     return stopping.Tests(
         gtol=float(gtol) if gtol is not None else (1e-8 if noisy else 1e-10),
         gtol_abs=float(gtol_abs or 0.0),
         absolute_only=gtol is None and bool(gtol_abs),
         differences=relative,
-        per_gradient={"2-point": n + 1, "3-point": 2 * n}.get(jac, 0),
-        per_hessian=second.get(hess, 0) if noisy else 0,
-        gradients_per_hessian=0 if noisy else {"2-point": n + 1, "3-point": 2 * n, "cs": n}.get(hess, 0),
+        per_gradient={"2-point": n + 1, "3-point": 2 * n, "cs": n}.get(jac, 0),
+        per_hessian=0 if through_gradient else second.get(hess, 0),
+        gradients_per_hessian={"2-point": n + 1, "3-point": 2 * n, "cs": n}.get(hess, 0) if through_gradient else 0,
         maxfun=float(given(common, "maxfun", 1e300)),
     )
 
@@ -169,16 +173,21 @@ def why_generic(entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any, ..
 def generic_problem(entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any, ...], x: Any) -> Problem:
     from refopt import derivatives
 
-    if jac is True:
+    written, pair = fun, jac is True
+
+    def raw(x: Any) -> Any:
+        """f as the user wrote it, for complex numbers and for autograd's boxes."""
+        return written(x, *args)[0] if pair else written(x, *args)
+
+    if pair:
         both = Together(fun)
         fun, jac = both.value, both.derivative
     value = scalar_function(fun, args)
-    size = sizes(x)
+    size, scheme = sizes(x), "" if callable(jac) else differenced(jac)
     if callable(jac):
         grad = array_function(jac, args, lambda x: tuple(x.shape), "jac")
     elif isinstance(jac, str) or jac is None or jac is False:
-        raw = (lambda x: fun(x, *args)) if jac in ("autograd", "cs") else value
-        grad = derivatives.gradient_of(raw, differenced(jac), size)
+        grad = derivatives.gradient_of(raw if scheme in ("autograd", "cs") else value, scheme, size)
     else:
         raise TypeError(f"jac must be callable, True, None or the name of a scheme; it is {jac!r}")
     if "hess" not in entry.needs:
@@ -186,9 +195,9 @@ def generic_problem(entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any
     if callable(hess):
         matrix = array_function(hess, args, lambda x: (x.shape[0], x.shape[0]), "hess")
     elif hess is None or isinstance(hess, str):
-        if hess == "autograd":
-            matrix = derivatives.hessian_of(fun=lambda x: fun(x, *args), method="autograd")
-        elif differenced(jac) in ("2-point", "3-point"):  # differences of differences would lose too much
+        if hess == "autograd" or (hess == "cs" and scheme):  # not through a gradient that takes real numbers only
+            matrix = derivatives.hessian_of(fun=raw, method=hess, scale=size)
+        elif scheme in ("2-point", "3-point"):  # differences of differences would lose too much
             matrix = derivatives.hessian_of(fun=value, method=differenced(hess), scale=size)
         else:
             matrix = derivatives.hessian_of(grad=grad, method=differenced(hess), scale=size)

@@ -205,15 +205,16 @@ def column_norms(J: Matrix) -> Vector:
 
 def positive(d: Vector) -> Vector:
     """d with ones in place of zeros, for d ≥ 0."""
-    return d + (d == 0.0)
+    xp = namespace(d)
+    return xp.where(d == 0.0, xp.ones_like(d), d)
 
 
 def triangular(J: Matrix, r: Vector) -> tuple[Matrix, Vector, bool]:
     """R and c of J = QR, c = Qᵀr, for J (m, n) and r (m,); and whether the columns of J are linearly independent.
 
-    min ‖Jp + r‖ becomes min ‖Rp + c‖, R (n, n) upper triangular, its last rows zero where m < n. By Householder
-    reflections with the columns in their own order; a column depends on those before it where |Rⱼⱼ| ≤ n eps ‖Jⱼ‖.
-    Scaling the columns changes nothing.   Cost: 2mn² flops.
+    min ‖Jp + r‖ becomes min ‖Rp + c‖ with R (n, n) upper triangular, RᵀR = JᵀJ and Rᵀc = Jᵀr. By Householder
+    reflections with the columns in their own order, so that scaling them changes nothing else. A column depends on those
+    before it where |Rⱼⱼ| ≤ 4 max(m, n) eps ‖Jⱼ‖; then c is left only its part in the range of R.   Cost: 2mn² flops.
     """
     m, n = J.shape
     if type(J) is ndarray:
@@ -227,8 +228,12 @@ def triangular(J: Matrix, r: Vector) -> tuple[Matrix, Vector, bool]:
             below = xp.zeros((n - m, n + 1), dtype=A.dtype, device=device(A))
             A = xp.concat([A, below], axis=0)
     R, c = _reflected(A, n)
-    pivots = abs(R.diagonal()) if type(R) is ndarray else namespace(R).abs(namespace(R).linalg.diagonal(R))
-    return R, c, bool((pivots > n * eps(R) * column_norms(R)).all())
+    xp, norms, tiny = namespace(R), column_norms(R), 4 * max(m, n) * eps(R)
+    if bool(xp.all(xp.abs(xp.linalg.diagonal(R)) > tiny * norms)):
+        return R, c, True
+    if finite(norm_inf(norms)):
+        R, c = _in_range(R, c, positive(norms), tiny)
+    return R, c, False
 
 
 def damped(R: Matrix, c: Vector, d: Vector) -> tuple[Matrix, Vector]:
@@ -272,6 +277,16 @@ def _reflected(A: Any, n: int) -> tuple[Any, Any]:
         return A[:n, :n], A[:n, n]
     A = _lapack("geqrf", A)(A, lwork=32 * (n + 1), overwrite_a=1)[0]
     return A[:n, :n] * _upper(n, A.dtype.char), A[:n, n]
+
+
+def _in_range(R: Any, c: Any, norms: Any, tiny: float) -> tuple[Any, Any]:
+    """R without its negligible singular values, its columns taken relative to their norms, and c in its range."""
+    xp, n = namespace(R), c.shape[0]
+    U, s, Vt = xp.linalg.svd(R / norms)
+    kept = s > tiny * s[0]
+    rows = xp.where(kept, s, 0.0 * s)[:, None] * Vt * norms
+    target = xp.where(kept, U.T @ c, 0.0 * s)
+    return _reflected(xp.concat([rows, target[:, None]], axis=1), n)
 
 
 @cache

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from refopt.linesearch import noise_floor
 from refopt.noise import measure_f, measure_g
-from refopt.ops import Vector, absolute, finite, larger, namespace, norm_inf, weighted_max
+from refopt.ops import Vector, absolute, finite, larger, namespace, norm, norm_inf, weighted_max
 from refopt.problem import Problem
 
 SAFE = 1e-7  #: a gradient this much smaller than at the start is small without any further proof
@@ -211,6 +211,12 @@ def nearby(watch: Watch) -> bool:
     return bool(namespace(sizes).all(absolute(absolute(watch.x) - watch.size) <= 1e-6 * sizes))
 
 
+def endless(promised: float, watch: Watch) -> bool:
+    """Whether the model's next step, not shorter than 2D/‖g‖₂, would still be a tenth of x."""
+    size = norm(larger(absolute(watch.x), watch.size))
+    return 2.0 * promised > 0.1 * size * norm(watch.g)
+
+
 WRONG_GRADIENT = (
     "the slope of fun along the last direction, measured by central differences, contradicts the gradient: "
     "check it with refopt.derivatives.check_gradient(fun, jac, x), which names the wrong component"
@@ -220,7 +226,7 @@ ZERO_GRADIENT = (
     "derivatives; pass hess with a method that uses it, or start elsewhere"
 )
 AT_INFINITY = (
-    "the last steps were as long as x itself: the infimum may be at infinity, f falling ever more slowly towards it"
+    "the next step would still be as long as x itself, and f falls ever more slowly: the infimum may be at infinity"
 )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy import arange, array, cos, eye, exp, log, ones, outer, sin, sqrt, stack, zeros
+from numpy import arange, array, cos, exp, eye, log, ones, outer, sin, sqrt, stack, zeros
 
 
 class Squares(NamedTuple):
@@ -203,9 +203,7 @@ def powell_singular(x):
     a, b, c, d = x
     r = array([a + 10 * b, sqrt(5) * (c - d), (b - 2 * c) ** 2, sqrt(10) * (a - d) ** 2])
     v, w = array([0, 1, -2, 0]), array([1, 0, 0, -1])
-    J = array(
-        [[1, 10, 0, 0], sqrt(5) * array([0, 0, 1, -1]), 2 * (b - 2 * c) * v, 2 * sqrt(10) * (a - d) * w]
-    )
+    J = array([[1, 10, 0, 0], sqrt(5) * array([0, 0, 1, -1]), 2 * (b - 2 * c) * v, 2 * sqrt(10) * (a - d) * w])
     return r, J, lambda r: 2 * r[2] * outer(v, v) + 2 * sqrt(10) * r[3] * outer(w, w)
 
 
@@ -289,3 +287,18 @@ def log_barrier(x):
 
 
 barrier = (log_barrier, lambda x: 1 - 1 / x, lambda x: np.diag(1 / x**2))
+
+
+double_well = (
+    lambda x: float(((x**2 - 1) ** 2).sum()),
+    lambda x: 4 * x * (x**2 - 1),
+    lambda x: np.diag(12 * x**2 - 4),
+)
+"""Σ (xᵢ² − 1)²: minima 0 at ±1 in every variable, a maximum at the origin."""
+
+saddle = (
+    lambda x: float(x[0] ** 2 + (x[1] ** 2 - 1) ** 2),
+    lambda x: array([2 * x[0], 4 * x[1] * (x[1] ** 2 - 1)]),
+    lambda x: np.diag([2, 12 * x[1] ** 2 - 4]),
+)
+"""x² + (y² − 1)²: a saddle at the origin, minima 0 at (0, ±1)."""

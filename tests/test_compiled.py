@@ -216,8 +216,8 @@ def test_missing_derivatives_are_differenced_inside_the_loop(method, given):
     hess = derivatives.hessian_of(grad=grad, method="3-point", scale=abs(x0)) if method is trust_exact else None
     generic, problem = Problem(rosen, grad, hess), Problem(*given)
     state, watch, params = begin(method, generic, x0)
-    found, found_watch, k = compiled.runner(method, problem)(generic, state, watch, params, tests, 8)
-    wanted, wanted_watch, steps = loop.run(method, generic, state, watch, params, tests, 8)
+    found, _, k = compiled.runner(method, problem)(generic, state, watch, params, tests, 8)
+    wanted, _, steps = loop.run(method, generic, state, watch, params, tests, 8)
     assert (k, found.nfev, found.njev) == (steps, wanted.nfev, wanted.njev)
     # points that differ in the last bit have differences that differ by eps f / h, and Hessians by that over h
     compare(found, wanted, state, rtol=1e-3 if given[1] is None and method is trust_exact else 1e-6)

@@ -1,9 +1,10 @@
 """Every method that compiles is written in the dialect, its twin does the same; what is not in the dialect is named."""
 
 import inspect
+from collections import namedtuple
 from collections.abc import Callable
 from math import sqrt
-from typing import Any, NamedTuple, get_type_hints
+from typing import NamedTuple, get_type_hints
 
 import numpy as np
 import pytest
@@ -51,8 +52,8 @@ def test_every_method_is_written_in_the_dialect(entry, function):
 def test_every_state_can_cross(entry):
     """The fields of a state are arrays and numbers, each annotated."""
     hints = get_type_hints(entry.module.State)
-    assert {kind for kind in hints.values()} <= {Vector, Matrix, Symmetric, float, int, bool}
-    assert {kind for kind in get_type_hints(entry.module.Params).values()} <= {float, int, bool}
+    assert set(hints.values()) <= {Vector, Matrix, Symmetric, float, int, bool}
+    assert set(get_type_hints(entry.module.Params).values()) <= {float, int, bool}
 
 
 @minimizers
@@ -100,7 +101,7 @@ def test_the_entry_returns_numbers_only():
         assert len(kinds) == source.splitlines()[0].count(",") + 1
 
 
-# --- what becomes of expressions ---------------------------------------------------------------------------------------
+# --- what becomes of expressions -------------------------------------------------------------------------------------
 
 
 def counted(function):
@@ -230,7 +231,7 @@ def slope(problem: Undecided, x: Vector) -> Vector:
 def test_a_missing_gradient_is_differenced_and_a_given_one_gets_a_copy():
     x, size = np.array([1.0, 2.0]), np.array([1.0, 5.0])
     twin = twin_of(slope, Bound(Undecided, frozenset({"grad"})), Vector)
-    record = NamedTuple("record", [("fun", Any), ("grad", Any), ("noise", float), ("scale", Any)])
+    record = namedtuple("record", "fun grad noise scale")
     found = twin(record(rosen, None, 0.0, size), x)
     assert (found == words.difference_gradient(rosen, x, size)).all()
 
@@ -242,7 +243,7 @@ def test_a_missing_gradient_is_differenced_and_a_given_one_gets_a_copy():
     assert x[0] == 1.0
 
 
-# --- what is not in the dialect ----------------------------------------------------------------------------------------
+# --- what is not in the dialect --------------------------------------------------------------------------------------
 
 
 def untyped(x, a: float) -> Vector:
@@ -319,8 +320,7 @@ def module(x: Vector) -> float:
 
 
 def text(x: Vector) -> float:
-    name = "x"
-    return norm(x)
+    return norm("x")
 
 
 def iterates(x: Vector) -> float:
@@ -359,7 +359,7 @@ def wrong_matrix(A: Matrix, x: Vector) -> Symmetric:
 
 def parts(x: Vector) -> float:
     a, b = norm(x)
-    return a
+    return a + b
 
 
 @pytest.mark.parametrize(
@@ -388,5 +388,5 @@ def test_what_is_not_in_the_dialect_is_named_with_its_line(function, line, says)
 
 def test_a_word_without_a_loop_is_named(monkeypatch):
     monkeypatch.delattr(words, "norm")
-    with pytest.raises(DialectError, match="the word norm has no loop in refopt.words"):
+    with pytest.raises(DialectError, match="the word norm has no loop"):
         twin_of(fails)

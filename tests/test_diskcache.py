@@ -25,7 +25,7 @@ def root(tmp_path, monkeypatch):
     diskcache.folder.cache_clear()
 
 
-# --- files -------------------------------------------------------------------------------------------------------------
+# --- files -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("data", [b"", b"x", bytes(range(256)) * 100])
@@ -52,7 +52,7 @@ def test_a_folder_that_cannot_be_written_is_no_error(root):
     assert diskcache.read(path) is None
 
 
-# --- folders -------------------------------------------------------------------------------------------------------------
+# --- folders ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_place_is_the_users(monkeypatch, tmp_path):
@@ -89,7 +89,7 @@ def test_old_folders_go_and_recent_ones_stay(root):
     assert sorted(path.name for path in root.iterdir()) == sorted([*list(ages)[: diskcache.KEPT - 1], mine.name])
 
 
-# --- identities ----------------------------------------------------------------------------------------------------------
+# --- identities ------------------------------------------------------------------------------------------------------
 
 FACTOR = 2.0
 TABLE = np.arange(3.0)

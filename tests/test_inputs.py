@@ -220,5 +220,5 @@ def test_together_notices_a_point_changed_in_place():
 
 @pytest.mark.parametrize("value", [3.0, (1.0, 2.0, 3.0), [1.0, np.ones(2)], None])
 def test_together_wants_a_pair(value):
-    with pytest.raises(ValueError, match="jac=True.*pair"):
+    with pytest.raises(ValueError, match=r"jac=True.*pair"):
         inputs.Together(lambda x: value).value(np.ones(2))

@@ -71,9 +71,14 @@ def search(fun, grad, x, p, c1=C1, c2=C2, trials=TRIALS, noise=0.0):
 
 def along(phi, slope, start=0.0, **options):
     """The search in one dimension from ``start`` to the right, on φ and φ′."""
-    return search(
-        lambda x: phi(float(x[0])), lambda x: np.array([slope(float(x[0]))]), np.array([start]), np.array([1.0]), **options
-    )  # fmt: skip
+
+    def fun(x):
+        return phi(float(x[0]))
+
+    def grad(x):
+        return np.array([slope(float(x[0]))])
+
+    return search(fun, grad, np.array([start]), np.array([1.0]), **options)
 
 
 def strong(f0, d0, f, d, alpha, c1, c2):
@@ -106,7 +111,7 @@ def test_accepted_steps_satisfy_both_conditions(seed, constants):
 
 
 def test_a_tight_search_on_thousands_of_waves_never_fails():
-    """Sufficient decrease nearly to the tangent: the interval must keep what it promises, or it shrinks onto nothing."""
+    """Sufficient decrease nearly to the tangent: an interval that does not keep its promise shrinks onto nothing."""
     for seed in range(1500):
         f, x, p = wave(seed)
         assert search(f.fun, f.grad, x, p, 0.3, 0.4).wolfe, seed

@@ -101,12 +101,9 @@ def test_methods_lists_every_method(capsys):
 
 
 def test_solve_and_compile_pass_their_arguments_on(monkeypatch):
-    from refopt import compiled, zoo
-
     given = []
-    solver = type("solve", (), {"main": staticmethod(lambda *a: given.append(a) or 3)})
-    monkeypatch.setattr(zoo, "solve", solver, raising=False)
-    monkeypatch.setattr(compiled, "warm", lambda *a: given.append(a), raising=False)
+    monkeypatch.setattr("refopt.certified.main", lambda *a: given.append(a) or 3)
+    monkeypatch.setattr("refopt.warming.main", lambda *a: given.append(a) or 0)
     assert main(["solve", "nist:MGH09"]) == 3
     assert main(["solve", "nist", "--method", "lm"]) == 3
     assert main(["compile", "bfgs", "lm"]) == 0

@@ -1,4 +1,4 @@
-"""Measured noise is planted noise, within a factor ten; a wrong derivative is found, and nothing else is taken for one."""
+"""Measured noise is planted noise, within a factor ten; a wrong derivative is found, and no kink is taken for one."""
 
 import numpy as np
 import pytest
@@ -140,7 +140,11 @@ def test_what_is_not_suspected_is_not_convicted():
 def kinked(kind, rng):
     """A function with kinks at x, or near it, or bent so strongly that no difference sees the slope."""
     n, m = rng.integers(1, 5, 2)
-    A, x, w = rng.standard_normal((m, n)), rng.standard_normal(n) * 10 ** rng.uniform(-2, 2), 10 ** rng.uniform(-2, 2, m)
+    A, x, w = (
+        rng.standard_normal((m, n)),
+        rng.standard_normal(n) * 10 ** rng.uniform(-2, 2),
+        10 ** rng.uniform(-2, 2, m),
+    )
     near = 10 ** rng.uniform(-14, -2) * np.linalg.norm(x) * rng.standard_normal(m)
     b = A @ x + (near if kind in ("beside a kink", "curved", "cubic") else 0)
     steep = 10 ** rng.uniform(0, 14)

@@ -80,7 +80,9 @@ def test_norm_of_rationals_says_what_to_do():
         ops.norm(np.array([Fraction(1, 3), Fraction(2, 3)]))
 
 
-@pytest.mark.parametrize(("f", "answer"), [(0.0, True), (-1e308, True), (np.inf, False), (-np.inf, False), (np.nan, False)])
+@pytest.mark.parametrize(
+    ("f", "answer"), [(0.0, True), (-1e308, True), (np.inf, False), (-np.inf, False), (np.nan, False)]
+)
 def test_finite(f, answer):
     assert ops.finite(f) is answer
 

@@ -128,7 +128,7 @@ def test_a_worked_example():
 
 @given(st.integers(2, 6), st.integers(1, 3), seeds, seeds, st.floats(-3, 3))
 def test_hard_case(n, multiplicity, seed, rotation, exponent):
-    """g without any part in the eigenspace of the lowest, negative, eigenvalue, and a radius that the rest leaves empty."""
+    """g without a part in the eigenspace of the lowest, negative eigenvalue, and a region that the rest leaves free."""
     rng = np.random.default_rng(seed)
     lowest = -(10.0**exponent)
     spectrum = np.concatenate([[lowest] * multiplicity, lowest + 10 ** rng.uniform(-2, 2, max(n - multiplicity, 0))])
@@ -266,7 +266,9 @@ def test_two_or_three_factorisations_are_enough(monkeypatch):
     rng = np.random.default_rng(1)
     for _ in range(200):
         counts.append(0)
-        g, B = rotated(rng.standard_normal(5) * 10 ** rng.uniform(-1, 2), rng.standard_normal(5), int(rng.integers(1e4)))
+        g, B = rotated(
+            rng.standard_normal(5) * 10 ** rng.uniform(-1, 2), rng.standard_normal(5), int(rng.integers(1e4))
+        )
         more_sorensen(g, B, 10 ** rng.uniform(-3, 1), 0.1)
     assert np.median(counts) <= 3
     assert max(counts) <= 15

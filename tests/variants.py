@@ -74,9 +74,12 @@ def rescaled(case):
     """Each variable in a unit of its own, from 1e-4 to 1e4."""
     d = np.logspace(4, -4, len(case.x0))
     return case._replace(
-        fun=lambda z: case.fun(d * z), grad=lambda z: d * case.grad(d * z),
-        hess=case.hess and (lambda z: np.outer(d, d) * case.hess(d * z)), x0=case.x0 / d, truth=lambda z: case.truth(d * z),
-    )  # fmt: skip
+        fun=lambda z: case.fun(d * z),
+        grad=lambda z: d * case.grad(d * z),
+        hess=case.hess and (lambda z: np.outer(d, d) * case.hess(d * z)),
+        x0=case.x0 / d,
+        truth=lambda z: case.truth(d * z),
+    )
 
 
 def restarted(away):
@@ -157,7 +160,7 @@ def near_a_minimum(case: Case, x: np.ndarray) -> bool:
 
 
 def verdict(case: Case, result: Any) -> str:
-    """"false success", "false alarm", "solved", "elsewhere" (a success at another point), or "given up"."""
+    """ "false success", "false alarm", "solved", "elsewhere" (a success at another point), or "given up"."""
     g0, g = (abs(case.grad(x)).max() for x in (case.x0, result.x))
     near = near_a_minimum(case, result.x)
     if result.success and g > 1e-6 * max(case.scale, g0) and g > 10 * gradient_noise(case, result.x):

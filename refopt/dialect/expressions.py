@@ -268,10 +268,9 @@ class Expressions:
 
 def differenced(name: str, missing: frozenset[str]) -> tuple[Any, str]:
     """The loop that stands for a missing function, and the function that it evaluates."""
-    if name == "hess":
-        return (
-            (words.second_difference_hessian, "fun")
-            if "grad" in missing
-            else (words.difference_hessian, "grad")
-        )
-    return {"grad": (words.difference_gradient, "fun")}[name]
+    loops = {
+        "grad": (words.difference_gradient, "fun"),
+        "jacobian": (words.difference_jacobian, "residual"),
+        "hess": (words.difference_hessian, "grad"),
+    }
+    return (words.second_difference_hessian, "fun") if {"hess", "grad"} <= missing and name == "hess" else loops[name]

@@ -130,7 +130,7 @@ def step(problem: LeastSquares, state: State, params: Params) -> State:
             d = larger(d, norms) if params.rescale else d
             return arrived(x_new, f_new, g_new, r, J, d, radius, trial.lam, promised, nfev, njev)
     radius, rejected = resized(state.radius, trial, ratio, f, f_new), state.rejected + 1
-    ok = radius > eps(x) * norm(d * x) and rejected < (1 if promised <= ef else 40)
+    ok = radius > eps(x) * norm(d * x) and rejected < (8 if promised <= ef else 40)
     return refused(state, radius, trial.lam, promised, rejected, ok, nfev, njev)
 
 

@@ -13,7 +13,8 @@ def lowest(B: Symmetric) -> tuple[float, Vector]:
     The Rayleigh quotient ρ of the vector is an upper bound, and ρ − ‖Bv − ρv‖ the next shift to try: near the end each
     squares the error of the last. Where such a shift fails, v leans to another eigenvalue: the interval is halved.
 
-    B. N. Parlett, *The Symmetric Eigenvalue Problem*, SIAM 1998, chapters 3 (counting eigenvalues) and 4 (vector iterations).
+    B. N. Parlett, *The Symmetric Eigenvalue Problem*, SIAM 1998, chapters 3 and 4 (counting eigenvalues,
+    vector iterations).
     """
     v = irregular(len(B))
     least, most = gershgorin(B)

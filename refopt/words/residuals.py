@@ -44,14 +44,9 @@ def triangular(J: Matrix, r: Vector) -> tuple[Matrix, Vector, bool]:
         for j in range(n):
             columns[j, i] = J[i, j]
         columns[n, i] = r[i]
-    R, c = reflected(columns)
-    full = True
-    for j in range(n):
-        total = 0.0
-        for i in range(j + 1):
-            total += R[i, j] * R[i, j]
-        full = full and abs(R[j, j]) > n * EPS * total**0.5
-    return R, c, full
+    rank = reflected(columns, 4 * max(m, n) * EPS)
+    R, c = triangle_of(columns, rank)
+    return R, c, rank == n
 
 
 def damped(R: Matrix, c: Vector, d: Vector) -> tuple[Matrix, Vector]:
@@ -62,49 +57,64 @@ def damped(R: Matrix, c: Vector, d: Vector) -> tuple[Matrix, Vector]:
             columns[j, i] = R[i, j]
         columns[n, i] = c[i]
         columns[i, n + i] = d[i]
-    return reflected(columns)
+    return triangle_of(columns, reflected(columns, 0.0))
 
 
-def reflected(columns: Matrix) -> tuple[Matrix, Vector]:
-    """The triangle of all columns but the last, and the last in its basis.
+def reflected(columns: Matrix, tiny: float) -> int:
+    """Reflect the columns to echelon form, each down to the first row that is still free; how many rows are taken.
 
-    For each column a = A[j:, j] the reflection H = I − 2 vvᵀ/vᵀv with v = a − αe₁, α = −sign(a₁)‖a‖, so that Ha = αe₁.
+    The part a of column j from row k on is reflected by H = I − 2 vvᵀ/vᵀv, v = a − αe₁, to Ha = αe₁, α = −sign(a₁)‖a‖.
+    Where ‖a‖ is tiny beside the column, the column depends on those before it, and takes no row.
     """
     n, rows = len(columns) - 1, columns.shape[1]
+    k = 0
     for j in range(n):
-        alpha = pivot(columns, j)
-        lead = columns[j, j] - alpha
-        if lead != 0.0:
-            columns[j, j] = lead
-            for k in range(j + 1, n + 1):
-                t = 0.0
-                for i in range(j, rows):
-                    t += columns[j, i] * columns[k, i]
+        whole, alpha = length(columns, j, 0), length(columns, j, k)
+        if alpha <= tiny * whole:
+            for i in range(k, rows):
+                columns[j, i] = 0.0
+            continue
+        if length(columns, j, k + 1) > 0.0:
+            alpha = -alpha if columns[j, k] > 0.0 else alpha
+            lead = columns[j, k] - alpha
+            for other in range(j + 1, n + 1):
+                t = columns[other, k] * lead
+                for i in range(k + 1, rows):
+                    t += columns[j, i] * columns[other, i]
                 t /= alpha * lead
-                for i in range(j, rows):
-                    columns[k, i] += t * columns[j, i]
-            columns[j, j] = alpha
-    R, c = zero_matrix(n, n), new_vector(n)
+                columns[other, k] += t * lead
+                for i in range(k + 1, rows):
+                    columns[other, i] += t * columns[j, i]
+            columns[j, k] = alpha
+        k += 1
+    return k
+
+
+def length(columns: Matrix, j: int, first: int) -> float:
+    """The norm of column j from a row on, scaled by its largest entry."""
+    largest = 0.0
+    for i in range(first, columns.shape[1]):
+        size = abs(columns[j, i])
+        if size > largest or size != size:
+            largest = size
+    if largest == 0.0:
+        return 0.0
+    total = 0.0
+    for i in range(first, columns.shape[1]):
+        total += (columns[j, i] / largest) ** 2
+    return largest * total**0.5
+
+
+def triangle_of(columns: Matrix, rank: int) -> tuple[Matrix, Vector]:
+    """The upper triangle of all columns but the last, and the last down to the rank."""
+    n = len(columns) - 1
+    R, c = zero_matrix(n, n), zero_vector(n)
     for j in range(n):
         for i in range(j + 1):
             R[i, j] = columns[j, i]
-        c[j] = columns[n, j]
+    for i in range(rank):
+        c[i] = columns[n, i]
     return R, c
-
-
-def pivot(columns: Matrix, j: int) -> float:
-    """−sign(a₁)‖a‖ for the part a of column j from its diagonal on, scaled by ‖a‖∞; a₁ if nothing is below it."""
-    largest = 0.0
-    for i in range(j + 1, columns.shape[1]):
-        largest = max(largest, abs(columns[j, i]))
-    first = columns[j, j]
-    if largest == 0.0:
-        return first
-    largest = max(largest, abs(first))
-    total = 0.0
-    for i in range(j, columns.shape[1]):
-        total += (columns[j, i] / largest) ** 2
-    return -largest * total**0.5 if first > 0.0 else largest * total**0.5
 
 
 def solve_upper(R: Matrix, b: Vector) -> Vector:

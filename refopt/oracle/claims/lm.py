@@ -3,26 +3,27 @@
 import numpy as np
 
 from refopt.methods import lm
-from refopt.ops import damped, solve_upper, triangular
+from refopt.ops import damped, triangular
 from refopt.oracle.claim import Fails, claim
 from refopt.oracle.claims import NW
 from refopt.oracle.draw import condition, excess, size, solve
 
 MORE = "J. J. Moré, in Numerical Analysis (Dundee 1977), Springer 1978; "
-DAMPED = ("lm.damped_step",)
+DAMPED = ("lm.step_for_damping",)
 ACCURACY = 1e-6  #: to which ‖Dp‖ = Δ is asked for
 STABLE = "a backward stable p, of a perturbed [J; √λD], leaves eps of what is summed"
 
 
-def damped_step(J, r, d, lam):
+def step_for_damping(J, r, d, lam):
     """p with (JᵀJ + λD²)p = −Jᵀr, D = diag(d)."""
     if J.dtype == object:
         return -solve(J.T @ J + lam * np.diag(d * d), J.T @ r)
-    S, z = damped(*triangular(J, r)[:2], lam**0.5 * d)
-    return -solve_upper(S, z)
+    R, c, _ = triangular(J, r)
+    S, z = damped(R, c, lam**0.5 * d)
+    return lm.damped_step(S, z, d, lam).p
 
 
-def constrained_step(J, r, d, radius):
+def step_for_radius(J, r, d, radius):
     """p and λ with ‖Dp‖ ≤ Δ."""
     R, c, _ = lm.triangle(J, r)
     found = lm.constrained(R, c, d, radius, 0.0, ACCURACY)
@@ -196,7 +197,7 @@ def in_region(draw, step):
     MORE + NW + "§10.3",
     in_region,
     given="‖Dp‖ = Δ is asked for to 1e-6; where J is rank-deficient, JᵀJ is damped by eps",
-    uses=("lm.constrained_step",),
+    uses=("lm.step_for_radius",),
     scale=lambda J, r, d, radius, p, lam: (backward(J, r, d, lam, p), 1, radius),
     because=STABLE,
     exact=False,

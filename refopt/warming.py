@@ -1,0 +1,35 @@
+"""Compiling beforehand, so that no first solve waits: ``refopt compile [METHOD…]`` fills the cache on disk."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from refopt import compiled, loop, stopping_residuals
+from refopt.catalogue import ENTRIES, Entry, available
+from refopt.dialect import Bound
+from refopt.problem import LeastSquares, Problem
+
+LOOPS = {"minimize": (Problem, loop.run), "least_squares": (LeastSquares, stopping_residuals.run)}
+NEEDS = {"jac": ("grad", "jacobian"), "hess": ("hess",)}  #: derivatives, and what the problems call them
+
+
+def main(names: list[str]) -> int:
+    """Compile the methods named, or all that compile, in every form that the front doors ask for."""
+    unknown = [name for name in names if name not in available()]
+    if unknown:
+        raise ValueError(f"there is no method {', '.join(unknown)}; there are {', '.join(available())}")
+    for entry in ENTRIES:
+        if entry.compiles and (not names or entry.name in names):
+            start = time.perf_counter()
+            forms = [compiled.entry_of(entry.module, LOOPS[entry.door][1], bound) for bound in bounds(entry)]
+            print(f"{entry.name:20s}{len(forms)} forms in {time.perf_counter() - start:.1f} s", flush=True)
+    return 0
+
+
+def bounds(entry: Entry) -> Iterator[Any]:
+    """With every derivative given; then with the last of them differenced, and the one before that, ..."""
+    problem = LOOPS[entry.door][0]
+    never = set(compiled.functions_of(problem)) - {"fun", "residual"}
+    for given in range(len(entry.needs), -1, -1):
+        there = {name for need in entry.needs[:given] for name in NEEDS[need]}
+        yield Bound(problem, frozenset(never - there))
