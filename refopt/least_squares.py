@@ -122,8 +122,15 @@ def not_finite(state: Any) -> str:
 
 
 def errors(state: Any) -> tuple[Any, Any]:
-    """s² (JᵀJ)⁻¹ and the square roots of its diagonal; s² = ‖r‖²/(m − rank J), infinite without degrees of freedom."""
-    inverse, rank = inverse_gram(state.J)
+    """s² (JᵀJ)⁻¹ and the square roots of its diagonal; s² = ‖r‖²/(m − rank J), infinite without degrees of freedom.
+
+    (JᵀJ)⁻¹ = R⁻¹R⁻ᵀ where J has full rank, else the pseudoinverse.
+    """
+    if state.full:
+        half = namespace(state.R).linalg.inv(state.R)
+        inverse, rank = half @ half.T, state.R.shape[0]
+    else:
+        inverse, rank = inverse_gram(state.J)
     xp, freedom = namespace(inverse), state.J.shape[0] - rank
     covariance = 2.0 * state.f / freedom * inverse if freedom > 0 else xp.full_like(inverse, np.inf)
     return covariance, xp.sqrt(xp.linalg.diagonal(covariance))

@@ -174,7 +174,7 @@ def think(method: Any, problem: Problem, state: Any, watch: Watch, params: Any, 
     if tried < 2 and not (watch.gnorm <= SAFE * watch.g0 and promised <= ef):
         suspect = tests.differences == 0.0 and norm_inf(state.g) > 1e-4 * watch.gmax
         p = getattr(state, "p", -state.g)
-        noise, wrong = measure_f(problem, state.x, state.f, state.g, p, watch.f0, suspect)
+        noise, wrong = measure_f(problem, state.x, state.f, state.g, p, watch.size, watch.f0, suspect)
         if wrong:
             return Ending(Status.BAD_DERIVATIVE, False, WRONG_GRADIENT)
         if noise > ef:

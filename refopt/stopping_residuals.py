@@ -175,7 +175,9 @@ def think(
     if tried < 2 and not (gnorm <= SAFE * watch.g0 and promised <= ef):
         suspect = tests.differences == 0.0 and gnorm > 1e-4 * watch.gmax
         downhill = -state.g / positive(state.d * state.d)
-        noise, wrong = measure_f(as_function(problem), state.x, state.f, state.g, downhill, watch.f0, suspect)
+        noise, wrong = measure_f(
+            as_function(problem), state.x, state.f, state.g, downhill, watch.size, watch.f0, suspect
+        )
         if wrong:
             return Ending(Status.BAD_DERIVATIVE, False, WRONG_GRADIENT)
         if noise > ef:

@@ -117,6 +117,17 @@ def test_a_tight_search_on_thousands_of_waves_never_fails():
         assert search(f.fun, f.grad, x, p, 0.3, 0.4).wolfe, seed
 
 
+def test_no_trial_goes_beyond_one_that_was_too_high():
+    for seed in range(300):
+        f, x, p = wave(seed)
+        tried = []
+        search(lambda y, f=f, tried=tried: tried.append(y) or f.fun(y), f.grad, x, p)
+        lengths = np.linalg.norm(np.array(tried[1:]) - x, axis=1)
+        high = [f.fun(y) > f.fun(x) for y in tried[1:]]
+        for k, length in enumerate(lengths):
+            assert not high[k] or (lengths[k + 1 :] < length).all()
+
+
 @given(seeds)
 def test_where_scipy_finds_a_step_there_is_one(seed):
     f, x, p = wave(seed)
@@ -350,6 +361,13 @@ def test_in_noise_the_slope_decides(exponent, seed):
     d = float(point.g @ (-3 * x))
     assert strong(f0, d0, point.f, d, point.alpha, C1, C2) or approximate(f0, d0, point.f, d, C2, 2 * N)
     assert abs(point.x[0]) < 0.95 * away
+
+
+@pytest.mark.parametrize(("slope", "taken"), [(-1.9, False), (-1.7, True), (0.0, True), (1.5, True), (1.7, False)])
+def test_the_approximate_conditions(slope, taken):
+    """φ′(0) = −2, c₂ = 0.9 and δ = 0.1 admit slopes from −1.8 to 1.6, where values say nothing."""
+    point = along(lambda a: 0.0, lambda a: slope if a == 1 else -2.0, noise=1.0, trials=1)
+    assert point.wolfe is taken
 
 
 def test_a_shift_that_swallows_the_digits_of_f_leaves_a_search_on_slopes():

@@ -26,7 +26,7 @@ def bowl(seed, nearest=-6):
 
 def measured(fun, grad, x, suspect=True):
     g = grad(x)
-    return measure_f(Problem(fun, grad), x, fun(x), g, -g, 2 * fun(x) + 1, suspect)
+    return measure_f(Problem(fun, grad), x, fun(x), g, -g, abs(x), 2 * fun(x) + 1, suspect)
 
 
 # --- planted noise ---------------------------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ def test_values_that_are_not_finite_do_not_count():
 
 def test_no_direction_to_look_along():
     x = np.ones(2)
-    assert measure_f(Problem(lambda x: 1.0), x, 1.0, np.zeros(2), np.zeros(2), 1.0, True) == (0.0, False)
+    assert measure_f(Problem(lambda x: 1.0), x, 1.0, np.zeros(2), np.zeros(2), x, 1.0, True) == (0.0, False)
 
 
 # --- wrong derivatives -----------------------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ def test_kinks_and_curvature_are_no_mistakes(kind):
         fun, grad, x = kinked(kind, rng)
         g = grad(x)
         p = -g + 0.3 * rng.standard_normal(len(g)) * np.linalg.norm(g)
-        assert not measure_f(Problem(fun, grad), x, fun(x), g, p, fun(x) + 1, True).wrong
+        assert not measure_f(Problem(fun, grad), x, fun(x), g, p, abs(x), fun(x) + 1, True).wrong
 
 
 # --- array kinds -----------------------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ def test_every_array_kind_measures_the_same(namespace):
             lambda x: 2 * x + asarray(planted(to_numpy(x), 5, 1e-9)),
         )
         y = asarray(x)
-        found = measure_f(problem, y, problem.fun(y), problem.grad(y), -problem.grad(y), 20.0, True)
+        found = measure_f(problem, y, problem.fun(y), problem.grad(y), -problem.grad(y), asarray(abs(x)), 20.0, True)
         return [*found, measure_g(problem, y, asarray(abs(x)))]
 
     # the same points to the last bit, or nearly: noise of the same size

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refopt import derivatives, ops, words
+from refopt.words.lowest import irregular
 from strategies import basis, seeds, spd, spectra, symmetric_indefinite, vectors
 
 EPS = 2.0**-52
@@ -198,6 +199,12 @@ def test_lowest_where_eigenvalues_coincide_vanish_or_are_far_apart(spectrum, see
     q = basis(len(spectrum), seed)
     B = (q * np.array(spectrum)) @ q.T
     check_lowest((B + B.T) / 2)
+
+
+@pytest.mark.parametrize("n", [2, 3, 8])
+def test_lowest_where_the_iteration_starts_at_the_largest_eigenvector(n):
+    v = irregular(n)
+    check_lowest(2.0 * np.outer(v, v) - np.eye(n))
 
 
 def test_lowest_of_blocks_that_do_not_meet():

@@ -27,10 +27,7 @@ def called(node: Any) -> Any:
 
 
 def multiplied(a: Any, b: Any) -> ast.expr:
-    """a · b, computed here where it costs nothing."""
-    known, other = getattr(a, "value", None), getattr(b, "value", None)
-    if isinstance(known, float) and isinstance(other, float):
-        return ast.Constant(known * other)
-    if other == 1.0:
+    """a · b, written without a factor 1 or −1."""
+    if getattr(b, "value", None) == 1.0:
         return a
-    return ast.UnaryOp(ast.USub(), b) if known == -1.0 else ast.BinOp(a, ast.Mult(), b)
+    return ast.UnaryOp(ast.USub(), b) if getattr(a, "value", None) == -1.0 else ast.BinOp(a, ast.Mult(), b)

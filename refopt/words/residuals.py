@@ -70,7 +70,7 @@ def reflected(columns: Matrix, tiny: float) -> int:
     k = 0
     for j in range(n):
         whole, alpha = length(columns, j, 0), length(columns, j, k)
-        if alpha <= tiny * whole:
+        if not alpha > tiny * whole:
             for i in range(k, rows):
                 columns[j, i] = 0.0
             continue
@@ -86,6 +86,8 @@ def reflected(columns: Matrix, tiny: float) -> int:
                 for i in range(k + 1, rows):
                     columns[other, i] += t * columns[j, i]
             columns[j, k] = alpha
+            for i in range(k + 1, rows):
+                columns[j, i] = 0.0
         k += 1
     return k
 

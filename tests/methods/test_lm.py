@@ -91,19 +91,19 @@ def test_what_the_step_says_of_itself(case):
     assert size(step.S.T @ step.S - (J.T @ J + step.lam * np.diag(d * d))) <= 1e3 * EPS * (size(J) ** 2 + step.lam * 200)
 
 
-@given(st.integers(1, 4), seeds, st.floats(0.1, 10.0))
-def test_without_full_rank_a_long_radius_gives_nearly_the_shortest_step(rank, seed, stretch):
+@given(st.integers(1, 4), seeds)
+def test_without_full_rank_a_long_radius_gives_nearly_the_shortest_step(rank, seed):
     rng = np.random.default_rng(seed)
-    J = basis(7, seed)[:, :rank] @ rng.standard_normal((rank, 5)) * [1.0, stretch, 1.0, 1.0, 1.0]
-    r = rng.standard_normal(7)
-    norms = np.linalg.norm(J, axis=0)
-    shortest = -np.linalg.pinv(J / norms, rcond=1e-10) @ r / norms  # shortest in the norm ‖diag(‖Jⱼ‖) p‖
+    J = basis(7, seed)[:, :rank] @ rng.standard_normal((rank, 5)) * 10.0 ** rng.integers(-3, 3, 5)
+    r, norms = rng.standard_normal(7), np.linalg.norm(J, axis=0)
+    values = np.linalg.svd(J / norms)[1][:rank]
+    shortest = -np.linalg.pinv(J / norms, rcond=1e-11) @ r  # in the norm ‖diag(‖Jⱼ‖) p‖
     R, c, full = lm.triangle(J, r)
     assert not full
-    step = lm.constrained(R, c, norms, 1e6 * (1 + size(norms * shortest)), 0.0, EXACT)
+    step = lm.constrained(R, c, norms, 1e6 * size(shortest), 0.0, EXACT)
     assert step.lam == 0.0
-    # damping by eps moves the step by eps κ², rounding along the null space by √eps; κ of the kept part is below 1e3
-    assert size(norms * (step.p - shortest)) <= 1e-5 * (1 + size(norms * shortest))
+    # damping by eps moves the step by eps κ², rounding of the null space by √eps κ
+    assert size(norms * step.p - shortest) <= 1e3 * EPS**0.5 * values[0] / values[-1] * size(shortest)
 
 
 @given(subproblems())
@@ -290,9 +290,9 @@ def test_the_first_damping(damping):
     p = np.linalg.solve(J.T @ J + damping * D @ D, -J.T @ r)
     state, _ = states_of(problem_of(problem), problem.x0, 2, lm.Params(damping=damping))
     assert state.radius == pytest.approx(size(D @ p), rel=1e-10)
-    found = lm.constrained(state.R, state.c, state.d, state.radius, state.lam, 0.1)
-    assert found.lam == pytest.approx(damping, rel=0.5)
-    assert found.p == pytest.approx(p, rel=0.2, abs=0.1 * size(p))
+    found = lm.constrained(state.R, state.c, state.d, state.radius, state.lam, EXACT)
+    assert found.lam == pytest.approx(damping, rel=1e-6)
+    assert found.p == pytest.approx(p, rel=1e-6, abs=1e-8 * size(p))
 
 
 # --- trials that fail ------------------------------------------------------------------------------------------------
@@ -307,10 +307,11 @@ def test_a_trial_that_is_not_finite_shrinks_the_region_to_a_tenth_of_it(bad, par
     def derivative(x):
         return np.array([[bad if part == "jacobian" and x[0] < 1 else 1.0], [0.0]])
 
-    first, second = states_of(LeastSquares(value, derivative), [5.0], 2)
+    with np.errstate(invalid="ignore"):
+        _, second, third = states_of(LeastSquares(value, derivative), [5.0], 3)
     assert (second.x, second.f, second.taken, second.rejected) == (5.0, 12.5, False, 1)
     assert second.radius == pytest.approx(0.1 * 5.0)  # the step was −5, and D = 1
-    assert states_of(LeastSquares(value, derivative), [5.0], 3)[-1].x[0] == pytest.approx(4.5, rel=0.02)
+    assert third.x[0] == pytest.approx(4.5, rel=0.02)
 
 
 def test_where_f_has_lost_the_decrease_the_gradient_judges():
@@ -325,16 +326,15 @@ def test_where_f_has_lost_the_decrease_the_gradient_judges():
 
 
 def test_it_says_when_it_cannot_go_on():
-    states = states_of(LeastSquares(lambda x: np.array([x[0] ** 2 + 1]), lambda x: np.array([[-2 * x[0]]])), [1.0], 60)
-    assert not states[-1].ok  # a derivative of the wrong sign
-    assert (states[-1].x == 1.0).all()
-    at_the_end = states_of(PROBLEMS["rosenbrock"]._replace(x0=np.ones(2)) and problem_of(PROBLEMS["rosenbrock"]), [1, 1], 3)
-    assert not at_the_end[-1].ok
-    assert (at_the_end[-1].x == 1.0).all()
-    again = lm.resume(states[-1], lm.Params())
-    assert again.ok
-    assert again.radius == states[0].radius
-    assert again.rejected == 0
+    inside = LeastSquares(lambda x: x if x[0] == 1.0 else np.full(1, np.nan), lambda x: np.ones((1, 1)))
+    ends = next(state for state in iterate(lm, inside, np.ones(1)) if not state.ok)
+    assert ends.x == 1.0
+    assert ends.radius < 1e-15
+    again = lm.resume(ends, lm.Params())
+    assert (again.ok, again.rejected, again.radius) == (True, 0, 1.0)
+    problem = problem_of(PROBLEMS["rosenbrock"])
+    _, solved = states_of(problem, [1.0, 1.0], 2)  # the gradient is zero
+    assert (solved.ok, solved.taken) == (False, False)
 
 
 # --- geodesic acceleration -------------------------------------------------------------------------------------------
@@ -398,7 +398,7 @@ def test_acceleration_is_dropped_where_it_leaves_the_domain():
 # --- the polish ------------------------------------------------------------------------------------------------------
 
 
-def near_the_end(name, tolerance=1e-6):
+def near_the_end(name, tolerance=1e-8):
     case = zoo.get(f"nist:{name}", start=2)
     states = iterate(lm, case.problem, case.x0)
     return case, next(state for state in states if state.f <= case.fun * (1 + tolerance))

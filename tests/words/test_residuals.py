@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refopt import ops, words
-from strategies import full_rank, sizes, vectors
+from strategies import basis, full_rank, seeds, sizes, vectors
 
 EPS = 2.0**-52
 
@@ -126,3 +126,25 @@ def test_wide_matrices_on_every_kind(namespace):
     R, c, full = ops.triangular(J, namespace.asarray([4.0]))
     assert np.abs(namespace.to_numpy(R)) == pytest.approx(np.array([[1.0, 2.0, 3.0], [0, 0, 0], [0, 0, 0]]))
     assert full is False
+
+
+@both
+@given(rank=st.integers(1, 4), zeros=st.integers(0, 2), seed=seeds)
+def test_without_full_rank_only_what_is_spanned_remains(kind, rank, zeros, seed):
+    """Then damping by √eps of the columns gives the shortest step, although r has a part outside the range."""
+    rng = np.random.default_rng(seed)
+    J = basis(6, seed)[:, :rank] @ rng.standard_normal((rank, 5)) * 10.0 ** rng.integers(-3, 3, 5)
+    J[:, :zeros] = 0.0
+    r = rng.standard_normal(6)
+    R, c, full = kind.triangular(J, r)
+    assert not full
+    norms = np.where(J.any(axis=0), np.linalg.norm(J, axis=0), 1.0)
+    # the rank is decided at 24 eps of each column; each reflection adds a few eps
+    assert size((R.T @ R - J.T @ J) / np.outer(norms, norms)) <= 500 * EPS
+    assert size((R.T @ c - J.T @ r) / norms) <= 500 * EPS * size(r)
+    S, z = kind.damped(R, c, EPS**0.5 * norms)
+    values = np.linalg.svd(J / norms)[1]
+    kappa = values[0] / values[values > 1e-11].min()
+    shortest = -np.linalg.pinv(J / norms, rcond=1e-11) @ r
+    # damping by eps moves the step by eps κ², rounding moves the range by eps κ
+    assert size(-kind.solve_upper(S, z) * norms - shortest) <= 1e3 * EPS**0.5 * kappa * (size(shortest) + EPS * kappa)
