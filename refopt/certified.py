@@ -1,7 +1,7 @@
 """Fits to certified data: how many digits agree with what NIST certifies.
 
-``refopt solve nist:MGH09`` prints both runs of one problem parameter by parameter, ``refopt solve nist`` a line for each
-of the 54 runs and a summary.
+``refopt solve nist:MGH09`` prints both runs of one problem, parameter by parameter; ``refopt solve nist`` prints a line
+for each of the 54 runs, and a summary.
 """
 
 from typing import Any, NamedTuple

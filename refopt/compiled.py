@@ -142,17 +142,26 @@ def entry_of(method: Any, loop: Any, bound: Bound) -> Callable[..., Any]:
 
 
 def compiled_entry(method: Any, loop: Any, bound: Bound, way: Any) -> Any:
+    groups = groups_of(method, loop)
+    source, kinds = entry_source(groups, bound)
+    passed = method, bound, *groups.values(), int
     with global_compiler_lock:
-        how = way(method.__name__)
-        twins, groups = Twins(how.inner), groups_of(method, loop)
-        source, kinds = entry_source(groups, bound)
-        run, _ = twins.of(loop, (method, bound, *groups.values(), int))
+        how = way(method.__name__, light(loop, passed))
+        twins = Twins(how.inner)
+        run, _ = twins.of(loop, passed)
         shadows: dict[str, Any] = {"__name__": __name__, "run": run, "Problem": record(bound)}
         shadows |= {group.capitalize(): record_type for group, record_type in groups.items()}
         shadows |= {f"{name}_at": function_at(kind) for name, kind in functions_of(bound).items()}
         shadows |= {word.__name__: twins.word(word)[0] for word in (words.copied, *LEAVE.values())}
         exec(source, shadows)
         return how.entry(shadows["entry"], tuple(map(numba_type, kinds)))
+
+
+def light(loop: Any, kinds: tuple[Kind, ...]) -> bool:
+    """Whether no matrix is factored: then the calls of words are worth saving. Else it would only cost compile time."""
+    survey = Twins(lambda python, kinds, result: python)
+    survey.of(loop, kinds)
+    return not any(is_tuple(result) and Matrix in get_args(result) for _, result in survey.made.values())
 
 
 @cache
@@ -201,17 +210,21 @@ def function_at(kind: Kind) -> Any:
 # --- two ways of compiling -------------------------------------------------------------------------------------------
 
 
+def is_word(python: FunctionType) -> bool:
+    return python.__module__.startswith(words.__name__)
+
+
 def options_for(python: FunctionType) -> dict[str, Any]:
     """Sums of words may be reordered but where rounding is meant; what is no word is control, a part of its caller."""
-    word = python.__module__.startswith(words.__name__)
     ordered = any(python.__code__ is other.__code__ for other in words.ORDERED)
-    return {**OPTIONS, "fastmath": REORDERED if word and not ordered else False, "forceinline": not word}
+    fastmath = REORDERED if is_word(python) and not ordered else False
+    return {**OPTIONS, "fastmath": fastmath, "forceinline": not is_word(python)}
 
 
 class Apart:
     """Every twin becomes an ordinary jitted function, made into machine code, and again inside each caller."""
 
-    def __init__(self, name: str) -> None: ...
+    def __init__(self, name: str, light: bool) -> None: ...
 
     def inner(self, python: FunctionType, kinds: tuple[Kind, ...], result: Kind) -> Any:
         wanted = numba_type(result)(*map(numba_type, kinds))
@@ -224,7 +237,8 @@ class Apart:
 class Together:
     """All twins go into one library, which is optimised and made into machine code once, as a whole."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, light: bool) -> None:
+        self.light = light
         self.context, self.typing = cpu_target.target_context, cpu_target.typing_context
         self.library = self.context.codegen().create_library(name)
         self.library.enable_object_caching()
@@ -232,7 +246,10 @@ class Together:
     def inner(self, python: FunctionType, kinds: tuple[Kind, ...], result: Kind) -> Any:
         wanted = numba_type(result)(*map(numba_type, kinds))
         code = self.compiled(python, wanted.args, wanted.return_type, inner=True, **options_for(python))
-        self.library._final_module.get_function(code.fndesc.llvm_func_name).linkage = "linkonce_odr"
+        function = self.library._final_module.get_function(code.fndesc.llvm_func_name)
+        function.linkage = "linkonce_odr"  # what has been inlined everywhere is dropped
+        if is_word(python) and not self.light:
+            function.add_function_attribute("noinline")
         return Inner(self.context, code.fndesc, wanted)
 
     def entry(self, python: FunctionType, arguments: tuple[Any, ...]) -> Any:
@@ -267,7 +284,10 @@ def loaded(path: Path) -> Any:
     if data is None:
         return None
     cpu_target.target_context.refresh()
-    return compiler.CompileResult._rebuild(cpu_target.target_context, *pickle.loads(data))
+    try:
+        return compiler.CompileResult._rebuild(cpu_target.target_context, *pickle.loads(data))
+    except Exception:  # of whatever kind: the module of a function may be gone, for one. It is compiled again
+        return None
 
 
 def keep(path: Path, code: Any) -> None:
@@ -316,7 +336,8 @@ def remembered(function: Any) -> Any:
     identity = diskcache.identity(function)
     if identity is None:
         return function
-    python, key = function.py_func, diskcache.key(identity)
+    python = function.py_func
+    key = diskcache.key(python.__module__, identity)  # the code is bound to its module
     copy = FunctionType(python.__code__, python.__globals__, python.__name__, python.__defaults__, python.__closure__)
     copy.__module__, copy.__qualname__ = python.__module__, f"{python.__qualname__}_{key[:12]}"
     dispatcher = njit(**{name: value for name, value in function.targetoptions.items() if name != "nopython"})(copy)

@@ -1,5 +1,6 @@
 """``least_squares`` and ``curve_fit``: SciPy's shape, refopt's methods."""
 
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -12,8 +13,9 @@ from refopt import driver, stopping, stopping_residuals
 from refopt.catalogue import Entry, find, split_options
 from refopt.derivatives.differences import sizes
 from refopt.inputs import Together, array_function, own, same_kind, vector
+from refopt.linalg.gram import inverse_gram
 from refopt.minimize import differenced, given, why_generic
-from refopt.ops import column_norms, eps, finite, namespace, norm_inf, positive, triangular
+from refopt.ops import device, eps, finite, namespace, norm_inf
 from refopt.problem import LeastSquares
 
 
@@ -56,7 +58,7 @@ def least_squares(
     entry = find(method, "least_squares")
     params, common = split_options(entry, options)
     x = vector(x0)
-    tests = wanted(ftol, xtol, gtol, max_nfev, common, differenced(jac), x)
+    tests = wanted(ftol, xtol, gtol, max_nfev, common, jac, x)
     limits = driver.Limits(
         int(given(common, "maxiter", max(2000, 200 * x.shape[0]))), tests.maxfun, given(common, "maxtime", np.inf)
     )
@@ -78,13 +80,14 @@ def solve(
         state = module.resume(state._replace(d=1.0 / scale), params)
     watch = stopping_residuals.watch(state.x, state.f, state.g)._replace(size=sizes(x))
     if not (finite(state.f) and finite(norm_inf(state.g))):
-        ending = stopping.Ending(stopping.Status.NOT_FINITE, False, not_finite(state))
+        culprit = "the Jacobian" if finite(state.f) else "fun, or the sum of its squares,"
+        says = f"{culprit} holds NaN or infinity at x0: start where the model is defined"
+        ending = stopping.Ending(stopping.Status.NOT_FINITE, False, says)
         return outcome(tests, began, driver.Run(state, watch, 0, ending, []))
     watch = stopping_residuals.look(module, problem, state, watch, tests)
-    so_far = partial(driver.so_far, partial(sketch, tests, began))
-    report = driver.reporter(callback, bool(common.get("disp")), so_far)
-    think = partial(stopping_residuals.think, module)
-    trace = bool(common.get("trace"))
+    describe = partial(driver.so_far, partial(sketch, tests, began))
+    report = driver.reporter(callback, bool(common.get("disp")), describe)
+    think, trace = partial(stopping_residuals.think, module), bool(common.get("trace"))
     done = driver.drive(run, think, problem, state, watch, params, tests, limits, began, report, trace)
     if done.ending.status == stopping.Status.PRECISION and done.ending.success and params.polish:
         trials = stopping_residuals.trials(done.state, tests)
@@ -92,7 +95,7 @@ def solve(
     return outcome(tests, began, done)
 
 
-def sketch(tests: stopping_residuals.Tests, began: float, run: driver.Run) -> Any:
+def sketch(tests: Any, began: float, run: driver.Run) -> Any:
     """The OptimizeResult without the covariance: what a callback sees."""
     state = stopping.spent(run.state, tests)
     return driver.result(
@@ -104,85 +107,75 @@ def sketch(tests: stopping_residuals.Tests, began: float, run: driver.Run) -> An
 def outcome(tests: stopping_residuals.Tests, began: float, run: driver.Run) -> Any:
     """The OptimizeResult of a run, with what can be said about the parameters' errors."""
     result = sketch(tests, began, run)
+    inverse, rank = information(run.state, noise_of(tests.differences, run.state.x))
+    result.covariance = spread(inverse, result.cost, result.jac.shape[0] - rank)
+    result.stderr = namespace(inverse).sqrt(namespace(inverse).linalg.diagonal(result.covariance))
     if result.success:
-        result.advice = advice(result, run.state)
-    result.covariance, result.stderr = errors(run.state)
+        result.advice = advice(result, rank)
     return result
 
 
-def advice(result: Any, state: Any) -> str:
+def advice(result: Any, rank: int) -> str:
     if result.nit == 0 and result.optimality == 0.0 and result.cost > 0.0:
         return "the gradient is zero at the start: a minimum and a plateau cannot be told apart; start elsewhere"
-    return "" if state.full else stopping_residuals.DEPENDENT
+    return stopping_residuals.DEPENDENT if rank < result.x.shape[0] else ""
 
 
-def not_finite(state: Any) -> str:
-    culprit = "the Jacobian" if finite(state.f) else "fun, or the sum of its squares,"
-    return f"{culprit} holds NaN or infinity at x0: start where the model is defined"
+def information(state: Any, noise: float) -> tuple[Any, int]:
+    """(JᵀJ)⁻¹ and the rank of J: R⁻¹R⁻ᵀ where the method has found full rank in an exact J."""
+    if not state.full or noise > 0.0:
+        return inverse_gram(state.J, noise)
+    half = namespace(state.R).linalg.inv(state.R)
+    return half @ half.T, state.R.shape[0]
 
 
-def errors(state: Any) -> tuple[Any, Any]:
-    """s² (JᵀJ)⁻¹ and the square roots of its diagonal; s² = ‖r‖²/(m − rank J), infinite without degrees of freedom.
-
-    (JᵀJ)⁻¹ = R⁻¹R⁻ᵀ where J has full rank, else the pseudoinverse.
-    """
-    if state.full:
-        half = namespace(state.R).linalg.inv(state.R)
-        inverse, rank = half @ half.T, state.R.shape[0]
-    else:
-        inverse, rank = inverse_gram(state.J)
-    xp, freedom = namespace(inverse), state.J.shape[0] - rank
-    covariance = 2.0 * state.f / freedom * inverse if freedom > 0 else xp.full_like(inverse, np.inf)
-    return covariance, xp.sqrt(xp.linalg.diagonal(covariance))
-
-
-def inverse_gram(J: Any) -> tuple[Any, int]:
-    """(JᵀJ)⁺ and the rank of J, by the singular values of JD⁻¹, D = diag ‖Jⱼ‖: JD⁻¹ = QR, R = USVᵀ.   Cost: 2mn²."""
-    xp, norms = namespace(J), positive(column_norms(J))
-    R, _, _ = triangular(J / norms, 0.0 * J[:, 0])
-    if not finite(norm_inf(norms)):
-        return np.nan * (norms[:, None] * norms[None, :]), 0
-    _, s, Vt = xp.linalg.svd(R)
-    kept = s > max(J.shape) * eps(J) * s[0]
-    weights = xp.where(kept, 1.0 / xp.where(kept, s, 1.0 + 0.0 * s), 0.0 * s)
-    half = (Vt.T * weights[None, :]) / norms[:, None]
-    return half @ half.T, int(xp.sum(xp.astype(kept, xp.int64)))
+def spread(inverse: Any, cost: float, freedom: int) -> Any:
+    """s² (JᵀJ)⁻¹ with s² = ‖r‖²/freedom, infinite without degrees of freedom."""
+    return 2.0 * cost / freedom * inverse if freedom > 0 else namespace(inverse).full_like(inverse, np.inf)
 
 
 def wanted(
-    ftol: float | None, xtol: float | None, gtol: float | None, max_nfev: int | None, common: dict[str, Any], jac: str,
+    ftol: float | None, xtol: float | None, gtol: float | None, max_nfev: int | None, common: dict[str, Any], jac: Any,
     x: Any,
 ) -> stopping_residuals.Tests:  # fmt: skip
     """The stopping tests that the user asked for; ``gtol_abs`` alone means SciPy's absolute test alone."""
-    n, relative = x.shape[0], 0.0
-    if jac in ("2-point", "3-point"):
-        from refopt.derivatives import relative_step
-
-        relative = relative_step(jac, x)
-    gtol_abs = given(common, "gtol_abs", 0.0)
+    n, gtol_abs = x.shape[0], given(common, "gtol_abs", 0.0)
     return stopping_residuals.Tests(
         gtol=float(common.get("gtol", gtol) or 0.0),
         ftol=float(ftol or 0.0),
         xtol=float(xtol or 0.0),
         gtol_abs=float(gtol_abs),
         absolute_only="gtol" not in common and gtol in (None, 0.0, 1e-8) and gtol_abs > 0.0,
-        differences=relative,
-        per_gradient={"2-point": n + 1, "3-point": 2 * n, "cs": n}.get(jac, 0),
+        differences=difference_step(jac, x),
+        per_gradient={"2-point": n + 1, "3-point": 2 * n, "cs": n}.get(differenced(jac), 0),
         maxfun=float(given(common, "maxfun", 1e300) if max_nfev is None else max_nfev),
     )
 
 
+def difference_step(jac: Any, x: Any) -> float:
+    """The relative step of a Jacobian by differences, 0 for another."""
+    if differenced(jac) not in ("2-point", "3-point"):
+        return 0.0
+    from refopt.derivatives import relative_step
+
+    return relative_step(differenced(jac), x)
+
+
+def noise_of(step: float, x: Any) -> float:
+    """The relative noise of a Jacobian by differences with this step, 0 for another."""
+    return 10.0 * eps(x) / step if step > 0.0 else 0.0
+
+
 def fixed_scale(x_scale: Any, x: Any) -> Any:
     """The sizes of the variables as a vector like x, or None where the Jacobian is to tell them."""
-    if isinstance(x_scale, str):
-        if x_scale != "jac":
-            raise ValueError(f"x_scale must be 'jac', a positive number or (n,) of them; it is {x_scale!r}")
+    if isinstance(x_scale, str) and x_scale != "jac":
+        raise ValueError(f"x_scale must be 'jac', a positive number or (n,) of them; it is {x_scale!r}")
+    if isinstance(x_scale, str) or (isinstance(x_scale, int | float) and x_scale == 1.0):
         return None
-    if isinstance(x_scale, int | float) and x_scale == 1.0:
-        return None
-    scale = namespace(x).ones_like(x) * (x_scale if hasattr(x_scale, "dtype") else namespace(x).asarray(x_scale))
-    sensible = tuple(scale.shape) == tuple(x.shape) and bool(namespace(x).all(scale > 0.0))
-    if not sensible or not finite(norm_inf(scale)):
+    xp = namespace(x)
+    scale = xp.asarray(x_scale, dtype=x.dtype, device=device(x))
+    scale = xp.ones_like(x) * scale if scale.shape == () else scale
+    if tuple(scale.shape) != tuple(x.shape) or not finite(norm_inf(scale)) or not bool(xp.all(scale > 0.0)):
         raise ValueError(f"x_scale must be 'jac', a positive number or (n,) of them, n = {x.shape[0]}; it is {x_scale}")
     return scale
 
@@ -241,10 +234,7 @@ def length(value: Any) -> int:
         raise ValueError(f"fun must return the residuals as a vector of shape (m,); it returned shape {shape}")
     if shape == (0,):
         raise ValueError("fun returned no residuals: there is nothing to fit")
-    return shape[0] if shape else 1
-
-
-# --- curves ----------------------------------------------------------------------------------------------------------
+    return math.prod(shape)
 
 
 def curve_fit(
@@ -280,15 +270,15 @@ def curve_fit(
     def residual(p: Any) -> Any:
         return weighted(f(xdata, *(p[i] for i in range(p.shape[0]))) - y)
 
-    derivative = jac
+    derivative = "3-point" if jac is None else jac
     if callable(jac):
         derivative = lambda p: weighted(jac(xdata, *(p[i] for i in range(p.shape[0]))))  # noqa: E731
-    fit = least_squares(residual, p0, jac="3-point" if jac is None else derivative, method=method, **kwargs)
+    fit = least_squares(residual, p0, jac=derivative, method=method, **kwargs)
     if not fit.success:
         raise RuntimeError(f"no best parameters were found: {fit.message}. {fit.advice}".rstrip(". ") + ".")
-    inverse, rank = inverse_gram(fit.jac)
+    inverse, rank = inverse_gram(fit.jac, noise_of(difference_step(jac, fit.x), fit.x))
     pcov = inverse if absolute_sigma else fit.covariance
-    if rank < fit.x.shape[0] or not finite(norm_inf(namespace(pcov).reshape(pcov, (-1,)))):
+    if rank < fit.x.shape[0] or (fit.jac.shape[0] <= rank and not absolute_sigma):
         from scipy.optimize import OptimizeWarning
 
         warnings.warn("the covariance of the parameters could not be estimated", OptimizeWarning, stacklevel=2)
@@ -301,7 +291,7 @@ def weighting(sigma: Any, y: Any) -> Callable[[Any], Any]:
     if sigma is None:
         return lambda r: r
     xp, m = namespace(y), y.shape[0]
-    sigma = xp.asarray(sigma, dtype=y.dtype)
+    sigma = xp.asarray(sigma, dtype=y.dtype, device=device(y))
     if tuple(sigma.shape) == (m, m) and m > 1:
         inverse = xp.linalg.inv(xp.linalg.cholesky(sigma))
         return lambda r: inverse @ r

@@ -84,7 +84,8 @@ def solve(
     think = partial(stopping.think, module)
     trace = bool(common.get("trace"))
     done = driver.drive(run, think, problem, state, watch, params, tests, limits, began, report, trace)
-    if done.ending == (stopping.Status.CONVERGED, True, "") and stopping.endless(module.predicted(done.state), done.watch):
+    converged = done.ending == stopping.Ending(stopping.Status.CONVERGED, True)
+    if converged and stopping.endless(module.predicted(done.state), done.watch):
         done = done._replace(ending=done.ending._replace(advice=stopping.AT_INFINITY))
     return describe(done)
 
@@ -149,7 +150,8 @@ def prepare(
     if not obstacle:
         from refopt import compiled
 
-        return problem, compiled.runner(entry.module, Problem(fun, jac or None, hess))
+        functions = Problem(fun, jac if callable(jac) else None, hess if callable(hess) else None)  # type: ignore[arg-type]
+        return problem, compiled.runner(entry.module, functions)
     if wish is True:
         raise ValueError(f"compiled=True is not possible here: {obstacle}")
     return problem, partial(loop.run, entry.module)
@@ -210,7 +212,7 @@ def refuse(bounds: Any, constraints: Any) -> None:
     """Bounds and constraints that are not empty, with a word on who can do them."""
     for name, value, method in (("constraints", constraints, "trust-constr"), ("bounds", bounds, "L-BFGS-B")):
         if value is not None and (not hasattr(value, "__len__") or len(value) > 0):
-            raise ValueError(f"refopt minimizes without {name}; scipy.optimize.minimize(method={method!r}) handles them")
+            raise ValueError(f"refopt minimizes without {name}; scipy.optimize.minimize(method={method!r}) has them")
 
 
 def ignore_unused(entry: Entry, hess: Any, hessp: Any) -> None:

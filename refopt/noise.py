@@ -8,6 +8,7 @@ it never concludes from eps·|f| alone, because a sum of cancelling terms is noi
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from refopt.derivatives import gradient
 from refopt.ops import absolute, device, dot, larger, namespace, norm, norm_inf
 from refopt.problem import Problem
 
@@ -17,15 +18,13 @@ class FunctionNoise(NamedTuple):
     wrong: bool  #: the slopes of f contradict its gradient
 
 
-def measure_f(
-    problem: Problem, x: Any, f: float, g: Any, p: Any, size: Any, f0: float, suspect: bool
-) -> FunctionNoise:
+def measure_f(problem: Problem, x: Any, f: float, g: Any, p: Any, size: Any, f0: float, suspect: bool) -> FunctionNoise:
     """The absolute noise of f at x, and, if the gradient is suspect, whether it is the derivative of f.
 
     Close by, f(y) must equal f + gᵀ(y − x). Along u = p/‖p‖ the central slopes must equal gᵀu up to curvature; two
-    neighbouring steps whose slopes agree with each other to a tenth, but not with gᵀu to a half, convict g,
-    unless the second difference explains it (a kink). The longest step changes no variable by more than 1e-4 of its
-    size, max(|xᵢ|, sizeᵢ).   Cost: 6 to 18 evaluations.
+    neighbouring steps whose slopes agree with each other to a tenth, but not with gᵀu to a half, convict g, unless the
+    second difference explains it (a kink). The longest step changes no variable by more than 1e-4 of its size,
+    max(|xᵢ|, sizeᵢ).   Cost: 6 to 18 evaluations.
     """
     noise, signs = 0.0, alternating(x)
     for t in (1e-15, -3e-15, 1e-14, -3e-14):
@@ -42,13 +41,13 @@ def measure_f(
         up, down = problem.fun(x + h * u), problem.fun(x - h * u)
         central = (up - down) / (2.0 * h)
         error = abs(0.5 * (up - down) - h * slope)
+        noise = larger_finite(noise, error)
         if error <= 0.2 * h * abs(slope):
-            noise = larger_finite(noise, error)
             break
         steady = central != 0.0 and abs(central - before) <= 0.1 * abs(central)
         off = abs(central - slope) > 0.5 * abs(slope) and error > 2.0 * abs(0.5 * (up + down) - f)
         verdicts.append(steady and off)
-        noise, before = larger_finite(noise, error), central
+        before = central
     wrong = suspect and any(a and b for a, b in pairwise(verdicts))
     return FunctionNoise(min(noise, 1e-4 * max(abs(f), abs(f0))), wrong)
 
@@ -59,6 +58,11 @@ def measure_g(problem: Problem, x: Any, size: Any) -> float:
     steps = (1e-10, 1e-8, 1e-7, 1e-6)
     changes = [0.5 * (problem.grad(x + h * u) - problem.grad(x - h * u)) for h in steps]
     return max(norm_inf(d - (h / steps[-1]) * changes[-1]) for h, d in zip(steps, changes, strict=True))
+
+
+def measure_differences(problem: Problem, x: Any, g: Any, size: Any, step: float) -> float:
+    """The error of ‖g‖∞ by differences of relative width ``step``: what halving it changes.   Cost: 2n evaluations."""
+    return norm_inf(g - gradient(problem.fun, x, "3-point", size, (0.5 * step) ** 3))
 
 
 def sizes(x: Any, size: Any) -> Any:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy import ndarray
 
-
 if TYPE_CHECKING:
     Vector: TypeAlias = Any  # no type that a checker knows fits every array kind; the dialect itself checks kinds
     Matrix: TypeAlias = Any
@@ -213,8 +212,8 @@ def triangular(J: Matrix, r: Vector) -> tuple[Matrix, Vector, bool]:
     """R and c of J = QR, c = Qᵀr, for J (m, n) and r (m,); and whether the columns of J are linearly independent.
 
     min ‖Jp + r‖ becomes min ‖Rp + c‖ with R (n, n) upper triangular, RᵀR = JᵀJ and Rᵀc = Jᵀr. By Householder
-    reflections with the columns in their own order, so that scaling them changes nothing else. A column depends on those
-    before it where |Rⱼⱼ| ≤ 4 max(m, n) eps ‖Jⱼ‖; then c is left only its part in the range of R.   Cost: 2mn² flops.
+    reflections with the columns in their own order, so that scaling them changes nothing else. A column depends on
+    those before it where |Rⱼⱼ| ≤ 4 max(m, n) eps ‖Jⱼ‖; then c keeps only its part in the range of R.   Cost: 2mn².
     """
     m, n = J.shape
     if type(J) is ndarray:

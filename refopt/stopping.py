@@ -17,7 +17,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from refopt.linesearch import noise_floor
-from refopt.noise import measure_f, measure_g
+from refopt.noise import measure_differences, measure_f, measure_g
 from refopt.ops import Vector, absolute, finite, larger, namespace, norm, norm_inf, weighted_max
 from refopt.problem import Problem
 
@@ -147,7 +147,7 @@ def settle(problem: Problem, old: Watch, x: Vector, f: float, promised: float, t
     )  # fmt: skip
 
 
-def spent(state: Any, tests: Tests) -> Any:
+def spent(state: Any, tests: Any) -> Any:
     """The state with all evaluations counted, those of differences included."""
     nhev = getattr(state, "nhev", 0)
     njev = state.njev + tests.gradients_per_hessian * nhev
@@ -196,11 +196,15 @@ def stationary(problem: Problem, watch: Watch, promised: float, tests: Tests, se
     change = weighted_max(watch.g, larger(absolute(watch.x), watch.size))
     if promised == inf:
         return False
-    if watch.gnorm <= SAFE * watch.g0 and change <= 1e-3 * gained + 10.0 * ef:
+    nothing_left = sees_hessian and promised <= ef
+    if watch.gnorm <= SAFE * watch.g0 and (nothing_left or change <= 1e-3 * gained + 10.0 * ef):
         return True
     if tests.differences > 0.0 and change * tests.differences <= ef:
         return True
-    noise = 10.0 * measure_g(problem, watch.x, watch.size)
+    if tests.differences > 0.0:
+        noise = 10.0 * measure_differences(problem, watch.x, watch.g, watch.size, tests.differences)
+    else:
+        noise = 10.0 * measure_g(problem, watch.x, watch.size)
     smaller = watch.gnorm <= (1e-3 if sees_hessian else 1e-4) * watch.g0
     return watch.gnorm <= noise and (smaller or gained <= 10.0 * ef or nearby(watch))
 

@@ -23,6 +23,8 @@ from refopt.ops import (
     absolute,
     column_norms,
     dot,
+    eps,
+    larger,
     norm,
     norm_inf,
     positive,
@@ -162,9 +164,7 @@ def with_verdict(old: Watch, verdict: int) -> Watch:
     )  # fmt: skip
 
 
-def think(
-    method: Any, problem: LeastSquares, state: Any, watch: Watch, params: Any, tests: Tests, tried: int
-) -> Any:
+def think(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: Any, tests: Tests, tried: int) -> Any:
     """What to do with a run that is stuck: an Ending, or (problem, state, watch) to go on with.
 
     Measure before judging. Noise of f beyond its rounding allows another try with a fresh region; slopes that
@@ -192,12 +192,20 @@ def think(
 
 
 def stationary(problem: LeastSquares, state: Any, watch: Watch, promised: float) -> bool:
-    """Whether the point is stationary to working precision: by its gradient, or by the noise of that."""
-    gnorm, gained = norm_inf(state.g), watch.f0 - state.f
-    if gnorm <= SAFE * watch.g0 and (promised <= 1e-12 * gained or cosine(state) <= 1e-6):
+    """Whether the point is stationary to working precision: by its gradient, by the rounding or the noise of that."""
+    gnorm, gained, angle = norm_inf(state.g), watch.f0 - state.f, cosine(state)
+    if gnorm <= SAFE * watch.g0 and (promised <= 1e-12 * gained or angle <= 1e-6):
+        return True
+    if angle <= 2.0 * state.r.shape[0] * eps(state.x):
         return True
     near = gnorm <= 1e-3 * watch.g0 or gained <= 10.0 * noise_floor(problem, state.x, state.f)
-    return near and gnorm <= 10.0 * measure_g(as_function(problem), state.x, watch.size)
+    return (near or nearby(state, watch)) and gnorm <= 10.0 * measure_g(as_function(problem), state.x, watch.size)
+
+
+def nearby(state: Any, watch: Watch) -> bool:
+    """Whether the run never left its start: no variable has changed by a millionth of its size."""
+    sizes = larger(absolute(state.x), watch.size)
+    return norm_inf((absolute(state.x) - watch.size) / sizes) <= 1e-6
 
 
 def as_function(problem: LeastSquares) -> Problem:

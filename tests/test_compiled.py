@@ -380,6 +380,22 @@ def test_the_cache_is_shared_mended_and_renewed(tmp_path):
     assert changed[:2] == (1, stopping.STUCK)
 
 
+@pytest.mark.parametrize("content", ["no pickle", "cmissing_module\nname\n."])
+def test_what_cannot_be_rebuilt_is_compiled_again(tmp_path, content):
+    diskcache.write(tmp_path / "name", content.encode())
+    assert compiled.loaded(tmp_path / "name") is None
+
+
+def test_the_same_function_in_two_modules_has_code_for_each(tmp_path):
+    (tmp_path / "mine.py").write_text("def fun(x):\n    return x @ x\n")
+    call = "import numpy as np, refopt\n{}\nprint(refopt.compile(fun)(np.ones(3)))"
+    for definition in ("from mine import fun", "def fun(x):\n    return x @ x"):
+        script = f"import sys\nsys.path.append({str(tmp_path)!r})\n" + call.format(definition)
+        out, err = start(script, tmp_path / "cache").communicate(timeout=300)
+        assert (out, err) == ("3.0\n", "")
+        (tmp_path / "mine.py").unlink(missing_ok=True)
+
+
 def test_an_entry_that_is_kept_is_loaded(caplog):
     bound = compiled.Bound(Problem, frozenset({"hess"}))
     compiled.entry_of(bfgs, loop.run, bound)

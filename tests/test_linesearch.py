@@ -236,7 +236,7 @@ def test_the_secant_where_values_are_noise():
 
 
 def test_a_tenth_of_the_interval_is_kept_from_its_ends():
-    """The parabola from a very high far end would have its minimum at 5e-7."""
+    """The parabola from a very high far end would have its minimum at 5e-7; a too high trial is never passed again."""
     tried = trials_of(lambda a: 1e6 * a * a - a, lambda a: 2e6 * a - 1, c2=0.1)
     assert tried[:3] == pytest.approx([1.0, 0.1, 0.01], rel=8 * EPS)
 

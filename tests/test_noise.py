@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refopt.noise import alternating, larger_finite, measure_f, measure_g
+from refopt.derivatives import gradient
+from refopt.noise import alternating, larger_finite, measure_differences, measure_f, measure_g, sizes
 from refopt.problem import Problem
 from strategies import seeds
 
@@ -108,6 +109,22 @@ def test_no_direction_to_look_along():
     assert measure_f(Problem(lambda x: 1.0), x, 1.0, np.zeros(2), np.zeros(2), x, 1.0, True) == (0.0, False)
 
 
+@given(seeds, st.floats(-7, -4))
+def test_the_error_of_differences_is_measured_by_halving_them(seed, exponent):
+    """Σ exp(cᵢxᵢ): central differences of width h are wrong by c³h²/6, three quarters of which go away with h/2."""
+    rng = np.random.default_rng(seed)
+    c, x, step = rng.uniform(0.5, 2, 3), rng.uniform(0.5, 2, 3), 10.0**exponent
+
+    def fun(x):
+        return float(np.exp(c * x).sum())
+
+    exact = c * np.exp(c * x)
+    g = gradient(fun, x, "3-point", x, step**3)
+    found = measure_differences(Problem(fun), x, g, x, step)
+    error, rounding = abs(g - exact).max(), 10 * 2.0**-52 * fun(x) / (step * x.min() / 2)  # of f, over half of h
+    assert 0.5 * error - rounding <= found <= 2 * error + rounding
+
+
 # --- wrong derivatives -----------------------------------------------------------------------------------------------
 
 MISTAKES = {"sign": lambda g: -g, "third": lambda g: 0.3 * g, "triple": lambda g: 3 * g}
@@ -171,6 +188,26 @@ def test_kinks_and_curvature_are_no_mistakes(kind):
 
 
 # --- array kinds -----------------------------------------------------------------------------------------------------
+
+
+def test_sizes(namespace):
+    """max(|x|, |x₀|), and ‖x‖ for what is and was 0."""
+    x, size = namespace.asarray([3.0, 0.0, -4.0]), namespace.asarray([1.0, 0.0, 7.0])
+    found = sizes(x, size)
+    assert namespace.owns(found)
+    assert namespace.to_numpy(found).tolist() == [3.0, 5.0, 7.0]
+    assert namespace.to_numpy(sizes(0 * x, 0 * x)).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_noise_is_looked_for_within_the_size_of_each_variable():
+    """f = 1 + (1e9 x₂)³ + x₁ beside x₂ = 1e-9: a step as long as 1e-4‖x‖ would see a cubic for noise."""
+    x = np.array([1.0, 1e-9])
+
+    def fun(x):
+        return 1 + (1e9 * x[1]) ** 3 + x[0]
+
+    g = np.array([1.0, 3e9])
+    assert measure_f(Problem(fun), x, fun(x), g, -g, x, 4.0, True).noise < 1e-13
 
 
 def test_alternating(namespace):

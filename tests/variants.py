@@ -14,6 +14,8 @@ import numpy as np
 import refopt
 from problems import PROBLEMS, barrier
 from refopt import zoo
+from refopt.derivatives import gradient
+from refopt.derivatives.differences import sizes
 from refopt.stopping import Status
 
 EPS, EPS32 = 2.0**-52, 2.0**-23
@@ -139,9 +141,10 @@ def answer(name: str) -> np.ndarray:
     return refopt.minimize(case.fun, case.x0, jac=case.grad, hess=case.hess, method="trust-exact").x
 
 
-def solve(case: Case, method: str, **options: Any) -> Any:
-    hess = {} if method == "bfgs" else {"hess": case.hess}
-    return refopt.minimize(case.fun, case.x0, jac=case.grad, method=method, options=options, **hess)
+def solve(case: Case, method: str, differences: bool = False, **options: Any) -> Any:
+    hess = {} if method == "bfgs" or differences else {"hess": case.hess}
+    jac = None if differences else case.grad
+    return refopt.minimize(case.fun, case.x0, jac=jac, method=method, options=options, **hess)
 
 
 def gradient_noise(case: Case, x: np.ndarray) -> float:
@@ -154,16 +157,26 @@ def gradient_noise(case: Case, x: np.ndarray) -> float:
     return noise
 
 
+def difference_error(case: Case, x: np.ndarray) -> float:
+    """How far the default differences are from the gradient, at x and beside it."""
+    rng, error = np.random.default_rng(1), 0.0
+    for k in range(9):
+        y = x * (1 + (k > 0) * 1e-8 * rng.uniform(-1, 1, len(x)))
+        found = gradient(case.fun, y, "3-point", scale=sizes(case.x0))
+        error = max(error, abs(found - case.grad(y)).max())
+    return error
+
+
 def near_a_minimum(case: Case, x: np.ndarray) -> bool:
     f, visible = case.truth(x), 10 * EPS * abs(case.shift)
     return any(abs(f - m) <= (1e-6 * abs(m) if m else 1e-10 * abs(case.f0)) + visible for m in case.minima)
 
 
-def verdict(case: Case, result: Any) -> str:
+def verdict(case: Case, result: Any, noise: Any = gradient_noise) -> str:
     """ "false success", "false alarm", "solved", "elsewhere" (a success at another point), or "given up"."""
     g0, g = (abs(case.grad(x)).max() for x in (case.x0, result.x))
     near = near_a_minimum(case, result.x)
-    if result.success and g > 1e-6 * max(case.scale, g0) and g > 10 * gradient_noise(case, result.x):
+    if result.success and g > 1e-6 * max(case.scale, g0) and g > 10 * noise(case, result.x):
         return "false success"
     if near and not result.success and result.status not in LIMITS:
         return "false alarm"
@@ -172,10 +185,12 @@ def verdict(case: Case, result: Any) -> str:
     return "given up"
 
 
-def survey(cases: Any, variant: str, method: str, **options: Any) -> dict[str, list[str]]:
+def survey(cases: Any, variant: str, method: str, differences: bool = False, **options: Any) -> dict[str, list[str]]:
     """The names of the cases under their verdicts."""
     found: dict[str, list[str]] = {}
+    noise = difference_error if differences else gradient_noise
     for case in cases:
         changed = VARIANTS[variant](case)
-        found.setdefault(verdict(changed, solve(changed, method, **options)), []).append(case.name)
+        result = solve(changed, method, differences, **options)
+        found.setdefault(verdict(changed, result, noise), []).append(case.name)
     return found

@@ -65,9 +65,7 @@ class Expressions:
         node.value, kind = self.value(node.value)
         fields = fields_of(kind)
         if node.attr not in fields:
-            raise self.error(
-                node, f"{name_of(kind)} has no field {node.attr!r}; annotate the fields of NamedTuples"
-            )
+            raise self.error(node, f"{name_of(kind)} has no field {node.attr!r}; annotate the fields of NamedTuples")
         return node, fields[node.attr]
 
     def of_Tuple(self, node: ast.Tuple) -> Typed:
@@ -160,9 +158,7 @@ class Expressions:
         name, kind = node.func.attr, owner[1]  # type: ignore[attr-defined]
         field = fields_of(kind).get(name)
         if not is_function(field):
-            raise self.error(
-                node, f"{name_of(kind)} has no function {name!r}; annotate it as Callable[[Vector], ...]"
-            )
+            raise self.error(node, f"{name_of(kind)} has no function {name!r}; annotate it as Callable[[Vector], ...]")
         wanted, result = get_args(field)
         self.fit_all(arguments, wanted, node)
         if isinstance(kind, Bound) and name in kind.missing:
@@ -183,9 +179,7 @@ class Expressions:
             self.globals[function.__name__] = function
             return ast.Call(ast.Name(function.__name__, ast.Load()), given, []), kind
         if inspect.isbuiltin(function) and function.__module__ == "math":
-            return self.named(function.__name__, function, given), bool if function.__name__[
-                :2
-            ] == "is" else float
+            return self.named(function.__name__, function, given), bool if function.__name__[:2] == "is" else float
         if isinstance(function, type) and issubclass(function, tuple):
             self.fit_all(arguments, list(fields_of(function).values()), node)
             return self.named(function.__name__, function, given), function
@@ -233,9 +227,7 @@ class Expressions:
     def fit_all(self, arguments: list[Typed], wanted: Any, node: ast.AST) -> tuple[Kind, ...]:
         if len(arguments) != len(wanted):
             raise self.error(node, f"{ast.unparse(node)} needs {len(wanted)} arguments: none may be left out")
-        return tuple(
-            self.fitting(k, w, node, ast.unparse(e)) for (e, k), w in zip(arguments, wanted, strict=True)
-        )
+        return tuple(self.fitting(k, w, node, ast.unparse(e)) for (e, k), w in zip(arguments, wanted, strict=True))
 
     def fitting(self, kind: Kind, wanted: Kind, node: ast.AST, what: str) -> Kind:
         """The kind of a value where ``wanted`` was declared; numbers widen."""
@@ -255,9 +247,7 @@ class Expressions:
             return kind
         if kind in SCALARS and other in SCALARS:
             return SCALARS[max(SCALARS.index(kind), SCALARS.index(other))]
-        raise self.error(
-            node, f"{ast.unparse(node)} is {name_of(kind)} or {name_of(other)}: it needs one kind"
-        )
+        raise self.error(node, f"{ast.unparse(node)} is {name_of(kind)} or {name_of(other)}: it needs one kind")
 
     def join_all(self, kinds: list[Kind], node: ast.AST) -> Kind:
         kind = kinds[0]

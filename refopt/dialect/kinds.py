@@ -31,9 +31,7 @@ class Bound(NamedTuple):
 def signature(function: Any) -> tuple[tuple[Kind, ...], Kind]:
     """The declared kinds of the arguments and of the result; ``Any`` where nothing is said."""
     hints = get_type_hints(function)
-    return tuple(hints.get(name, Any) for name in inspect.signature(function).parameters), hints.get(
-        "return", Any
-    )
+    return tuple(hints.get(name, Any) for name in inspect.signature(function).parameters), hints.get("return", Any)
 
 
 @cache

@@ -25,7 +25,6 @@ def called(node: Any) -> Any:
     return getattr(node, "word", None)
 
 
-
 def multiplied(a: Any, b: Any) -> ast.expr:
     """a · b, written without a factor 1 or −1."""
     if getattr(b, "value", None) == 1.0:

@@ -116,20 +116,21 @@ def step(problem: LeastSquares, state: State, params: Params) -> State:
     x_new = x + p
     r = problem.residual(x_new)
     f_new, ef = 0.5 * dot(r, r), noise_floor(problem, x, f)
-    drowned = promised <= 10.0 * ef and f_new <= f + 10.0 * ef
-    ratio = (f - f_new) / promised if promised > 0.0 and finite(f_new) else -1.0
-    if promised > 0.0 and (drowned or ratio > params.eta):
+    gain = f - f_new if finite(f_new) else -inf
+    drowned = promised <= 10.0 * ef and gain >= -10.0 * ef
+    if promised > 0.0 and (drowned or gain > params.eta * promised):
         J, njev = problem.jacobian(x_new), njev + 1
         g_new, norms = rmatvec(J, r), column_norms(J)
         if drowned:
-            ratio = -0.5 * dot(g + g_new, p) / promised
+            gain = -0.5 * dot(g + g_new, p)
         if not finite(norm_inf(norms)):
-            ratio, f_new = -1.0, inf
-        if ratio > params.eta:
-            radius = resized(state.radius, trial, ratio, f, f_new)
+            gain = -inf
+        if gain > params.eta * promised:
             d = larger(d, norms) if params.rescale else d
+            radius = resized(state.radius, trial, gain, 0.1)
             return arrived(x_new, f_new, g_new, r, J, d, radius, trial.lam, promised, nfev, njev)
-    radius, rejected = resized(state.radius, trial, ratio, f, f_new), state.rejected + 1
+    least = 1e-6 if promised <= 10.0 * ef and gain > -inf else 0.1
+    radius, rejected = resized(state.radius, trial, gain, least), state.rejected + 1
     ok = radius > eps(x) * norm(d * x) and rejected < (8 if promised <= ef else 40)
     return refused(state, radius, trial.lam, promised, rejected, ok, nfev, njev)
 
@@ -209,17 +210,15 @@ def acceleration(problem: LeastSquares, state: State, trial: Step) -> Vector:
     return 0.0 * v
 
 
-def resized(radius: float, trial: Step, ratio: float, f: float, f_new: float) -> float:
-    """The next radius: shorter where the model failed, by a parabola through f and its slope; longer where it held."""
-    if ratio > 0.75 and trial.lam > 0.0:
-        return (4.0 if ratio > 0.9 else 2.0) * trial.length
-    if ratio > 0.25:
+def resized(radius: float, trial: Step, gain: float, least: float) -> float:
+    """The next radius: longer where the model held, shorter where it failed, by the parabola through gain and slope."""
+    if gain > 0.75 * trial.promised and trial.lam > 0.0:
+        return (4.0 if gain > 0.9 * trial.promised else 2.0) * trial.length
+    if gain > 0.25 * trial.promised:
         return radius
-    bend = f_new - f - trial.slope
-    if not finite(bend):
-        return 0.1 * trial.length
+    bend = -gain - trial.slope
     t = -0.5 * trial.slope / bend if bend > 0.0 else 0.5
-    return min(max(t, 0.1), 0.5) * trial.length
+    return min(max(t, least), 0.5) * trial.length
 
 
 def predicted(state: State) -> float:

@@ -1,5 +1,4 @@
-"""The words of ``refopt.ops`` for scalars, vectors and symmetric matrices.
-"""
+"""The words of ``refopt.ops`` for scalars, vectors and symmetric matrices."""
 
 # mypy: disable-error-code="index, arg-type, return-value, attr-defined, misc, var-annotated"
 

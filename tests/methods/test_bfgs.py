@@ -169,6 +169,17 @@ def test_predicted_is_the_decrease_of_the_model():
     )
 
 
+def test_the_first_trial_goes_a_tenth_of_the_length_of_x_and_later_ones_the_whole_step():
+    tried = []
+    problem = Problem(lambda x: tried.append(float(x[0])) or float((x[0] - 100) ** 2), lambda x: 2 * (x - 100))
+    first = bfgs.init(problem, np.array([4.0]), bfgs.Params())
+    second = bfgs.step(problem, first, bfgs.Params())
+    assert tried[:2] == [4.0, pytest.approx(4.4)]
+    bfgs.step(problem, second, bfgs.Params())
+    assert tried[second.nfev] == pytest.approx(100.0)  # H is exact after one step in one variable
+    assert second.p[0] == pytest.approx(100 - second.x[0])
+
+
 def test_restart_forgets_and_keeps_the_length():
     H, g = np.array([[2.0, 1.0], [1.0, 3.0]]), np.array([1.0, -2.0])
     here = state(H, np.zeros(2), g)._replace(fresh=False, ok=False, weak=3)
@@ -177,6 +188,8 @@ def test_restart_forgets_and_keeps_the_length():
     assert np.linalg.norm(new.p) == pytest.approx(np.linalg.norm(here.p), rel=8 * EPS)
     assert new.p @ g == pytest.approx(-np.linalg.norm(new.p) * np.linalg.norm(g), rel=8 * EPS)
     assert (np.eye(2) == bfgs.restart(here._replace(g=0 * g)).H).all()
+    tiny = bfgs.restart(here._replace(g=1e-9 * g))
+    assert np.linalg.norm(tiny.p) == pytest.approx(np.linalg.norm(here.p), rel=8 * EPS)
 
 
 def test_resume_tries_the_same_direction_again():

@@ -182,6 +182,14 @@ def test_where_f_has_lost_its_digits_slopes_decide():
         assert (new.nfev, new.njev, new.nhev) == (2, 2, 1 + taken)
 
 
+def test_the_trapezoid_is_exact_for_a_quadratic():
+    """Within noise ρ = 1 there: taken for η below, refused for η above."""
+    problem = Problem(lambda x: 1e9 + 1e-8 * (x @ x), lambda x: 2e-8 * x, lambda x: 2e-8 * np.eye(1))
+    for eta, taken in ((0.999, True), (1.001, False)):
+        params = trust_exact.Params(radius=0.5, eta=eta)
+        assert trust_exact.step(problem, trust_exact.init(problem, np.ones(1), params), params).taken is taken
+
+
 def test_ok_ends_after_thirty_refusals_or_five_within_noise():
     for noise, count in ((0.0, 30), (1.0, 5)):
         problem = bent(lambda x: 0.0 if x == 0 else 1e9)._replace(noise=noise)

@@ -177,6 +177,9 @@ def test_a_start_at_the_answer(method):
         result = solve(method, p.fun, x, p.grad, p.hess)
         assert (result.status, result.nfev, result.success) == (Status.CONVERGED, 1, True)
         assert (result.x == x).all()
+        differenced = minimize(p.fun, x, method=method)
+        assert differenced.success
+        assert differenced.x == pytest.approx(x, rel=1e-4)
 
 
 UNBOUNDED = {

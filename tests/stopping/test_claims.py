@@ -56,6 +56,19 @@ def test_no_false_claim_on_certified_problems(variant, method):
     assert len(found["solved"]) >= 34
 
 
+DIFFERENCED = ["plain", "times 1e12", "times 1e-12", "rescaled variables", "from the answer"]
+
+
+@methods
+@pytest.mark.parametrize("variant", DIFFERENCED)
+def test_no_false_claim_with_differences(variant, method):
+    """G is what the differences are wrong by. Powell's badly scaled problem begins where its slopes are rounding."""
+    found = survey(classics(), variant, method, differences=True)
+    assert "false success" not in found, found["false success"]
+    assert set(found.get("false alarm", ())) <= {"powell_badly_scaled"}, found["false alarm"]
+    assert len(found["solved"]) >= 19
+
+
 def test_few_evaluations_are_wasted():
     """After the first point that is good enough, in the median: the tests notice the end when it comes."""
     for method, most in (("bfgs", 5), ("trust-exact", 1)):

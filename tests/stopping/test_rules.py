@@ -307,6 +307,23 @@ def test_endless(promised, answer):
     assert stopping.endless(promised, watch) is answer
 
 
+def test_nothing_left_is_enough_where_the_hessian_is_seen():
+    """A gradient 1e-8 of the first, felt by a large variable, but a promise below the noise of f."""
+    watch = begun(f=1.0, g=(0.0, 1e-8), x=(1.0, 1e6))._replace(g0=1.0, f0=1.001)
+    problem = Problem(lambda x: 1.0, lambda x: 0 * x)
+    assert stopping.stationary(problem, watch, 1e-16, TESTS, True)
+    assert not stopping.stationary(problem, watch, 1e-16, TESTS, False)
+    assert not stopping.stationary(problem, watch, 1e-12, TESTS, True)
+
+
+@pytest.mark.parametrize(("slope", "answer"), [(0.0, True), (1e-10, True), (2e-9, False)])
+def test_differences_are_judged_by_what_halving_them_changes(slope, answer):
+    """(x − 1)³ + slope (x − 1) at 1: differences of width 1e-5 say slope + 1e-10, of half the width slope + 2.5e-11."""
+    problem = Problem(lambda x: float((x[0] - 1) ** 3 + slope * (x[0] - 1)))
+    watch = stopping.watch(np.array([1.0]), 0.0, np.array([slope + 1e-10]))
+    assert stopping.stationary(problem, watch, 0.0, stopping.Tests(differences=1e-5), False) is answer
+
+
 def test_every_array_kind_is_judged_alike(namespace):
     x, g = namespace.asarray([3.0, -4.0]), namespace.asarray([1.0, 2.0])
     watch = stopping.watch(x, 100.0, g)

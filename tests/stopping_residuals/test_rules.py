@@ -1,0 +1,219 @@
+"""The rules by which a least-squares run ends, each where it decides."""
+
+import numpy as np
+import pytest
+
+from refopt import derivatives, stopping_residuals, zoo
+from refopt.methods import lm
+from refopt.problem import LeastSquares
+from refopt.stopping import BUDGET, DONE, RUNNING, STUCK, Ending, Status
+from refopt.stopping_residuals import Tests, Watch
+
+
+def state_of(r, J, x=(1.0, 2.0), **changes):
+    r, J = np.array(r, float), np.array(J, float)
+    problem = LeastSquares(lambda x: r, lambda x: J)
+    return problem, lm.init(problem, np.array(x), lm.Params())._replace(**changes)
+
+
+def watch_of(**changes):
+    start = Watch(1.0, 1.0, 1.0, np.ones(2), 1.0, 1.0, 0, 5, False, RUNNING)
+    return start._replace(**changes)
+
+
+def ended(r, J, tests=None, promised=None, watch=None, **changes):
+    problem, state = state_of(r, J, **changes)
+    promised = lm.predicted(state) if promised is None else promised
+    return stopping_residuals.ended(problem, watch or watch_of(), state, promised, tests or Tests())
+
+
+ORTHOGONAL = [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]
+
+
+def test_no_gradient_is_an_end():
+    assert ended([0.0, 0.0, 1.0], ORTHOGONAL)
+    assert ended([0.0, 0.0, 0.0], ORTHOGONAL)
+    assert not ended([1e-3, 0.0, 1.0], ORTHOGONAL)
+
+
+def test_a_small_promise_is_an_end_only_beside_a_small_gradient():
+    r = [1e-9, 0.0, 1.0]  # D = 5e-19, below the rounding of f = ½
+    assert ended(r, ORTHOGONAL)
+    assert not ended(r, ORTHOGONAL, watch=watch_of(g0=1e-3, gmax=1e-3))  # the gradient fell by a million only
+    assert ended(r, ORTHOGONAL, watch=watch_of(g0=1e-3, gmax=1e-3), tests=Tests(gtol=1e-5))
+    # a gradient that grew on the way may be small beside the largest, but not beside the first
+    assert not ended(r, ORTHOGONAL, watch=watch_of(g0=1e-4, gmax=1e6))
+
+
+def test_a_promise_small_beside_the_start_must_be_small_beside_f():
+    r = [1e-7, 0.0, 1.0]  # D = 5e-15
+    far = watch_of(f0=1e3, g0=1e3, gmax=1e3)
+    assert ended(r, ORTHOGONAL, watch=far)
+    assert not ended(r, ORTHOGONAL, watch=watch_of(f0=1.0, g0=1e3, gmax=1e3), tests=Tests(gtol=1e-9))
+    vanishing = np.array([1e-7, 0.0, 1e-6])  # D is a hundredth of f
+    assert not ended(vanishing, ORTHOGONAL, watch=far)
+    assert ended(1e-6 * vanishing, ORTHOGONAL, watch=far)  # ‖r‖ fell by ten orders
+
+
+def test_the_cosine_is_an_end_where_the_last_step_promised_nothing_and_the_model_little():
+    r, far = [3e-9, 0.0, 1.0], watch_of(f0=0.6, g0=10.0, gmax=10.0)
+    assert ended(r, ORTHOGONAL, promised=1e-9, watch=far)
+    assert not ended(r, ORTHOGONAL, promised=1e-9, watch=far, tests=Tests(gtol=1e-9))
+    assert not ended(r, ORTHOGONAL, promised=1e-5, watch=far)
+    problem, state = state_of(r, ORTHOGONAL, promised=1e-9)
+    assert not stopping_residuals.ended(problem, far, state, 1e-9, Tests())
+
+
+def test_ftol_and_xtol_need_a_gradient_a_million_times_smaller():
+    r, tests = [1e-5, 0.0, 1.0], Tests(ftol=1e-8)
+    assert ended(r, ORTHOGONAL, tests, watch=watch_of(g0=100.0, gmax=100.0))
+    assert not ended(r, ORTHOGONAL, tests, watch=watch_of(g0=1.0))
+    assert ended(r, ORTHOGONAL, Tests(xtol=1e-5), watch=watch_of(g0=100.0))
+    assert not ended(r, ORTHOGONAL, Tests(xtol=1e-6), watch=watch_of(g0=100.0))
+    for tests in (Tests(ftol=1e-8), Tests(xtol=1e-8)):
+        assert stopping_residuals.gradient_small(watch_of(g0=100.0), 1e-5, 100.0, tests)
+        assert not stopping_residuals.gradient_small(watch_of(g0=1.0), 1e-5, 1.0, tests)
+    assert stopping_residuals.shift(state_of(r, np.ones((3, 2)))[1]) == np.inf  # no Gauss-Newton step without full rank
+
+
+def test_an_absolute_tolerance_stands_alone():
+    tests = Tests(gtol_abs=0.1, absolute_only=True)
+    assert stopping_residuals.gradient_small(watch_of(), 0.1, 1.0, tests)
+    assert not stopping_residuals.gradient_small(watch_of(), 0.11, 1e9, tests)
+    assert ended([0.1, 0.0, 1.0], ORTHOGONAL, tests)
+
+
+def test_the_cosine_and_the_shift():
+    _, state = state_of([3.0, 0.0, 4.0], [[2.0, 0.0], [0.0, 5.0], [0.0, 0.0]])
+    assert stopping_residuals.cosine(state) == pytest.approx(0.6)
+    # p = (−1.5, 0), D = (2, 5), x = (1, 2)
+    assert stopping_residuals.shift(state) == pytest.approx(3.0 / np.hypot(2.0, 10.0))
+
+
+def observed(old=None, tests=None, **changes):
+    problem, state = state_of([0.3, 0.0, 1.0], ORTHOGONAL, **changes)
+    return stopping_residuals.observe(problem, old or watch_of(), state, tests or Tests())
+
+
+def test_what_is_remembered():
+    new = observed(watch_of(f=1.0, gnorm=0.5, stall=3))
+    assert (new.f, new.gnorm, new.gmax, new.stall, new.verdict) == (0.545, 0.3, 1.0, 0, RUNNING)
+    assert observed(watch_of(f=0.545, gnorm=0.3, stall=3)).stall == 4
+    assert observed(watch_of(f=0.545, gnorm=0.3, stall=3), taken=False).stall == 3
+    assert observed(watch_of(f=0.545, gnorm=0.4, stall=3)).stall == 0
+    assert observed(watch_of(f=0.5, gnorm=0.3, stall=4)).verdict == STUCK
+    assert observed(watch_of(f=0.5, gnorm=0.3, stall=4, patience=6)).verdict == RUNNING
+    assert observed(ok=False).verdict == STUCK
+    assert observed(tests=Tests(maxfun=2, per_gradient=1)).verdict == BUDGET
+    assert observed(tests=Tests(maxfun=3, per_gradient=1)).verdict == RUNNING
+
+
+def test_trials_of_the_polish_stay_within_the_limit():
+    _, state = state_of([1.0], [[1.0, 0.0]], nfev=10, njev=3)
+    assert stopping_residuals.trials(state, Tests()) == 60
+    assert stopping_residuals.trials(state, Tests(maxfun=40)) == 30
+    assert stopping_residuals.trials(state, Tests(maxfun=40, per_gradient=4)) == 3
+
+
+# --- a run that is stuck ---------------------------------------------------------------------------------------------
+
+
+def think(residual, jacobian, x, watch=None, tried=0, differences=0.0, **changes):
+    problem = LeastSquares(residual, jacobian)
+    state = lm.init(problem, np.array(x, float), lm.Params())._replace(**changes)
+    g = np.abs(state.g).max()
+    seen = watch or Watch(state.f, g, g, np.abs(state.x), state.f, g, 5, 5, False, STUCK)
+    return stopping_residuals.think(lm, problem, state, seen, lm.Params(), Tests(differences=differences), tried), state
+
+
+def valley(x):
+    return np.array([x[0] - 1.0, 1.0])
+
+
+def slope(x):
+    return np.array([[1.0], [0.0]])
+
+
+def test_a_wrong_jacobian_is_named():
+    ending, _ = think(valley, lambda x: -slope(x), [3.0])
+    assert ending == Ending(Status.BAD_DERIVATIVE, False, stopping_residuals.WRONG_GRADIENT)
+    other, _ = think(valley, lambda x: -slope(x), [3.0], differences=1e-8)  # differences are never blamed
+    assert not isinstance(other, Ending)
+
+
+def test_noise_is_measured_and_the_run_goes_on():
+    def noisy(x):
+        return valley(x) + 1e-9 * np.sin(1e12 * x[0])
+
+    (problem, state, watch), before = think(noisy, slope, [3.0], ok=False, rejected=8)
+    # r moves by 1e-9 along r = (2, 1): f by up to 3e-9, and twice that is taken
+    assert 1e-10 < problem.noise < 1e-7
+    assert (state.ok, state.rejected, watch.verdict) == (True, 0, RUNNING)
+    assert state.radius == before.radius
+
+
+def test_patience_grows_and_ends():
+    (_, _, watch), _ = think(valley, slope, [3.0], tried=2)
+    assert (watch.patience, watch.verdict) == (20, RUNNING)
+    patient = watch._replace(patience=50)
+    ending, _ = think(valley, slope, [3.0], patient, tried=2)
+    assert ending == Ending(Status.LINE_SEARCH, False, stopping_residuals.NOISY)
+    ending, _ = think(valley, slope, [3.0], tried=2, ok=False)
+    assert ending.status == Status.LINE_SEARCH
+
+
+def test_dependent_columns_are_the_last_thing_to_be_said():
+    ending, _ = think(valley, lambda x: np.array([[1.0, 1.0], [0.0, 0.0]]), [3.0, 0.0], tried=2, ok=False)
+    assert ending == Ending(Status.SINGULAR, False, stopping_residuals.DEPENDENT)
+
+
+def far_from(f0, g0, x0=(100.0,)):
+    return Watch(f0, g0, g0, np.abs(np.array(x0)), 1.0, 1.0, 5, 5, False, STUCK)
+
+
+@pytest.mark.parametrize(
+    ("x", "watch", "success"),
+    [
+        (1.0 + 1e-8, far_from(1e2, 1.0), True),  # the gradient fell by a million, and D by 1e18
+        (1.0 + 1e-5, far_from(1e2, 1.0), False),
+        (1.0 + 1e-5, far_from(1e12, 1e2), True),
+        (1.0 + 1e-16, far_from(0.5, 1e-16), True),  # the gradient is rounding
+    ],
+)
+def test_what_counts_as_stationary(x, watch, success):
+    ending, _ = think(valley, slope, [x], watch, tried=2, ok=False)
+    assert ending.success is success
+    assert (ending.status == Status.PRECISION) is success
+
+
+def test_a_gradient_within_its_own_noise_is_stationary_near_the_end_only():
+    rng = np.random.default_rng(0)
+
+    def trembling(x):
+        return np.array([[1.0], [1e-4 * np.sin(1e15 * x[0])]])
+
+    x = 1.0 + 1e-5 * rng.random()
+    near, _ = think(valley, trembling, [x], far_from(1e2, 1.0), tried=2, ok=False)
+    away, _ = think(valley, trembling, [x], far_from(1e2, 1e-2), tried=2, ok=False)
+    beside, _ = think(valley, trembling, [x], far_from(1e2, 1e-2, (x,)), tried=2, ok=False)
+    assert near.success
+    assert not away.success
+    assert beside.success
+
+
+def test_the_sum_of_squares_as_a_function():
+    problem = stopping_residuals.as_function(LeastSquares(*zoo.get("rosenbrock:ls").problem[:2]))
+    x = np.array([0.3, -0.7])
+    assert problem.grad(x) == pytest.approx(derivatives.gradient(problem.fun, x), rel=1e-8)
+    r = zoo.get("rosenbrock:ls").problem.residual(x)
+    assert problem.fun(x) == pytest.approx(0.5 * (r @ r))
+
+
+def test_looking_asks_the_model_only_where_the_gradient_is_small(monkeypatch):
+    asked = []
+    monkeypatch.setattr(lm, "predicted", lambda state: asked.append(state) or 0.0)
+    problem, state = state_of([0.3, 0.0, 1.0], ORTHOGONAL)
+    assert stopping_residuals.look(lm, problem, state, watch_of(), Tests()).verdict == RUNNING
+    assert asked == []
+    watch = stopping_residuals.look(lm, problem, state, watch_of(g0=1e9, gmax=1e9), Tests())
+    assert (watch.verdict, asked) == (DONE, [state])
