@@ -1,6 +1,5 @@
 """``minimize``: SciPy's shape, refopt's methods.   ``as_scipy``: refopt's methods in SciPy's ``minimize``."""
 
-import importlib
 import sys
 import time
 import warnings
@@ -159,9 +158,13 @@ def prepare(
 
 def why_generic(entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any, ...], x: Any) -> str:
     """What stands in the way of the compiled loop; nothing if nothing does."""
-    jitted = "numba" in sys.modules and importlib.import_module("refopt.compiled").is_jitted
-    if not jitted or not jitted(fun):
-        return "fun is not jitted (decorate it with numba.njit, or pass refopt.compile(fun))"
+    unjitted = "fun is not jitted (decorate it with numba.njit, or pass refopt.compile(fun))"
+    if "numba" not in sys.modules:
+        return unjitted
+    from refopt.compiled import is_jitted as jitted
+
+    if not jitted(fun):
+        return unjitted
     if not isinstance(x, np.ndarray) or x.dtype != np.float64:
         return "x0 is not a NumPy vector of float64 numbers"
     if args:
