@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refopt import stopping
+from refopt.methods import bfgs, trust_exact
 from refopt.problem import Problem
 from refopt.stopping import BUDGET, DONE, FALLING, RUNNING, STUCK, Ending, Status
 from strategies import vectors
@@ -28,6 +29,26 @@ def seen(watch, f, g, x=(3.0, -4.0), problem=BOWL, nfev=5, ok=True, taken=True, 
 
 
 # --- taking note -----------------------------------------------------------------------------------------------------
+
+
+def test_statuses_have_the_numbers_that_users_rely_on():
+    assert [status.name for status in Status] == [
+        "CONVERGED", "PRECISION", "MAXITER", "MAXFUN", "CALLBACK", "LINE_SEARCH", "NOT_FINITE", "UNBOUNDED",
+        "BAD_DERIVATIVE", "SINGULAR", "MAXTIME",
+    ]  # fmt: skip
+    assert [int(status) for status in Status] == list(range(11))
+    assert len({RUNNING, STUCK, DONE, BUDGET, FALLING}) == 5
+
+
+def test_what_differences_cost_is_counted():
+    """Three gradients of 4 values; two Hessians of 11 values, or of 5 gradients, which are of 4 values each."""
+    from_values = stopping.Tests(per_gradient=4, per_hessian=11)
+    state = trust_exact.State(0, 0.0, 0, 0, 1.0, 0, True, True, nfev=7, njev=3, nhev=2)
+    assert stopping.spent(state, from_values)[-3:] == (7 + 3 * 4 + 2 * 11, 3, 2)
+    from_gradients = stopping.Tests(per_gradient=4, gradients_per_hessian=5)
+    assert stopping.spent(state, from_gradients)[-3:] == (7 + 13 * 4, 13, 2)
+    plain = bfgs.State(0, 0.0, 0, 0, 0, 0.0, True, 0, True, True, nfev=7, njev=3)
+    assert stopping.spent(plain, from_values)[-2:] == (7 + 3 * 4, 3)
 
 
 def test_a_watch_begins_with_the_start():
@@ -106,6 +127,9 @@ def test_a_is_relative_to_the_largest_gradient_but_not_looser_than_a_millionth_o
     assert not small([0, 2.1e-10])
     assert small([0, 1.9e-6], f=-1e30, gmax=1e10)
     assert not small([0, 2.1e-6], f=-1e30, gmax=1e10)
+    gentle = begun(g=(0.2, 0.1))
+    assert small([0, 1.9e-7], f=-1e30, gmax=1e10, watch=gentle)
+    assert not small([0, 2.1e-7], f=-1e30, gmax=1e10, watch=gentle)
     loose = stopping.Tests(gtol=1e-3)
     assert small([0, 1.9e-3], f=-1e30, gmax=1e10, tests=loose)
     assert not small([0, 2.1e-3], f=-1e30, gmax=1e10, tests=loose)
@@ -161,6 +185,12 @@ def test_smallness_does_not_depend_on_the_scale_of_f(x, g, g0, fall, k, exponent
 def test_c_asks_what_the_model_promises(promised, done):
     """1e-15 · (100 − 0), the noise of f = 0 being none."""
     assert (stopping.settle(BOWL, begun(), np.ones(2), 0.0, promised, TESTS).verdict == DONE) is done
+
+
+def test_c_is_relative_to_what_was_gained():
+    watch = begun(f=-900.0)
+    assert stopping.settle(BOWL, watch, np.ones(2), -1000.0, 1e-13, TESTS).verdict == DONE
+    assert stopping.settle(BOWL, watch, np.ones(2), -1000.0, 3e-12, TESTS).verdict == RUNNING
 
 
 def test_c_asks_for_no_more_than_the_noise_of_f():
