@@ -249,6 +249,14 @@ def test_a_step_far_too_long_is_cut_at_once_where_its_promise_drowns():
     assert np.abs(states[-1].g).max() < 0.5 * np.abs(states[0].g).max()
 
 
+def test_eight_refusals_within_the_noise_of_f_are_enough():
+    # f is constant, and its derivative points the other way wherever the step goes
+    away = LeastSquares(lambda x: np.array([1.0, 1e-9]), lambda x: np.array([[0.0], [1e-9 if x[0] == 1.0 else -3e-9]]))
+    states = states_of(away, [1.0], 9)
+    assert [state.ok for state in states] == [True] * 8 + [False]
+    assert states[-1].radius > 1e-6 * states[0].radius
+
+
 def test_it_says_when_it_cannot_go_on():
     inside = LeastSquares(lambda x: x if x[0] == 1.0 else np.full(1, np.nan), lambda x: np.ones((1, 1)))
     ends = next(state for state in iterate(lm, inside, np.ones(1)) if not state.ok)
