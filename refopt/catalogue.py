@@ -63,8 +63,9 @@ COMMON = ("maxiter", "maxfun", "maxtime", "gtol", "gtol_abs", "trace", "disp", "
 
 def split_options(entry: Entry, options: Any) -> tuple[Any, dict[str, Any]]:
     """The method's ``Params`` and the options common to all; an unknown option is an error that lists the known."""
-    given = dict(options or {})
-    params = entry.module.Params
+    params, given = entry.module.Params, dict(options or {})
+    if not given:
+        return params(), given
     unknown = [key for key in given if key not in params._fields and key not in COMMON]
     if unknown:
         known = ", ".join((*params._fields, *COMMON))

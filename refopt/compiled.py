@@ -8,10 +8,12 @@ for Python runs bytecode, and a signal that is pending then would end the proces
 ``refopt.compile(fun, jac, hess)`` jits an objective and keeps its code on disk too.
 """
 
+import gc
 import logging
 import pickle
 from collections import namedtuple
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
 from types import FunctionType
@@ -19,7 +21,8 @@ from typing import Any, get_args
 
 import llvmlite
 import numba
-from llvmlite import ir
+import numpy as np
+from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils, compiler, errors
 from numba.core.compiler_lock import global_compiler_lock
@@ -43,12 +46,14 @@ from refopt.dialect import (
     is_function,
     is_tuple,
 )
+from refopt.loop import Loop
 from refopt.ops import Matrix, Symmetric, Vector
 
 njit: Any = numba.njit
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True}
 REORDERED = {"reassoc", "contract", "nsz"}  # sums in any order; NaN and infinity keep their meaning
+SHORT = 200  #: bytes of Python's code
 PROVED = ("0.68.",)  #: the versions of numba in which ``Together`` is known to work; elsewhere ``Apart`` is used
 
 
@@ -61,37 +66,75 @@ def is_jitted(function: Any) -> bool:
 
 
 @lru_cache(maxsize=256)
-def runner(method: Any, problem: Any, loop: Any = loops.run) -> Callable[..., Any]:
-    """``run(problem, state, watch, params, tests, steps)``: the loop, compiled, with the functions of ``problem``.
+def runner(method: Any, rules: Any, problem: Any) -> Loop:
+    """The loop of a method, compiled, with the functions of ``problem`` and the stopping rules of ``rules``.
 
-    These are jitted; those that are None are replaced by 3-point differences inside the loop, with ``watch.size`` as
-    scale. The arrays of state and watch are float64; they are left alone, and those that come back are new.
+    These functions are jitted; those that are None are replaced by 3-point differences inside the loop, with
+    ``watch.size`` as scale. The arrays of state and watch are float64; they are left alone: those returned are new.
     """
     problem_type: Any = type(problem)
     kinds = functions_of(problem_type)
     functions = {name: getattr(problem, name) for name in kinds if getattr(problem, name) is not None}
     codes = [machine_code(getattr(f, "fun", f), name, kinds[name]) for name, f in functions.items()]
     addresses = [code.library.get_pointer_to_function(code.fndesc.llvm_func_name) for _, code in codes]
-    entry = entry_of(method, loop, Bound(problem_type, frozenset(kinds) - frozenset(functions)))
-    numbers = [name for name, kind in fields_of(problem_type).items() if kind is float]
-    state_type, watch_type = (groups_of(method, loop)[group] for group in ("state", "watch"))
-    fields = [*fields_of(state_type).values(), *fields_of(watch_type).values()]
-    arrays = [i for i, kind in enumerate(fields) if kind in LEAVE]
-    scalars = [i for i, kind in enumerate(fields) if kind not in LEAVE]
-    split = len(state_type._fields)
+    entry = entry_of(method, rules, Bound(problem_type, frozenset(kinds) - frozenset(functions)))
+    groups = groups_of(method, rules)
+    frame = Frame(groups["state"], groups["watch"])
 
-    def run(problem: Any, state: Any, watch: Any, params: Any, tests: Any, steps: int) -> Any:
-        values = [*state, *watch]
-        for i in arrays:
-            values[i] = values[i].copy()
-        known = [getattr(problem, name) for name in numbers]
-        *results, k = entry(*addresses, *known, *values, *params, *tests, steps)
-        for i, value in zip(scalars, results, strict=True):
-            values[i] = value
-        return state_type._make(values[:split]), watch_type._make(values[split:]), k
+    def begin(x: Any, size: Any, params: Any, tests: Any, steps: int) -> Any:
+        values = frame.blank(x, size)
+        if frame.taken(values, results := entry(*addresses, False, 0.0, *values, *params, *tests, steps)):
+            return frame.filled(values, results)
+        return begin(x, size, params, tests, steps)
+
+    def run(noise: float, state: Any, watch: Any, params: Any, tests: Any, steps: int) -> Any:
+        values = frame.copied(state, watch)
+        return frame.filled(values, entry(*addresses, True, noise, *values, *params, *tests, steps))
 
     run.code = codes  # type: ignore[attr-defined]  # an address is good as long as its code is alive
-    return run
+    return Loop(begin, run, {})
+
+
+class Frame:
+    """The fields of state and watch as the entry takes and leaves them: numbers, and arrays that it fills."""
+
+    def __init__(self, state: Any, watch: Any) -> None:
+        kinds = [*fields_of(state).values(), *fields_of(watch).values()]
+        self.state, self.watch, self.split = state, watch, len(fields_of(state))
+        self.size = self.split + watch._fields.index("size")
+        self.numbers = [i for i, kind in enumerate(kinds) if kind not in LEAVE]
+        self.arrays = {i: kind is not Vector for i, kind in enumerate(kinds) if kind in LEAVE}  #: whether a matrix
+        self.rows: dict[int, list[int]] = {}  #: of each array, for each number of variables
+
+    def blank(self, x: Any, size: Any) -> list[Any]:
+        """Before the first state: x, the sizes, and empty arrays, with n rows where nothing else is known yet."""
+        n = len(x)
+        values: list[Any] = [0] * (self.split + len(self.watch._fields))
+        rows = self.rows.setdefault(n, [n] * len(self.arrays))
+        for (i, matrix), m in zip(self.arrays.items(), rows, strict=True):
+            values[i] = np.empty((m, n) if matrix else m)
+        values[0], values[self.size] = x.copy(), size.copy()
+        return values
+
+    def taken(self, values: list[Any], results: Any) -> bool:
+        """Whether every array had room for what was left in it; if not, it will have the next time."""
+        rows = self.rows[len(values[0])]
+        found = [results[i] for i in self.arrays]
+        fits = found == rows
+        rows[:] = found
+        return fits
+
+    def copied(self, state: Any, watch: Any) -> list[Any]:
+        values = [*state, *watch]
+        for i in self.arrays:
+            values[i] = values[i].copy()
+        return values
+
+    def filled(self, values: list[Any], results: Any) -> Any:
+        """State and watch, and the number of steps taken."""
+        for i in self.numbers:
+            values[i] = results[i]
+        return self.state._make(values[: self.split]), self.watch._make(values[self.split :]), results[-1]
 
 
 def machine_code(function: Any, name: str, kind: Kind) -> tuple[Any, Any]:
@@ -128,33 +171,46 @@ def converted(function: Any, kind: Kind) -> Any:
 
 
 @cache
-def entry_of(method: Any, loop: Any, bound: Bound) -> Callable[..., Any]:
+def entry_of(method: Any, rules: Any, bound: Bound) -> Callable[..., Any]:
     """The entry of a method, from disk or compiled now."""
     way = Together if numba.__version__.startswith(PROVED) else Apart
-    name = f"{method.__name__} in {loop.__module__}.{loop.__qualname__} without {sorted(bound.missing)}"
+    name = f"{method.__name__} by {rules.__name__} without {sorted(bound.missing)}"
     path = folder() / diskcache.key(name, way.__name__)
     code = loaded(path)
     if code is None:
         logging.getLogger("refopt").warning("compiling %s: some seconds, once", method.__name__)
-        code = compiled_entry(method, loop, bound, way)
+        code = compiled_entry(method, rules, bound, way)
         keep(path, code)
     return code.entry_point
 
 
-def compiled_entry(method: Any, loop: Any, bound: Bound, way: Any) -> Any:
-    groups = groups_of(method, loop)
+def compiled_entry(method: Any, rules: Any, bound: Bound, way: Any) -> Any:
+    groups = groups_of(method, rules)
     source, kinds = entry_source(groups, bound)
-    passed = method, bound, *groups.values(), int
-    with global_compiler_lock:
-        how = way(method.__name__, light(loop, passed))
+    first = method, rules, bound, Vector, Vector, groups["params"], groups["tests"], int
+    later = method, rules, bound, *groups.values(), int
+    with global_compiler_lock, uncollected():
+        how = way(method.__name__, light(loops.run, later))
         twins = Twins(how.inner)
-        run, _ = twins.of(loop, passed)
-        shadows: dict[str, Any] = {"__name__": __name__, "run": run, "Problem": record(bound)}
+        shadows: dict[str, Any] = {"__name__": __name__, "Problem": record(bound)}
+        shadows |= {"run": twins.of(loops.run, later)[0], "begin": twins.of(loops.begin, first)[0]}
         shadows |= {group.capitalize(): record_type for group, record_type in groups.items()}
         shadows |= {f"{name}_at": function_at(kind) for name, kind in functions_of(bound).items()}
         shadows |= {word.__name__: twins.word(word)[0] for word in (words.copied, *LEAVE.values())}
         exec(source, shadows)
         return how.entry(shadows["entry"], tuple(map(numba_type, kinds)))
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without garbage collection, which would look through all of the compiler's objects again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def light(loop: Any, kinds: tuple[Kind, ...]) -> bool:
@@ -214,24 +270,64 @@ def is_word(python: FunctionType) -> bool:
     return python.__module__.startswith(words.__name__)
 
 
-def options_for(python: FunctionType) -> dict[str, Any]:
-    """Sums of words may be reordered but where rounding is meant; what is no word is control, a part of its caller."""
-    ordered = any(python.__code__ is other.__code__ for other in words.ORDERED)
-    fastmath = REORDERED if is_word(python) and not ordered else False
-    return {**OPTIONS, "fastmath": fastmath, "forceinline": not is_word(python)}
+def is_loop(python: FunctionType) -> bool:
+    """``loop.run``, which the entry calls twice."""
+    return python.__module__ == loops.__name__ and python.__name__ == loops.run.__name__
+
+
+def options_for(python: FunctionType, light: bool) -> dict[str, Any]:
+    """Sums of words may be reordered but where rounding is meant; what controls them is a part of its caller.
+
+    But not where matrices are factored and a call is nothing, unless it is short; and not the loop.
+    """
+    word, ordered = is_word(python), any(python.__code__ is other.__code__ for other in words.ORDERED)
+    part = not (word or is_loop(python)) and (light or len(python.__code__.co_code) <= SHORT)
+    return {**OPTIONS, "fastmath": REORDERED if word and not ordered else False, "forceinline": part}
 
 
 class Apart:
     """Every twin becomes an ordinary jitted function, made into machine code, and again inside each caller."""
 
-    def __init__(self, name: str, light: bool) -> None: ...
+    def __init__(self, name: str, light: bool) -> None:
+        self.light = light
 
     def inner(self, python: FunctionType, kinds: tuple[Kind, ...], result: Kind) -> Any:
         wanted = numba_type(result)(*map(numba_type, kinds))
-        return njit(wanted, no_cpython_wrapper=True, **options_for(python))(python)
+        return njit(wanted, no_cpython_wrapper=True, **options_for(python, self.light))(python)
 
     def entry(self, python: FunctionType, arguments: tuple[Any, ...]) -> Any:
         return njit(arguments, **OPTIONS)(python).overloads[arguments]
+
+
+COUNTING = """
+define void @NRT_incref(ptr %p) noinline {
+    %none = icmp eq ptr %p, null
+    br i1 %none, label %out, label %some
+some:
+    %n = load i64, ptr %p
+    %more = add i64 %n, 1
+    store i64 %more, ptr %p
+    br label %out
+out:
+    ret void
+}
+define void @NRT_decref(ptr %p) noinline {
+    %none = icmp eq ptr %p, null
+    br i1 %none, label %out, label %some
+some:
+    %n = load i64, ptr %p
+    %less = sub i64 %n, 1
+    store i64 %less, ptr %p
+    %last = icmp eq i64 %less, 0
+    br i1 %last, label %free, label %out
+free:
+    call void @NRT_MemInfo_call_dtor(ptr %p)
+    br label %out
+out:
+    ret void
+}
+declare void @NRT_MemInfo_call_dtor(ptr)
+"""  #: references to arrays, counted by plain additions: in a run, no other thread sees its arrays
 
 
 class Together:
@@ -242,13 +338,21 @@ class Together:
         self.context, self.typing = cpu_target.target_context, cpu_target.typing_context
         self.library = self.context.codegen().create_library(name)
         self.library.enable_object_caching()
+        if not light:
+            self.library._optimize_functions = self.laid_out
+        self.library.add_llvm_module(binding.parse_assembly(COUNTING))
+
+    def laid_out(self, module: Any) -> None:
+        """In place of optimising each function on its own, which takes time and makes a run a little faster."""
+        module.data_layout = self.library._codegen._data_layout
 
     def inner(self, python: FunctionType, kinds: tuple[Kind, ...], result: Kind) -> Any:
         wanted = numba_type(result)(*map(numba_type, kinds))
-        code = self.compiled(python, wanted.args, wanted.return_type, inner=True, **options_for(python))
+        options = options_for(python, self.light)
+        code = self.compiled(python, wanted.args, wanted.return_type, inner=True, **options)
         function = self.library._final_module.get_function(code.fndesc.llvm_func_name)
         function.linkage = "linkonce_odr"  # what has been inlined everywhere is dropped
-        if is_word(python) and not self.light:
+        if is_loop(python) or (is_word(python) and not self.light):
             function.add_function_attribute("noinline")
         return Inner(self.context, code.fndesc, wanted)
 

@@ -1,7 +1,7 @@
 """Driving a run: chunks of steps, and between them limits, callback, trace and judgement.
 
-The chunk is ``loop.run`` or its compiled twin. It grows while it is quick and shrinks while it is slow, so that a
-signal, a time limit or a callback never waits long.
+The first chunk is ``loop.begin``, the others are ``loop.run``, or their compiled twins. They grow while they are quick
+and shrink while they are slow, so that a signal, a time limit or a callback never waits long.
 """
 
 import inspect
@@ -9,8 +9,22 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from refopt.ops import namespace, norm_inf
-from refopt.stopping import BUDGET, DONE, FALLING, RUNNING, ZERO_GRADIENT, Ending, Status, spent
+import numpy as np
+
+from refopt.loop import Loop
+from refopt.ops import finite, namespace, norm_inf
+from refopt.stopping import (
+    AT_INFINITY,
+    BUDGET,
+    DISTANT,
+    DONE,
+    FALLING,
+    RUNNING,
+    ZERO_GRADIENT,
+    Ending,
+    Status,
+    spent,
+)
 
 MESSAGES = {
     Status.CONVERGED: "converged: the gradient, its effect on every variable and the model's promise are all small",
@@ -42,47 +56,72 @@ class Run(NamedTuple):
 
 
 def drive(
-    run: Callable[..., Any], think: Callable[..., Any], problem: Any, state: Any, watch: Any, params: Any, tests: Any,
-    limits: Limits, began: float, report: Callable[[Any, Any, int], bool] | None = None, trace: bool = False,
+    loop: Loop, think: Callable[..., Any], x: Any, size: Any, params: Any, tests: Any, limits: Limits, began: float,
+    report: Callable[[Any, Any, int], bool] | None = None, trace: bool = False,
 ) -> Run:  # fmt: skip
     """Run until something ends it.
 
-    ``run(problem, state, watch, params, tests, steps)`` advances; ``think(problem, state, watch, params, tests,
-    tried)`` is asked when the run is stuck; ``report(state, watch, nit)`` is told of every step, and may end the run.
+    ``think(noise, state, watch, tried)`` is asked when the run is stuck; ``report(state, watch, nit)`` is told of every
+    step, and may end the run.
     """
-    nit, tried, seen = 0, 0, [state] if trace else []
-    differenced = hasattr(state, "nhev") and tests.per_hessian + tests.gradients_per_hessian > 0
-    uncounted = limits.maxfun < 1e300 and differenced  # by the loop itself
+    uncounted = limits.maxfun < 1e300 and tests.per_hessian + tests.gradients_per_hessian > 0  # by the loop itself
     single = report is not None or trace or uncounted
-    steps = 1 if single else first_chunk(time.perf_counter() - began)
+    n, noise, tried, start = x.shape[0], 0.0, 0, time.perf_counter()
+    steps = 0 if single or n not in loop.pace else min(chunk(loop.pace[n]), limits.maxiter)
+    state, watch, nit = loop.begin(x, size, params, tests, steps)
+    took = time.perf_counter() - start
+    loop.pace[n] = took / (nit or 1)
+    steps = 1 if single else next_chunk(steps, took) if steps else chunk(took)
+    seen = [state] if trace else []
+    if not (finite(watch.f0) and finite(watch.g0)):
+        return Run(state, watch, nit, Ending(Status.NOT_FINITE, False), seen)
     while True:
-        if watch.verdict == DONE:
-            return Run(state, watch, nit, arrived(watch, state, nit), seen)
-        if watch.verdict == BUDGET or spent(state, tests).nfev >= limits.maxfun:
-            return Run(state, watch, nit, Ending(Status.MAXFUN, False), seen)
-        if watch.verdict == FALLING:
-            return Run(state, watch, nit, Ending(Status.UNBOUNDED, False), seen)
+        if ending := ended(state, watch, tests, limits, nit):
+            return Run(state, watch, nit, ending, seen)
         if watch.verdict != RUNNING:
-            observed, calls = counted(problem)
-            answer = think(observed, state, watch, params, tests, tried)
-            if isinstance(answer, Ending):
-                return Run(with_calls(state, calls), watch, nit, answer, seen)
-            observed, state, watch = answer
-            problem, state = problem._replace(noise=observed.noise), with_calls(state, calls)
+            answer = think(noise, state, watch, tried)
+            if isinstance(answer[-1], Ending):
+                return Run(answer[0], watch, nit, answer[-1], seen)
+            noise, state, watch = answer
             tried += 1
         if nit >= limits.maxiter:
             return Run(state, watch, nit, Ending(Status.MAXITER, False), seen)
         start = time.perf_counter()
         if start - began >= limits.maxtime:
             return Run(state, watch, nit, Ending(Status.MAXTIME, False), seen)
-        state, watch, k = run(problem, state, watch, params, tests, min(steps, limits.maxiter - nit))
-        nit += k
+        state, watch, k = loop.run(noise, state, watch, params, tests, min(steps, limits.maxiter - nit))
+        took = time.perf_counter() - start
+        loop.pace[n], nit = took / (k or 1), nit + k
         if trace:
             seen.append(state)
         if report is not None and report(state, watch, nit):
             return Run(state, watch, nit, Ending(Status.CALLBACK, False), seen)
         if not single:
-            steps = next_chunk(steps, time.perf_counter() - start)
+            steps = next_chunk(steps, took)
+
+
+def ended(state: Any, watch: Any, tests: Any, limits: Limits, nit: int) -> Ending | None:
+    """How the run has ended, if it needs no thought to say so."""
+    if watch.verdict in (DONE, DISTANT):
+        return arrived(watch, state, nit)
+    if watch.verdict == BUDGET or (limits.maxfun < 1e300 and spent(state, tests)[0] >= limits.maxfun):
+        return Ending(Status.MAXFUN, False)
+    return Ending(Status.UNBOUNDED, False) if watch.verdict == FALLING else None
+
+
+def thinker(rules: Any, method: Any, problem: Callable[[], Any], params: Any, tests: Any) -> Callable[..., Any]:
+    """``think`` for ``drive``: the rules' own, on the problem in its generic form, which is made when it is needed."""
+
+    def think(noise: float, state: Any, watch: Any, tried: int) -> Any:
+        observed, calls = counted(problem()._replace(noise=noise))
+        with np.errstate(all="ignore"):
+            answer = rules.think(method, observed, state, watch, params, tests, tried)
+        if isinstance(answer, Ending):
+            return with_calls(state, calls), answer
+        observed, state, watch = answer
+        return observed.noise, with_calls(state, calls), watch
+
+    return think
 
 
 def counted(problem: Any) -> tuple[Any, list[int]]:
@@ -104,9 +143,9 @@ def with_calls(state: Any, calls: list[int]) -> Any:
     return state._replace(nfev=state.nfev + calls[0], njev=state.njev + calls[1])
 
 
-def first_chunk(init_time: float) -> int:
-    """As many steps as take about ten milliseconds, judged by what starting took."""
-    return max(1, min(1000, int(0.01 / max(init_time, 1e-6))))
+def chunk(seconds: float) -> int:
+    """As many steps as take about ten milliseconds, if one takes this long."""
+    return max(1, min(1000, int(0.01 / max(seconds, 1e-6))))
 
 
 def next_chunk(steps: int, elapsed: float) -> int:
@@ -117,6 +156,8 @@ def next_chunk(steps: int, elapsed: float) -> int:
 
 def arrived(watch: Any, state: Any, nit: int) -> Ending:
     """CONVERGED, with a word of caution where the start or the last steps call for one."""
+    if watch.verdict == DISTANT:
+        return Ending(Status.CONVERGED, True, AT_INFINITY)
     if nit == 0 and watch.gnorm == 0.0 and not hasattr(state, "B"):
         return Ending(Status.CONVERGED, True, ZERO_GRADIENT)
     return Ending(Status.CONVERGED, True)
@@ -164,13 +205,14 @@ def parameters(function: Any) -> set[str]:
         return set()
 
 
-def result(ending: Ending, nit: int, seconds: float, trace: list[Any], state: Any, **fields: Any) -> Any:
+def result(run: Run, tests: Any, began: float, **fields: Any) -> Any:
     """The OptimizeResult, with the same fields for every method."""
     from scipy.optimize import OptimizeResult
 
-    counts = {name: int(getattr(state, name, 0)) for name in ("nfev", "njev", "nhev", "nhvp")}
-    message = MESSAGES[ending.status]
+    state, ending = run.state, run.ending
+    nfev, njev = spent(state, tests)
     return OptimizeResult(
-        **fields, nit=nit, **counts, status=ending.status, success=ending.success, message=message,
-        advice=ending.advice, time=seconds, trace=trace,
+        fields, nit=run.nit, nfev=nfev, njev=njev, nhev=getattr(state, "nhev", 0), nhvp=getattr(state, "nhvp", 0),
+        status=ending.status, success=ending.success, message=MESSAGES[ending.status], advice=ending.advice,
+        time=time.perf_counter() - began, trace=run.trace,
     )  # fmt: skip

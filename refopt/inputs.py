@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from refopt.ops import finite, namespace, norm_inf, scalar
+from refopt.ops import dot, finite, namespace, norm_inf, scalar
 
 
 def vector(x0: Any, name: str = "x0") -> Any:
     """A float vector of the caller's own array kind, never the caller's own array."""
-    if not hasattr(x0, "dtype") or (hasattr(x0, "__array__") and hasattr(x0, "to_numpy")):  # lists; a pandas Series
+    if not hasattr(x0, "dtype") or hasattr(x0, "to_numpy") or isinstance(x0, np.generic):  # lists; a pandas Series
         x0 = np.asarray(x0)
-    if isinstance(x0, np.ndarray | np.generic):
+    if isinstance(x0, np.ndarray):
         if x0.dtype.kind not in "fiub":
             raise ValueError(f"{name} must hold real numbers; it has dtype {x0.dtype}")
         x = np.array(x0, dtype=x0.dtype if x0.dtype.char in "fd" else np.float64)
@@ -27,7 +27,7 @@ def vector(x0: Any, name: str = "x0") -> Any:
         raise ValueError(f"{name} must be a vector of shape (n,); it has shape {tuple(x.shape)}")
     if x.shape[0] == 0:
         raise ValueError(f"{name} is empty: there is nothing to vary")
-    if not finite(norm_inf(x)):
+    if not (finite(dot(x, x)) or finite(norm_inf(x))):  # the first is quick, the second does not overflow
         raise ValueError(f"{name} must be finite; it holds NaN or infinity: {x}")
     return x
 
@@ -111,3 +111,15 @@ class Together:
 
     def derivative(self, x: Any, *args: Any) -> Any:
         return self.at(x, args)[1]
+
+
+class Later:
+    """``make(*arguments)``, made when it is first asked for."""
+
+    def __init__(self, make: Callable[..., Any], *arguments: Any) -> None:
+        self.make, self.arguments, self.made = make, arguments, None
+
+    def __call__(self) -> Any:
+        if self.made is None:
+            self.made = self.make(*self.arguments)
+        return self.made

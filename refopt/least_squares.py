@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from refopt import driver, stopping, stopping_residuals
+from refopt import loop as loops
 from refopt.catalogue import Entry, find, split_options
 from refopt.derivatives.differences import sizes
-from refopt.inputs import Together, array_function, own, same_kind, vector
+from refopt.inputs import Later, Together, array_function, own, same_kind, vector
 from refopt.linalg.gram import inverse_gram
 from refopt.minimize import differenced, given, why_generic
 from refopt.ops import device, eps, finite, namespace, norm_inf
@@ -64,49 +65,47 @@ def least_squares(
     )
     scale = fixed_scale(x_scale, x)
     args = args if isinstance(args, tuple) else (args,)
-    problem, run = prepare(entry, fun, jac, args, kwargs or {}, x, common.get("compiled", "auto"))
-    with np.errstate(all="ignore"):
-        return solve(entry, problem, run, x, scale, params, tests, limits, began, callback, common)
-
-
-def solve(
-    entry: Entry, problem: LeastSquares, run: Callable[..., Any], x: Any, scale: Any, params: Any,
-    tests: stopping_residuals.Tests, limits: driver.Limits, began: float, callback: Any, common: dict[str, Any],
-) -> Any:  # fmt: skip
-    module = entry.module
-    state = module.init(problem, x, params)
+    problem = Later(generic_problem, fun, jac, args, kwargs or {}, x)
+    loop = prepare(entry, fun, jac, args, kwargs or {}, x, common.get("compiled", "auto"), problem)
     if scale is not None:
-        params = params._replace(rescale=False)
-        state = module.resume(state._replace(d=1.0 / scale), params)
-    watch = stopping_residuals.watch(state.x, state.f, state.g)._replace(size=sizes(x))
-    if not (finite(state.f) and finite(norm_inf(state.g))):
-        culprit = "the Jacobian" if finite(state.f) else "fun, or the sum of its squares,"
-        says = f"{culprit} holds NaN or infinity at x0: start where the model is defined"
-        ending = stopping.Ending(stopping.Status.NOT_FINITE, False, says)
-        return outcome(tests, began, driver.Run(state, watch, 0, ending, []))
-    watch = stopping_residuals.look(module, problem, state, watch, tests)
+        params, loop = params._replace(rescale=False), scaled(loop, entry.module, scale)
+    think = driver.thinker(stopping_residuals, entry.module, problem, params, tests)
     describe = partial(driver.so_far, partial(sketch, tests, began))
     report = driver.reporter(callback, bool(common.get("disp")), describe)
-    think, trace = partial(stopping_residuals.think, module), bool(common.get("trace"))
-    done = driver.drive(run, think, problem, state, watch, params, tests, limits, began, report, trace)
-    if done.ending.status == stopping.Status.PRECISION and done.ending.success and params.polish:
-        trials = stopping_residuals.trials(done.state, tests)
-        done = done._replace(state=module.polish(problem, done.state, params, trials))
-    return outcome(tests, began, done)
+    trace = bool(common.get("trace"))
+    done = driver.drive(loop, think, x, sizes(x), params, tests, limits, began, report, trace)
+    with np.errstate(all="ignore"):
+        if done.ending.status == stopping.Status.PRECISION and done.ending.success:
+            done = done._replace(state=stopping_residuals.refined(entry.module, problem(), done.state, params, tests))
+        return outcome(tests, began, done)
+
+
+def scaled(loop: loops.Loop, method: Any, scale: Any) -> loops.Loop:
+    """The loop with the user's sizes of the variables in place of the Jacobian's."""
+
+    def begin(x: Any, size: Any, params: Any, tests: Any, steps: int) -> Any:
+        state, watch, _ = loop.begin(x, size, params, tests, 0)
+        state = method.resume(state._replace(d=1.0 / scale), params)
+        return loop.run(0.0, state, watch, params, tests, steps)
+
+    return loop._replace(begin=begin)
 
 
 def sketch(tests: Any, began: float, run: driver.Run) -> Any:
     """The OptimizeResult without the covariance: what a callback sees."""
-    state = stopping.spent(run.state, tests)
+    state = run.state
     return driver.result(
-        run.ending, run.nit, time.perf_counter() - began, run.trace, state, x=state.x, fun=state.f, cost=state.f,
-        residual=state.r, jac=state.J, grad=state.g, optimality=norm_inf(state.g),
+        run, tests, began, x=state.x, fun=state.f, cost=state.f, residual=state.r, jac=state.J, grad=state.g,
+        optimality=norm_inf(state.g),
     )  # fmt: skip
 
 
 def outcome(tests: stopping_residuals.Tests, began: float, run: driver.Run) -> Any:
     """The OptimizeResult of a run, with what can be said about the parameters' errors."""
     result = sketch(tests, began, run)
+    if result.status == stopping.Status.NOT_FINITE:
+        culprit = "the Jacobian" if finite(result.fun) else "fun, or the sum of its squares,"
+        result.advice = f"{culprit} holds NaN or infinity at x0: start where the model is defined"
     inverse, rank = information(run.state, noise_of(tests.differences, run.state.x))
     result.covariance = spread(inverse, result.cost, result.jac.shape[0] - rank)
     result.stderr = namespace(inverse).sqrt(namespace(inverse).linalg.diagonal(result.covariance))
@@ -181,21 +180,21 @@ def fixed_scale(x_scale: Any, x: Any) -> Any:
 
 
 def prepare(
-    entry: Entry, fun: Any, jac: Any, args: tuple[Any, ...], kwargs: dict[str, Any], x: Any, wish: Any
-) -> tuple[LeastSquares, Callable[..., Any]]:
-    """The problem in the form the methods need, and the loop that will run it: compiled, or generic."""
+    entry: Entry, fun: Any, jac: Any, args: tuple[Any, ...], kwargs: dict[str, Any], x: Any, wish: Any,
+    problem: Callable[[], LeastSquares],
+) -> loops.Loop:  # fmt: skip
+    """The loop that will run: compiled, or generic."""
     if not callable(fun):
         raise TypeError(f"fun must be callable; it is {type(fun).__name__}")
-    problem = generic_problem(fun, jac, args, kwargs, x)
     obstacle = "compiled is False" if wish is False else why_generic(entry, fun, jac, None, (*args, *kwargs), x)
     if not obstacle:
         from refopt import compiled
 
         functions = LeastSquares(fun, jac if callable(jac) else None)  # type: ignore[arg-type]
-        return problem, compiled.runner(entry.module, functions, stopping_residuals.run)
+        return compiled.runner(entry.module, stopping_residuals, functions)
     if wish is True:
         raise ValueError(f"compiled=True is not possible here: {obstacle}")
-    return problem, partial(stopping_residuals.run, entry.module)
+    return loops.generic(entry.module, stopping_residuals, problem())
 
 
 def generic_problem(fun: Any, jac: Any, args: tuple[Any, ...], kwargs: dict[str, Any], x: Any) -> LeastSquares:

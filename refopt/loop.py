@@ -1,16 +1,19 @@
-"""The only loops: ``iterate`` yields every state, ``run`` returns the last one.
+"""The only loops: ``iterate`` yields every state, ``begin`` and ``run`` return the last one.
 
 A method is a module with ``Params``, ``State``, ``init(problem, x0, params)`` and ``step(problem, state, params)``, all
 pure, and ``predicted(state)``, what its model still promises. Every state has the fields x, f, g and nfev, and says
-whether the last step was ``taken`` and whether the method can go on, ``ok``.
+whether the last step was ``taken`` and whether the method can go on, ``ok``. The rules, ``stopping`` or
+``stopping_residuals``, are a module as well: ``watch`` what matters, ``look`` at each state, and refine the last.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
-from refopt.ops import scalar
+import numpy as np
+
+from refopt.ops import Vector, scalar
 from refopt.problem import Problem
-from refopt.stopping import RUNNING, Tests, Watch, observe, settle
+from refopt.stopping import DISTANT, DONE, RUNNING
 
 
 def iterate(method: Any, problem: Any, x0: Any, params: Any = None) -> Iterator[Any]:
@@ -23,23 +26,45 @@ def iterate(method: Any, problem: Any, x0: Any, params: Any = None) -> Iterator[
         state = method.step(problem, state, params)
 
 
-def run(method: Any, problem: Problem, state: Any, watch: Watch, params: Any, tests: Tests, steps: int) -> Any:
+def begin(method: Any, rules: Any, problem: Any, x: Vector, size: Vector, params: Any, tests: Any, steps: int) -> Any:
+    """The first state, judged, and up to ``steps`` steps from it; ``size`` is that of the variables."""
+    state = method.init(problem, x, params)
+    watch = rules.look(method, problem, state, rules.watch(state.x, state.f, state.g, size), tests)
+    return run(method, rules, problem, state, watch, params, tests, steps)
+
+
+def run(method: Any, rules: Any, problem: Any, state: Any, watch: Any, params: Any, tests: Any, steps: int) -> Any:
     """Up to ``steps`` steps, fewer if the run ends or needs thought; and how many they were."""
     k = 0
     while k < steps and watch.verdict == RUNNING:
         state = method.step(problem, state, params)
-        watch = look(method, problem, state, watch, tests)
+        watch = rules.look(method, problem, state, watch, tests)
         k = k + 1
+    if watch.verdict == DONE or watch.verdict == DISTANT:
+        state = rules.refined(method, problem, state, params, tests)
     return state, watch, k
 
 
-def look(method: Any, problem: Problem, state: Any, watch: Watch, tests: Tests) -> Watch:
-    """Take note of a state; ask the model only when the gradient is small."""
-    nfev = state.nfev + tests.per_gradient * state.njev
-    watch = observe(problem, watch, state.x, state.f, state.g, nfev, state.ok, state.taken, tests)
-    if watch.small:
-        watch = settle(problem, watch, state.x, state.f, method.predicted(state), tests)
-    return watch
+class Loop(NamedTuple):
+    """The loop of one method on one problem, generic or compiled."""
+
+    begin: Callable[..., Any]  #: (x, size, params, tests, steps) -> state, watch, steps taken
+    run: Callable[..., Any]  #: (noise, state, watch, params, tests, steps) -> state, watch, steps taken
+    pace: dict[int, float]  #: seconds that a step took in the last run, for each number of variables
+
+
+def generic(method: Any, rules: Any, problem: Any) -> Loop:
+    """The loop for arrays of any kind. Overflow and the like are part of the search, and not worth a warning."""
+
+    def first(*rest: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return begin(method, rules, problem, *rest)
+
+    def further(noise: float, *rest: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return run(method, rules, problem._replace(noise=noise), *rest)
+
+    return Loop(first, further, {})
 
 
 def with_scalars(problem: Any) -> Any:

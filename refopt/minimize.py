@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from refopt import driver, loop, stopping
+from refopt import driver, stopping
+from refopt import loop as loops
 from refopt.catalogue import Entry, find, split_options
 from refopt.derivatives.differences import sizes
-from refopt.inputs import Together, array_function, scalar_function, vector
-from refopt.ops import finite, norm_inf, symmetrised
+from refopt.inputs import Later, Together, array_function, scalar_function, vector
+from refopt.ops import absolute, symmetrised
 from refopt.problem import Problem
 
 
@@ -51,79 +52,63 @@ def minimize(
     refuse(bounds, constraints)
     entry = find(method, "minimize")
     params, common = split_options(entry, options)
-    ignore_unused(entry, hess, hessp)
+    ignore_unused(entry, hess=hess, hessp=hessp)
     x = vector(x0)
     args = args if isinstance(args, tuple) else (args,)
-    jac, hess = jac or getattr(fun, "jac", None), hess or getattr(fun, "hess", None)
-    tests = wanted(tol, common, differenced(jac), differenced(hess), x)
+    jac = jac or getattr(fun, "jac", None)
+    hess = (hess or getattr(fun, "hess", None)) if "hess" in entry.needs else None
+    tests = wanted(entry, tol, common, jac, hess, x)
     limits = driver.Limits(
-        int(given(common, "maxiter", max(2000, 200 * x.shape[0]))),
-        tests.maxfun,
-        given(common, "maxtime", np.inf),
+        int(given(common, "maxiter", max(2000, 200 * x.shape[0]))), tests.maxfun, given(common, "maxtime", np.inf)
     )
-    problem, run = prepare(entry, fun, jac, hess, args, x, common.get("compiled", "auto"))
-    with np.errstate(all="ignore"):
-        return solve(entry, problem, run, x, params, tests, limits, began, callback, common)
-
-
-def solve(
-    entry: Entry, problem: Problem, run: Callable[..., Any], x: Any, params: Any, tests: stopping.Tests,
-    limits: driver.Limits, began: float, callback: Any, common: dict[str, Any],
-) -> Any:  # fmt: skip
-    module = entry.module
-    state = module.init(problem, x, params)
-    watch = stopping.watch(state.x, state.f, state.g)
-    if tests.differences > 0.0:
-        watch = watch._replace(size=sizes(x))  # the differences' own scale, 1 for what starts at 0
+    size = sizes(x) if tests.differences > 0.0 else absolute(x)
+    problem = Later(generic_problem, entry, fun, jac, hess, args, x)
+    loop = prepare(entry, fun, jac, hess, args, x, common.get("compiled", "auto"), problem)
+    think = driver.thinker(stopping, entry.module, problem, params, tests)
     describe = partial(outcome, tests, began)
-    if not (finite(state.f) and finite(norm_inf(state.g))):
-        return describe(driver.Run(state, watch, 0, stopping.Ending(stopping.Status.NOT_FINITE, False), []))
-    watch = loop.look(module, problem, state, watch, tests)
     report = driver.reporter(callback, bool(common.get("disp")), partial(driver.so_far, describe))
-    think = partial(stopping.think, module)
     trace = bool(common.get("trace"))
-    done = driver.drive(run, think, problem, state, watch, params, tests, limits, began, report, trace)
-    converged = done.ending == stopping.Ending(stopping.Status.CONVERGED, True)
-    if converged and stopping.endless(module.predicted(done.state), done.watch):
-        done = done._replace(ending=done.ending._replace(advice=stopping.AT_INFINITY))
-    return describe(done)
+    return describe(driver.drive(loop, think, x, size, params, tests, limits, began, report, trace))
 
 
 def outcome(tests: stopping.Tests, began: float, run: driver.Run) -> Any:
     """The OptimizeResult of a run: the best point seen, and the curvature that the method ended with."""
     state, watch = run.state, run.watch
-    state = stopping.spent(state, tests)
-    curvature = {}
-    if hasattr(state, "H"):
-        curvature["hess_inv"] = state.H
-    if hasattr(state, "B"):
-        curvature["hess"] = state.B
-    seconds = time.perf_counter() - began
-    return driver.result(
-        run.ending, run.nit, seconds, run.trace, state, x=watch.x, fun=watch.f, jac=watch.g, **curvature
-    )
+    result = driver.result(run, tests, began, x=watch.x, fun=watch.f, jac=watch.g)
+    for field, name in (("H", "hess_inv"), ("B", "hess")):
+        if hasattr(state, field):
+            result[name] = getattr(state, field)
+    return result
 
 
-def wanted(tol: float | None, common: dict[str, Any], jac: str, hess: str, x: Any) -> stopping.Tests:
+def wanted(entry: Entry, tol: float | None, common: dict[str, Any], jac: Any, hess: Any, x: Any) -> stopping.Tests:
     """The stopping tests that the user asked for; ``gtol_abs`` alone means SciPy's absolute test alone."""
-    gtol, gtol_abs = common.get("gtol", tol), common.get("gtol_abs")
-    n, relative = x.shape[0], 0.0
-    if noisy := jac in ("2-point", "3-point"):
-        from refopt.derivatives import relative_step
-
-        relative = relative_step(jac, x)
-    second = {"2-point": (n * n + 3 * n + 2) // 2, "3-point": n * n + 3 * n + 1, "cs": 2 * n * n}
-    through_gradient = not noisy and not (hess == "cs" and jac)
-    return stopping.Tests(
+    gtol, gtol_abs, first = common.get("gtol", tol), common.get("gtol_abs"), differenced(jac)
+    noisy = first in ("2-point", "3-point")
+    tests = stopping.Tests(
         gtol=float(gtol) if gtol is not None else (1e-8 if noisy else 1e-10),
         gtol_abs=float(gtol_abs or 0.0),
         absolute_only=gtol is None and bool(gtol_abs),
-        differences=relative,
-        per_gradient={"2-point": n + 1, "3-point": 2 * n, "cs": n}.get(jac, 0),
-        per_hessian=0 if through_gradient else second.get(hess, 0),
-        gradients_per_hessian={"2-point": n + 1, "3-point": 2 * n, "cs": n}.get(hess, 0) if through_gradient else 0,
         maxfun=float(given(common, "maxfun", 1e300)),
     )
+    second = differenced(hess) if "hess" in entry.needs else ""
+    return tests._replace(**cost_of_differences(first, second, x)) if first or second else tests
+
+
+def cost_of_differences(jac: str, hess: str, x: Any) -> dict[str, Any]:
+    """How many evaluations the schemes for gradient and Hessian take, and the relative step of the first."""
+    from refopt.derivatives import relative_step
+
+    n, noisy = x.shape[0], jac in ("2-point", "3-point")
+    first = {"2-point": n + 1, "3-point": 2 * n, "cs": n}
+    second = {"2-point": (n * n + 3 * n + 2) // 2, "3-point": n * n + 3 * n + 1, "cs": 2 * n * n}
+    through_gradient = not noisy and not (hess == "cs" and jac)
+    return {
+        "differences": relative_step(jac, x) if noisy else 0.0,
+        "per_gradient": first.get(jac, 0),
+        "per_hessian": 0 if through_gradient else second.get(hess, 0),
+        "gradients_per_hessian": first.get(hess, 0) if through_gradient else 0,
+    }
 
 
 def given(common: dict[str, Any], name: str, default: Any) -> Any:
@@ -138,22 +123,21 @@ def differenced(jac: Any) -> str:
 
 
 def prepare(
-    entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any, ...], x: Any, wish: Any
-) -> tuple[Problem, Callable[..., Any]]:
-    """The problem in the form the methods need, and the loop that will run it: compiled, or generic."""
+    entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any, ...], x: Any, wish: Any,
+    problem: Callable[[], Problem],
+) -> loops.Loop:  # fmt: skip
+    """The loop that will run: compiled, or generic."""
     if not callable(fun):
         raise TypeError(f"fun must be callable; it is {type(fun).__name__}")
-    hess = hess if "hess" in entry.needs else None
-    problem = generic_problem(entry, fun, jac, hess, args, x)
     obstacle = "compiled is False" if wish is False else why_generic(entry, fun, jac, hess, args, x)
     if not obstacle:
         from refopt import compiled
 
         functions = Problem(fun, jac if callable(jac) else None, hess if callable(hess) else None)  # type: ignore[arg-type]
-        return problem, compiled.runner(entry.module, functions)
+        return compiled.runner(entry.module, stopping, functions)
     if wish is True:
         raise ValueError(f"compiled=True is not possible here: {obstacle}")
-    return problem, partial(loop.run, entry.module)
+    return loops.generic(entry.module, stopping, problem())
 
 
 def why_generic(entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any, ...], x: Any) -> str:
@@ -218,13 +202,10 @@ def refuse(bounds: Any, constraints: Any) -> None:
             raise ValueError(f"refopt minimizes without {name}; scipy.optimize.minimize(method={method!r}) has them")
 
 
-def ignore_unused(entry: Entry, hess: Any, hessp: Any) -> None:
+def ignore_unused(entry: Entry, **given: Any) -> None:
     """A derivative that the method does not use is worth a warning."""
-    for name, given, used in (
-        ("hess", hess, "hess" in entry.needs),
-        ("hessp", hessp, "hessp" in entry.needs),
-    ):
-        if given is not None and not used:
+    for name, value in given.items():
+        if value is not None and name not in entry.needs:
             warnings.warn(f"{entry.name} does not use {name}; it is ignored", RuntimeWarning, stacklevel=3)
 
 

@@ -53,7 +53,7 @@ class Tests(NamedTuple):
     maxfun: float = 1e300
 
 
-RUNNING, STUCK, DONE, BUDGET, FALLING = 0, 1, 2, 3, 4  #: verdicts on a state
+RUNNING, STUCK, DONE, DISTANT, BUDGET, FALLING = 0, 1, 2, 3, 4, 5  #: verdicts on a state; DISTANT: done, far from here
 
 
 class Watch(NamedTuple):
@@ -62,7 +62,7 @@ class Watch(NamedTuple):
     f0: float
     g0: float  #: ‖g(x₀)‖
     gmax: float
-    size: Vector  #: |x₀|
+    size: Vector  #: of the variables: |x₀|, and 1 for zeros where differences are taken
     x: Vector  #: the best point, its f, its gradient and ‖g‖
     f: float
     g: Vector
@@ -75,10 +75,24 @@ class Watch(NamedTuple):
     verdict: int
 
 
-def watch(x: Vector, f: float, g: Vector) -> Watch:
+def watch(x: Vector, f: float, g: Vector, size: Vector) -> Watch:
     gnorm = norm_inf(g)
     slope = weighted_max(g, absolute(x)) or gnorm
-    return Watch(f, gnorm, gnorm, absolute(x), x, f, g, gnorm, gnorm, slope, -1, 5, False, RUNNING)
+    return Watch(f, gnorm, gnorm, size, x, f, g, gnorm, gnorm, slope, -1, 5, False, RUNNING)
+
+
+def look(method: Any, problem: Problem, state: Any, old: Watch, tests: Tests) -> Watch:
+    """Take note of a state; ask the model only when the gradient is small."""
+    nfev = state.nfev + tests.per_gradient * state.njev
+    new = observe(problem, old, state.x, state.f, state.g, nfev, state.ok, state.taken, tests)
+    if new.small:
+        new = settle(problem, new, state.x, state.f, state.g, method.predicted(state), tests)
+    return new
+
+
+def refined(method: Any, problem: Problem, state: Any, params: Any, tests: Tests) -> Any:
+    """The last state as it is: only least squares have something to refine."""
+    return state
 
 
 def observe(
@@ -108,14 +122,10 @@ def observe(
     fall = old.f0 - f
     if not finite(f) or (fall > 1e30 * old.slope and fall > 1e15 * max(1.0, abs(old.f0))):  # a saddle has no slope
         verdict = FALLING
+    new = old._replace(gmax=gmax, least=least, stall=stall, small=small, verdict=verdict)
     if lower or (f <= old.f + ef and gnorm < old.gnorm):
-        return Watch(
-            old.f0, old.g0, gmax, old.size, x, f, g, gnorm, least, old.slope, stall, old.patience, small, verdict
-        )  # fmt: skip
-    return Watch(
-        old.f0, old.g0, gmax, old.size, old.x, old.f, old.g, old.gnorm, least, old.slope, stall, old.patience, small,
-        verdict,
-    )  # fmt: skip
+        new = new._replace(x=x, f=f, g=g, gnorm=gnorm)
+    return new
 
 
 def gradient_small(
@@ -135,23 +145,24 @@ def gradient_small(
     return gnorm <= max(tau, tests.gtol_abs) and change <= tests.gtol * (old.f0 - f) + ef
 
 
-def settle(problem: Problem, old: Watch, x: Vector, f: float, promised: float, tests: Tests) -> Watch:
-    """(c): the end, if the model promises nothing worth having either."""
+def settle(problem: Problem, old: Watch, x: Vector, f: float, g: Vector, promised: float, tests: Tests) -> Watch:
+    """(c): the end, if the model promises nothing worth having either; DISTANT if its next step would be long."""
     ef = noise_floor(problem, x, f)
-    verdict = old.verdict
     if promised <= ef or promised <= 1e-15 * (old.f0 - f) or (tests.absolute_only and promised < inf):
-        verdict = DONE
-    return Watch(
-        old.f0, old.g0, old.gmax, old.size, old.x, old.f, old.g, old.gnorm, old.least, old.slope, old.stall,
-        old.patience, old.small, verdict,
-    )  # fmt: skip
+        return old._replace(verdict=DISTANT if endless(old, x, g, promised) else DONE)
+    return old
 
 
-def spent(state: Any, tests: Any) -> Any:
-    """The state with all evaluations counted, those of differences included."""
+def endless(old: Watch, x: Vector, g: Vector, promised: float) -> bool:
+    """Whether the model's next step, not shorter than 2D/‖g‖₂, would still be a tenth of x."""
+    return 2.0 * promised > 0.1 * norm(larger(absolute(x), old.size)) * norm(g)
+
+
+def spent(state: Any, tests: Any) -> tuple[int, int]:
+    """How often f and its gradient were evaluated, differences included."""
     nhev = getattr(state, "nhev", 0)
     njev = state.njev + tests.gradients_per_hessian * nhev
-    return state._replace(nfev=state.nfev + tests.per_gradient * njev + tests.per_hessian * nhev, njev=njev)
+    return state.nfev + tests.per_gradient * njev + tests.per_hessian * nhev, njev
 
 
 class Ending(NamedTuple):
@@ -213,12 +224,6 @@ def nearby(watch: Watch) -> bool:
     """Whether the run never left its start: no variable has changed by a millionth of its size."""
     sizes = larger(absolute(watch.x), watch.size)
     return bool(namespace(sizes).all(absolute(absolute(watch.x) - watch.size) <= 1e-6 * sizes))
-
-
-def endless(promised: float, watch: Watch) -> bool:
-    """Whether the model's next step, not shorter than 2D/‖g‖₂, would still be a tenth of x."""
-    size = norm(larger(absolute(watch.x), watch.size))
-    return 2.0 * promised > 0.1 * size * norm(watch.g)
 
 
 WRONG_GRADIENT = (

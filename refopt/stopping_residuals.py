@@ -67,21 +67,16 @@ class Watch(NamedTuple):
     verdict: int
 
 
-def watch(x: Vector, f: float, g: Vector) -> Watch:
+def watch(x: Vector, f: float, g: Vector, size: Vector) -> Watch:
     gnorm = norm_inf(g)
-    return Watch(f, gnorm, gnorm, absolute(x), f, gnorm, -1, 5, False, RUNNING)
+    return Watch(f, gnorm, gnorm, size, f, gnorm, -1, 5, False, RUNNING)
 
 
-def run(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: Any, tests: Tests, steps: int) -> Any:
-    """Up to ``steps`` steps, fewer if the run ends or needs thought; how many; and the polish of what has converged."""
-    k = 0
-    while k < steps and watch.verdict == RUNNING:
-        state = method.step(problem, state, params)
-        watch = look(method, problem, state, watch, tests)
-        k = k + 1
-        if watch.verdict == DONE and params.polish:
-            state = method.polish(problem, state, params, trials(state, tests))
-    return state, watch, k
+def refined(method: Any, problem: LeastSquares, state: Any, params: Any, tests: Tests) -> Any:
+    """The polish of what has converged."""
+    if params.polish:
+        return method.polish(problem, state, params, trials(state, tests))
+    return state
 
 
 def trials(state: Any, tests: Tests) -> int:
@@ -90,12 +85,12 @@ def trials(state: Any, tests: Tests) -> int:
     return int(min(60.0, left / (1 + tests.per_gradient)))
 
 
-def look(method: Any, problem: LeastSquares, state: Any, watch: Watch, tests: Tests) -> Watch:
+def look(method: Any, problem: LeastSquares, state: Any, old: Watch, tests: Tests) -> Watch:
     """Take note of a state; ask the model only when the gradient is small."""
-    watch = observe(problem, watch, state, tests)
-    if watch.small and ended(problem, watch, state, method.predicted(state), tests):
-        return with_verdict(watch, DONE)
-    return watch
+    new = observe(problem, old, state, tests)
+    if new.small and ended(problem, new, state, method.predicted(state), tests):
+        return new._replace(verdict=DONE)
+    return new
 
 
 def observe(problem: LeastSquares, old: Watch, state: Any, tests: Tests) -> Watch:
@@ -111,8 +106,8 @@ def observe(problem: LeastSquares, old: Watch, state: Any, tests: Tests) -> Watc
     elif state.nfev + tests.per_gradient * state.njev >= tests.maxfun:
         verdict = BUDGET
     small = gradient_small(old, gnorm, gmax, tests)
-    return Watch(
-        old.f0, old.g0, gmax, old.size, min(old.f, f), min(old.gnorm, gnorm), stall, old.patience, small, verdict
+    return old._replace(
+        gmax=gmax, f=min(old.f, f), gnorm=min(old.gnorm, gnorm), stall=stall, small=small, verdict=verdict
     )
 
 
@@ -156,12 +151,6 @@ def shift(state: Any) -> float:
         return inf
     size = norm(state.d * state.x)
     return norm(state.d * solve_upper(state.R, state.c)) / size if size > 0.0 else inf
-
-
-def with_verdict(old: Watch, verdict: int) -> Watch:
-    return Watch(
-        old.f0, old.g0, old.gmax, old.size, old.f, old.gnorm, old.stall, old.patience, old.small, verdict
-    )  # fmt: skip
 
 
 def think(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: Any, tests: Tests, tried: int) -> Any:

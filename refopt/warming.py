@@ -4,12 +4,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from refopt import compiled, loop, stopping_residuals
+from refopt import compiled, stopping, stopping_residuals
 from refopt.catalogue import ENTRIES, Entry, available
 from refopt.dialect import Bound
 from refopt.problem import LeastSquares, Problem
 
-LOOPS = {"minimize": (Problem, loop.run), "least_squares": (LeastSquares, stopping_residuals.run)}
+DOORS: dict[str, Any] = {"minimize": (Problem, stopping), "least_squares": (LeastSquares, stopping_residuals)}
 NEEDS = {"jac": ("grad", "jacobian"), "hess": ("hess",)}  #: derivatives, and what the problems call them
 
 
@@ -21,14 +21,14 @@ def main(names: list[str]) -> int:
     for entry in ENTRIES:
         if entry.compiles and (not names or entry.name in names):
             start = time.perf_counter()
-            forms = [compiled.entry_of(entry.module, LOOPS[entry.door][1], bound) for bound in bounds(entry)]
+            forms = [compiled.entry_of(entry.module, DOORS[entry.door][1], bound) for bound in bounds(entry)]
             print(f"{entry.name:20s}{len(forms)} forms in {time.perf_counter() - start:.1f} s", flush=True)
     return 0
 
 
 def bounds(entry: Entry) -> Iterator[Any]:
     """With every derivative given; then with the last of them differenced, and the one before that, ..."""
-    problem = LOOPS[entry.door][0]
+    problem = DOORS[entry.door][0]
     never = set(compiled.functions_of(problem)) - {"fun", "residual"}
     for given in range(len(entry.needs), -1, -1):
         there = {name for need in entry.needs[:given] for name in NEEDS[need]}

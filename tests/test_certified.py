@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-import refopt
-from refopt import certified, zoo
+from refopt import certified
 from refopt.certified import fit, main, parameters, solved, summary
 
 
@@ -40,47 +39,3 @@ def test_advice_is_printed():
 def test_only_certified_data():
     with pytest.raises(ValueError, match="rosenbrock:ls is not certified data"):
         fit("rosenbrock:ls", 1)
-
-
-@pytest.fixture(scope="module")
-def runs():
-    """All 54, with exact Jacobians."""
-    names = [name for name in zoo.names() if name.startswith("nist:")]
-    return [fit(name, start) for name in names for start in (1, 2)]
-
-
-def test_every_run_has_ten_digits_in_every_parameter(runs):
-    assert len(runs) == 54
-    assert all(map(solved, runs))
-    worst = sorted(run.digits.min() for run in runs)
-    assert worst[0] >= 9.0
-    assert worst[2] >= 10.0  # in at least 52 runs
-
-
-def test_standard_errors_have_eight_digits(runs):
-    """Without Lanczos1: its residuals are the rounding of its data, and so are standard errors made from them."""
-    assert min(run.error_digits.min() for run in runs if run.case.name != "nist:Lanczos1") >= 8.0
-
-
-def test_the_polish_costs_little(runs):
-    spent = []
-    for run in runs:
-        case, plain = run.case, {"polish": False}
-        rough = refopt.least_squares(case.problem.residual, case.x0, jac=case.problem.jacobian, options=plain)
-        spent.append(run.result.nfev - rough.nfev)
-    assert np.median(spent) <= 12
-    assert max(spent) <= 60
-
-
-def test_no_success_is_false(runs):
-    for run in runs:
-        g0 = np.abs(run.case.problem.residual(run.case.x0) @ run.case.problem.jacobian(run.case.x0)).max()
-        assert run.result.optimality <= 1e-6 * max(1.0, g0), run.case.name
-
-
-def test_six_digits_with_differences():
-    for name in (name for name in zoo.names() if name.startswith("nist:")):
-        for start in (1, 2):
-            run = fit(name, start, jac="3-point")
-            assert run.result.success, name
-            assert run.digits.min() >= 6.0, name

@@ -75,10 +75,14 @@ def saddle_hess(x):
 SADDLE = Problem(saddle, saddle_grad, saddle_hess)
 
 
+def runner(method, problem):
+    return compiled.runner(method, stopping, problem).run
+
+
 def begin(method, problem, x0, params=None):
     x0, params = np.array(x0, float), method.Params() if params is None else params
     state = method.init(problem, x0, params)
-    return state, stopping.watch(state.x, state.f, state.g), params
+    return state, stopping.watch(state.x, state.f, state.g, abs(state.x)), params
 
 
 def compare(found, wanted, first, rtol):
@@ -100,13 +104,13 @@ def compare(found, wanted, first, rtol):
 @pytest.mark.parametrize("x0", [[-1.2, 1.0], [0.0, 0.0, 0.0], [-1.2, 1.0, -1.2, 1.0, 2.0]], ids=len)
 def test_state_by_state_from_the_same_state(method, x0):
     tests, problem = stopping.Tests(), ROSEN[method]
-    run = compiled.runner(method, problem)
+    run = runner(method, problem)
     first = state, watch, params = begin(method, problem, x0)
     for step in range(25):
         if watch.verdict != stopping.RUNNING:
             break
-        found, found_watch, k = run(problem, state, watch, params, tests, 1)
-        state, watch, _ = loop.run(method, problem, state, watch, params, tests, 1)
+        found, found_watch, k = run(0.0, state, watch, params, tests, 1)
+        state, watch, _ = loop.run(method, stopping, problem, state, watch, params, tests, 1)
         assert k == 1, step
         # one step: sums in another order, magnified by systems of condition up to 3e3, the Hessian's at the minimum
         compare(found, state, first[0], rtol=1e5 * EPS)
@@ -117,10 +121,10 @@ def test_state_by_state_from_the_same_state(method, x0):
 @pytest.mark.parametrize("x0", [[-1.2, 1.0], [1.3, 0.7, 0.8, 1.9, 1.2]], ids=len)
 def test_a_whole_run_has_the_same_steps_and_evaluations(method, x0):
     tests, problem = stopping.Tests(), ROSEN[method]
-    run = compiled.runner(method, problem)
+    run = runner(method, problem)
     state, watch, params = begin(method, problem, x0)
-    found, found_watch, k = run(problem, state, watch, params, tests, 1000)
-    wanted, wanted_watch, steps = loop.run(method, problem, state, watch, params, tests, 1000)
+    found, found_watch, k = run(0.0, state, watch, params, tests, 1000)
+    wanted, wanted_watch, steps = loop.run(method, stopping, problem, state, watch, params, tests, 1000)
     assert k == steps
     assert (found.nfev, found.njev) == (wanted.nfev, wanted.njev)
     assert found_watch.verdict == wanted_watch.verdict == stopping.DONE
@@ -132,30 +136,30 @@ def test_a_whole_run_has_the_same_steps_and_evaluations(method, x0):
 @pytest.mark.parametrize("x0", [[0.3, 0.0, 0.1], [0.0, 0.0, 0.0]], ids=["hard case", "exact saddle"])
 def test_the_hard_case_leaves_a_saddle_as_the_generic_reading_does(x0):
     """g has no part along the lowest eigenvector, (0, 1, 0); to which side a run leaves is nobody's business."""
-    run = compiled.runner(trust_exact, SADDLE)
+    run = runner(trust_exact, SADDLE)
     tests = stopping.Tests()
     state, watch, params = begin(trust_exact, SADDLE, x0, trust_exact.Params(radius=0.5))
-    first, first_watch, _ = run(SADDLE, state, watch, params, tests, 1)
-    wanted, wanted_watch, _ = loop.run(trust_exact, SADDLE, state, watch, params, tests, 1)
+    first, first_watch, _ = run(0.0, state, watch, params, tests, 1)
+    wanted, wanted_watch, _ = loop.run(trust_exact, stopping, SADDLE, state, watch, params, tests, 1)
     assert abs(first.x[1]) == pytest.approx(abs(wanted.x[1]), rel=1e-9)
     assert first.x[1] != 0.0
     assert np.linalg.norm(first.x - state.x) == pytest.approx(0.5, rel=1e-9)  # on the boundary
     assert first.f == pytest.approx(wanted.f, rel=1e-9)
-    found, found_watch, k = run(SADDLE, first, first_watch, params, tests, 100)
-    wanted, wanted_watch, steps = loop.run(trust_exact, SADDLE, wanted, wanted_watch, params, tests, 100)
+    found, found_watch, k = run(0.0, first, first_watch, params, tests, 100)
+    wanted, wanted_watch, steps = loop.run(trust_exact, stopping, SADDLE, wanted, wanted_watch, params, tests, 100)
     assert k == steps
     assert found_watch.verdict == wanted_watch.verdict == stopping.DONE
     assert np.abs(found.x) == pytest.approx([0.0, 1.0, 0.0], abs=1e-8)  # f = −½y² + ¼y⁴ is least at y = ±1
 
 
 def test_chunks_are_the_same_run():
-    run = compiled.runner(bfgs, ROSEN[bfgs])
+    run = runner(bfgs, ROSEN[bfgs])
     whole = begin(bfgs, ROSEN[bfgs], [-1.2, 1.0, -1.2, 1.0])
     state, watch, params = whole
     for _ in range(7):
-        state, watch, k = run(ROSEN[bfgs], state, watch, params, stopping.Tests(), 3)
+        state, watch, k = run(0.0, state, watch, params, stopping.Tests(), 3)
         assert k == 3
-    at_once, at_once_watch, k = run(ROSEN[bfgs], *whole, stopping.Tests(), 21)
+    at_once, at_once_watch, k = run(0.0, *whole, stopping.Tests(), 21)
     assert k == 21
     for found, wanted in zip((*state, *watch), (*at_once, *at_once_watch), strict=True):
         assert np.array_equal(found, wanted)
@@ -165,7 +169,7 @@ def test_arguments_are_left_alone_and_results_are_new():
     for method, problem in ROSEN.items():
         state, watch, params = begin(method, problem, [-1.2, 1.0, 0.5])
         before = [np.copy(value) for value in (*state, *watch)]
-        found, found_watch, _ = compiled.runner(method, problem)(problem, state, watch, params, stopping.Tests(), 5)
+        found, found_watch, _ = runner(method, problem)(0.0, state, watch, params, stopping.Tests(), 5)
         assert all(map(np.array_equal, (*state, *watch), before))
         arrays = [value for value in (*found, *found_watch) if isinstance(value, np.ndarray)]
         for i, a in enumerate(arrays):
@@ -178,23 +182,23 @@ def test_arguments_are_left_alone_and_results_are_new():
 def test_the_noise_of_the_problem_reaches_the_loop():
     state, watch, params = begin(bfgs, ROSEN[bfgs], [-1.2, 1.0])
     noisy = ROSEN[bfgs]._replace(noise=1e3)  # nothing is worth a step
-    found = compiled.runner(bfgs, ROSEN[bfgs])(noisy, state, watch, params, stopping.Tests(), 50)
-    wanted = loop.run(bfgs, noisy, state, watch, params, stopping.Tests(), 50)
+    found = runner(bfgs, ROSEN[bfgs])(1e3, state, watch, params, stopping.Tests(), 50)
+    wanted = loop.run(bfgs, stopping, noisy, state, watch, params, stopping.Tests(), 50)
     assert found[2] == wanted[2] < 20
     assert found[1].verdict == wanted[1].verdict
 
 
 def test_both_ways_of_compiling_do_the_same():
     bound = compiled.Bound(Problem, frozenset({"hess"}))
-    together = compiled.entry_of(bfgs, loop.run, bound)
-    apart = compiled.compiled_entry(bfgs, loop.run, bound, compiled.Apart).entry_point
+    together = compiled.entry_of(bfgs, stopping, bound)
+    apart = compiled.compiled_entry(bfgs, stopping, bound, compiled.Apart).entry_point
     state, watch, params = begin(bfgs, ROSEN[bfgs], [-1.2, 1.0, -1.2])
-    _, (first, second) = zip(*compiled.runner(bfgs, ROSEN[bfgs]).code, strict=True)
+    _, (first, second) = zip(*runner(bfgs, ROSEN[bfgs]).code, strict=True)
     addresses = [code.library.get_pointer_to_function(code.fndesc.llvm_func_name) for code in (first, second)]
     results = []
     for entry in (together, apart):
         values = [np.copy(v) if isinstance(v, np.ndarray) else v for v in (*state, *watch)]
-        numbers = entry(*addresses, 0.0, *values, *params, *stopping.Tests(), 20)
+        numbers = entry(*addresses, True, 0.0, *values, *params, *stopping.Tests(), 20)
         results.append((numbers, values))
     (numbers, values), (other_numbers, other_values) = results
     # twenty steps from the same state, rounded differently where loops are cut differently
@@ -216,8 +220,8 @@ def test_missing_derivatives_are_differenced_inside_the_loop(method, given):
     hess = derivatives.hessian_of(grad=grad, method="3-point", scale=abs(x0)) if method is trust_exact else None
     generic, problem = Problem(rosen, grad, hess), Problem(*given)
     state, watch, params = begin(method, generic, x0)
-    found, _, k = compiled.runner(method, problem)(generic, state, watch, params, tests, 8)
-    wanted, _, steps = loop.run(method, generic, state, watch, params, tests, 8)
+    found, _, k = runner(method, problem)(0.0, state, watch, params, tests, 8)
+    wanted, _, steps = loop.run(method, stopping, generic, state, watch, params, tests, 8)
     assert (k, found.nfev, found.njev) == (steps, wanted.nfev, wanted.njev)
     # points that differ in the last bit have differences that differ by eps f / h, and Hessians by that over h
     compare(found, wanted, state, rtol=1e-3 if given[1] is None and method is trust_exact else 1e-6)
@@ -245,7 +249,7 @@ def test_exceptions_travel_unchanged(fun, grad):
     problem = Problem(fun, grad)
     state, watch, params = begin(bfgs, problem, [-1.2, 1.0])
     with pytest.raises((ValueError, KeyError)) as caught:
-        compiled.runner(bfgs, problem)(problem, state, watch, params, stopping.Tests(), 1000)
+        runner(bfgs, problem)(0.0, state, watch, params, stopping.Tests(), 1000)
     assert (type(caught.value), caught.value.args) in ((ValueError, ("mine",)), (KeyError, ("slope", 3)))
 
 
@@ -284,8 +288,8 @@ def fixed(x):
 def run_twice(fun, grad, rtol):
     state, watch, params = begin(bfgs, Problem(rosen, rosen_grad), [-1.2, 1.0])
     problem = Problem(lambda x: float(fun(x.copy())), lambda x: np.array(grad(x.copy()), float))
-    found, _, _ = compiled.runner(bfgs, Problem(fun, grad))(problem, state, watch, params, stopping.Tests(), 6)
-    wanted, _, _ = loop.run(bfgs, problem, state, watch, params, stopping.Tests(), 6)
+    found, _, _ = runner(bfgs, Problem(fun, grad))(0.0, state, watch, params, stopping.Tests(), 6)
+    wanted, _, _ = loop.run(bfgs, stopping, problem, state, watch, params, stopping.Tests(), 6)
     compare(found, wanted, state, rtol)
 
 
@@ -301,7 +305,7 @@ def test_gradients_of_another_type_are_wrapped(grad):
 
 def test_what_cannot_be_wrapped_is_said():
     with pytest.raises(TypeError, match=r"fun must return float64 for a float64 vector; it returns array\(float64"):
-        compiled.runner(bfgs, Problem(rosen_grad, rosen_grad))
+        runner(bfgs, Problem(rosen_grad, rosen_grad))
 
 
 # --- kept on disk ----------------------------------------------------------------------------------------------------
@@ -321,12 +325,12 @@ def grad(x):
 
 objective = refopt.compile(fun, grad)
 problem = Problem(objective.fun, objective.jac)
-run = compiled.runner(bfgs, problem)
+run = compiled.runner(bfgs, stopping, problem).run
 state = bfgs.init(problem, np.array([-1.2, 1.0]), bfgs.Params())
-watch = stopping.watch(state.x, state.f, state.g)
+watch = stopping.watch(state.x, state.f, state.g, abs(state.x))
 """
 SOLVE = """
-state, watch, k = run(problem, state, watch, bfgs.Params(), stopping.Tests(), 1000)
+state, watch, k = run(0.0, state, watch, bfgs.Params(), stopping.Tests(), 1000)
 print(k, watch.verdict, state.x.round(6).tolist(), sum(objective.fun.stats.cache_hits.values()))
 """
 
@@ -398,10 +402,10 @@ def test_the_same_function_in_two_modules_has_code_for_each(tmp_path):
 
 def test_an_entry_that_is_kept_is_loaded(caplog):
     bound = compiled.Bound(Problem, frozenset({"hess"}))
-    compiled.entry_of(bfgs, loop.run, bound)
+    compiled.entry_of(bfgs, stopping, bound)
     compiled.entry_of.cache_clear()
     with caplog.at_level(logging.WARNING, "refopt"):
-        compiled.entry_of(bfgs, loop.run, bound)
+        compiled.entry_of(bfgs, stopping, bound)
     assert caplog.records == []
 
 
@@ -417,7 +421,7 @@ signal.signal(signal.SIGALRM, serve)
 signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
 runs = 0
 while served < 300:  # a signal is pending at the end of nearly every chunk
-    found, _, k = run(problem, state, watch, bfgs.Params(), stopping.Tests(gtol=0.0), 100000)
+    found, _, k = run(0.0, state, watch, bfgs.Params(), stopping.Tests(gtol=0.0), 100000)
     runs += 1
 signal.setitimer(signal.ITIMER_REAL, 0.0)
 """
@@ -430,7 +434,7 @@ signal.signal(signal.SIGALRM, serve)
 signal.setitimer(signal.ITIMER_REAL, 0.05)
 try:
     while True:
-        found, _, k = run(problem, state, watch, bfgs.Params(), stopping.Tests(), 100000)
+        found, _, k = run(0.0, state, watch, bfgs.Params(), stopping.Tests(), 100000)
 except KeyboardInterrupt:
     pass
 """
@@ -453,9 +457,9 @@ def test_compile_makes_what_is_accepted_wherever_fun_is():
     assert compiled.is_jitted(objective.jac)
     assert objective.hess is None
     state, watch, params = begin(bfgs, Problem(rosen, rosen_grad), [-1.2, 1.0])
-    run = compiled.runner(bfgs, Problem(objective, objective.jac))
-    wanted = compiled.runner(bfgs, ROSEN[bfgs])(ROSEN[bfgs], state, watch, params, stopping.Tests(), 9)
-    found = run(ROSEN[bfgs], state, watch, params, stopping.Tests(), 9)
+    run = runner(bfgs, Problem(objective, objective.jac))
+    wanted = runner(bfgs, ROSEN[bfgs])(0.0, state, watch, params, stopping.Tests(), 9)
+    found = run(0.0, state, watch, params, stopping.Tests(), 9)
     assert all(map(np.array_equal, (*found[0], *found[1]), (*wanted[0], *wanted[1])))
     with pytest.raises(TypeError, match="this is a str"):
         refopt.compile("fun")

@@ -5,7 +5,7 @@ import pytest
 import scipy.optimize
 
 import refopt
-from refopt import stopping_residuals
+from refopt import loop, stopping_residuals
 from refopt.methods import lm
 from refopt.problem import LeastSquares
 
@@ -42,13 +42,13 @@ def jacobian(b):
 def test_state_by_state_from_the_same_state(geodesic):
     """From every state of the generic run one compiled step; the fit's condition number is below 100."""
     problem, params = LeastSquares(residual, jacobian), lm.Params(geodesic=geodesic)
-    run = compiled.runner(lm, problem, stopping_residuals.run)
+    run = compiled.runner(lm, stopping_residuals, problem).run
     state = lm.init(problem, START, params)
     tests = stopping_residuals.Tests()
     for _ in range(8):
-        watch = stopping_residuals.watch(state.x, state.f, state.g)
-        theirs, _, k = run(problem, state, watch, params, tests, 1)
-        state = stopping_residuals.run(lm, problem, state, watch, params, tests, 1)[0]
+        watch = stopping_residuals.watch(state.x, state.f, state.g, abs(state.x))
+        theirs, _, k = run(0.0, state, watch, params, tests, 1)
+        state = loop.run(lm, stopping_residuals, problem, state, watch, params, tests, 1)[0]
         assert k == 1
         for name, ours in state._asdict().items():
             if name in ("nfev", "njev", "rejected", "taken", "ok", "full"):

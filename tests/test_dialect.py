@@ -1,5 +1,6 @@
 """Every method that compiles is written in the dialect, its twin does the same; what is not in the dialect is named."""
 
+import ast
 import inspect
 from collections import namedtuple
 from collections.abc import Callable
@@ -61,13 +62,13 @@ def test_every_state_can_cross(entry):
 def test_the_twin_of_the_loop_goes_the_same_way(entry, n):
     method, x0 = entry.module, np.linspace(-1.2, 1.0, n)
     problem, params, tests = Problem(rosen, rosen_der, rosen_hess), method.Params(), stopping.Tests()
-    kinds = method, Bound(Problem), method.State, stopping.Watch, method.Params, stopping.Tests, int
+    kinds = method, stopping, Bound(Problem), method.State, stopping.Watch, method.Params, stopping.Tests, int
     twin, result = plain().of(loop.run, kinds)
     assert result == tuple[method.State, stopping.Watch, int]
     state = method.init(problem, x0, params)
-    watch = stopping.watch(state.x, state.f, state.g)
+    watch = stopping.watch(state.x, state.f, state.g, abs(state.x))
     for _ in range(10):
-        wanted, wanted_watch, _ = loop.run(method, problem, state, watch, params, tests, 1)
+        wanted, wanted_watch, _ = loop.run(method, stopping, problem, state, watch, params, tests, 1)
         found, found_watch, k = twin(problem, state, watch, params, tests, 1)
         assert k == 1
         same_to_rounding(found, wanted)
@@ -91,13 +92,13 @@ def same_to_rounding(found, wanted):
 def test_the_entry_returns_numbers_only():
     """Building arrays or tuples for Python would run bytecode, and a signal pending then ends the process."""
     for entry in MINIMIZERS:
-        groups = groups_of(entry.module, loop.run)
+        groups = groups_of(entry.module, stopping)
         source, kinds = entry_source(groups, Bound(Problem, frozenset({"hess"})))
-        last = source.splitlines()[-1].removeprefix("    return ").split(", ")
-        for value in last[:-1]:
-            group, field = value.split(".")
-            assert get_type_hints(groups[group])[field] in (float, int, bool)
-        assert last[-1] == "k"
+        *values, k = ast.parse(source.splitlines()[-1].strip().removeprefix("return ")).body[0].value.elts
+        for value in map(ast.unparse, values):
+            group, _, field = value.partition(".")
+            assert value.startswith("leave_") or get_type_hints(groups[group])[field] in (float, int, bool)
+        assert k.id == "k"
         assert len(kinds) == source.splitlines()[0].count(",") + 1
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from refopt import driver
-from refopt.stopping import BUDGET, DONE, FALLING, RUNNING, STUCK, Ending, Status, Tests
+from refopt.loop import Loop
+from refopt.stopping import BUDGET, DISTANT, DONE, FALLING, RUNNING, STUCK, Ending, Status, Tests
 
 
 class State(NamedTuple):
@@ -23,6 +24,8 @@ class State(NamedTuple):
 class Watch(NamedTuple):
     verdict: int = RUNNING
     gnorm: float = 1.0
+    f0: float = 1.0
+    g0: float = 1.0
 
 
 class Problem(NamedTuple):
@@ -38,7 +41,7 @@ class Steps:
         self.end, self.verdict, self.seconds, self.clock, self.nfev = end, verdict, seconds, clock, nfev
         self.chunks = []
 
-    def __call__(self, problem, state, watch, params, tests, steps):
+    def __call__(self, noise, state, watch, params, tests, steps):
         k = min(steps, self.end - state.k)
         self.chunks.append(k)
         if self.clock:
@@ -51,10 +54,18 @@ def never(*_):
     raise AssertionError("nothing is stuck")
 
 
-def drive(run, think=never, limits=None, watch=None, began=None, **options):
+def drive(run, think=never, limits=None, watch=Watch(), began=None, pace=None, starting=0.0, **options):  # noqa: B008
     limits = limits or driver.Limits(10**6, 1e300, np.inf)
     began = driver.time.perf_counter() if began is None else began
-    return driver.drive(run, think, Problem(), State(0), watch or Watch(), None, Tests(), limits, began, **options)
+
+    def begin(x, size, params, tests, steps):
+        if getattr(run, "clock", None):
+            run.clock.now += starting
+        return run(0.0, State(0), watch, params, tests, steps) if steps else (State(0), watch, 0)
+
+    x = np.zeros(1)
+    loop = Loop(begin, run, {} if pace is None else pace)
+    return driver.drive(loop, think, x, x, None, Tests(), limits, began, **options)
 
 
 @pytest.fixture
@@ -94,6 +105,12 @@ def test_a_zero_gradient_at_the_start_deserves_a_word_unless_the_hessian_is_seen
     assert driver.arrived(Watch(DONE, 0.0), State(0), 1).advice == ""
 
 
+def test_a_success_whose_next_step_would_be_long_says_so():
+    end = drive(Steps(3, DISTANT))
+    assert end.ending.success
+    assert "infinity" in end.ending.advice
+
+
 @pytest.mark.parametrize("maxiter", [0, 1, 7, 1000])
 def test_maxiter_is_exact(maxiter):
     run = Steps()
@@ -108,7 +125,7 @@ def test_maxfun_is_noticed_whatever_the_chunk():
 
 
 def test_maxtime(clock):
-    end = drive(Steps(seconds=0.01, clock=clock), limits=driver.Limits(10**6, 1e300, 5.0), began=99.99)
+    end = drive(Steps(seconds=0.01, clock=clock), limits=driver.Limits(10**6, 1e300, 5.0), starting=0.01)
     assert end.ending.status == Status.MAXTIME
     assert 4.99 <= clock.now - 100.0 <= 5.2  # a chunk too much at the most
     assert drive(Steps(), limits=driver.Limits(10**6, 1e300, 0.0)).ending.status == Status.MAXTIME
@@ -129,14 +146,14 @@ def test_chunks_grow_while_they_are_quick(clock):
 def test_chunks_shrink_while_they_are_slow(clock):
     """Starting took 0.12 ms, but a step takes 40: quarters until a chunk takes less than a fifth of a second."""
     run = Steps(seconds=0.04, clock=clock, end=150)
-    drive(run, began=100.0 - 2.0**-13)
+    drive(run, starting=2.0**-13)
     assert run.chunks[:4] == [81, 20, 5, 1]
     assert set(run.chunks[4:-1]) == {4}
 
 
 @pytest.mark.parametrize(("seconds", "steps"), [(1e-9, 1000), (1e-4, 100), (1e-3, 10), (0.02, 1), (5.0, 1)])
 def test_the_first_chunk_takes_about_ten_milliseconds(seconds, steps):
-    assert driver.first_chunk(seconds) == pytest.approx(steps, abs=1)
+    assert driver.chunk(seconds) == pytest.approx(steps, abs=1)
 
 
 @pytest.mark.parametrize(
@@ -148,47 +165,67 @@ def test_the_next_chunk(steps, elapsed, following):
 
 def test_chunks_are_never_empty(clock):
     run = Steps(seconds=3.0, clock=clock, end=10)
-    drive(run, began=0.0)
+    drive(run, starting=3.0)
     assert run.chunks == [1] * 10
+
+
+def test_a_loop_remembers_its_pace_and_takes_the_first_steps_at_once(clock):
+    run, pace = Steps(seconds=1e-4, clock=clock, end=150), {}
+    drive(run, pace=pace)
+    assert pace == {1: pytest.approx(1e-4)}
+    run.chunks.clear()
+    drive(run, pace=pace)
+    assert run.chunks == [pytest.approx(100, abs=1), pytest.approx(50, abs=1)]  # ten milliseconds' worth first
+    run.chunks.clear()
+    assert drive(run, pace={1: 1e-4}, limits=driver.Limits(4, 1e300, np.inf)).nit == 4
+    assert run.chunks == [4]
+
+
+@pytest.mark.parametrize("watch", [Watch(f0=np.nan), Watch(g0=np.inf), Watch(f0=-np.inf)])
+def test_a_start_that_is_not_finite_is_the_end(watch):
+    end = drive(never, watch=watch)
+    assert end.ending == Ending(Status.NOT_FINITE, False)
+    assert end.nit == 0
 
 
 # --- thinking --------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_is_stuck_is_thought_about_and_may_go_on():
-    asked = []
+class Rules:
+    """Rules whose thinking costs two values and a gradient, and which give up the third time."""
 
-    def think(problem, state, watch, params, tests, tried):
-        asked.append((tried, state.k, problem.noise))
+    def __init__(self):
+        self.asked = []
+
+    def think(self, method, problem, state, watch, params, tests, tried):
+        self.asked.append((tried, state.k, problem.noise))
         problem.fun(state.x), problem.fun(state.x), problem.grad(state.x)
         if tried == 2:
             return Ending(Status.PRECISION, True, "so it is")
         return problem._replace(noise=0.5 + tried), state, watch._replace(verdict=RUNNING)
 
-    run = Steps()
+
+def test_a_run_that_is_stuck_is_thought_about_and_may_go_on():
+    run, rules, noises = Steps(), Rules(), []
     verdicts = iter([STUCK, RUNNING, STUCK, STUCK])
 
-    def steps(problem, state, watch, params, tests, n):
-        new, _, k = run(problem, state, watch, params, tests, 1)
+    def steps(noise, state, watch, params, tests, n):
+        noises.append(noise)
+        new, _, k = run(noise, state, watch, params, tests, 1)
         return new, Watch(next(verdicts)), k
 
-    end = drive(steps, think)
+    end = drive(steps, driver.thinker(rules, None, Problem, None, Tests()))
     assert end.ending == Ending(Status.PRECISION, True, "so it is")
-    assert asked == [(0, 1, 0.0), (1, 3, 0.5), (2, 4, 1.5)]
+    assert rules.asked == [(0, 1, 0.0), (1, 3, 0.5), (2, 4, 1.5)]
+    assert noises == [0.0, 0.5, 0.5, 1.5]
     assert (end.state.nfev, end.state.njev) == (1 + 4 + 3 * 2, 1 + 3)  # its own evaluations are counted, every time
 
 
-def test_the_functions_of_the_run_stay_the_users_own():
-    """Counting wraps them for the thinking only."""
-    problem, seen = Problem(), []
+def test_the_problem_is_made_when_there_is_something_to_think_about():
+    def made():
+        raise AssertionError("nobody asked")
 
-    def run(given, state, watch, params, tests, steps):
-        seen.append(given.fun is problem.fun and given.grad is problem.grad)
-        return state._replace(k=state.k + 1), Watch(STUCK if state.k < 2 else DONE), 1
-
-    think = lambda problem, state, watch, *_: (problem, state, watch._replace(verdict=RUNNING))  # noqa: E731
-    driver.drive(run, think, problem, State(0), Watch(), None, Tests(), driver.Limits(9, 1e300, np.inf), 0.0)
-    assert seen == [True, True, True]
+    assert drive(Steps(5), driver.thinker(Rules(), None, made, None, Tests())).ending.success
 
 
 def test_counted_passes_values_and_counts_calls():
@@ -288,8 +325,9 @@ def test_the_intermediate_result_may_be_written_into():
 
 
 @pytest.mark.parametrize("status", Status)
-def test_every_status_has_a_message(status):
-    found = driver.result(Ending(status, False, "why"), 3, 0.5, [], State(2, nfev=4), x=1.0)
+def test_every_status_has_a_message(status, clock):
+    run = driver.Run(State(2, nfev=4), Watch(), 3, Ending(status, False, "why"), [])
+    found = driver.result(run, Tests(), 99.5, x=1.0)
     assert found.status is status
     assert found.message
     assert (found.nit, found.nfev, found.njev, found.nhev, found.nhvp) == (3, 4, 1, 0, 0)

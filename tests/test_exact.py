@@ -186,7 +186,7 @@ def test_fewer_steps_on_request_and_none_at_the_minimiser():
 
 
 def test_a_rounded_update_is_noticed(monkeypatch):
-    monkeypatch.setattr(bfgs, "update", lambda H, s, y: H * 0.5)
+    monkeypatch.setattr(bfgs, "updated", lambda H, s, y, Hy, g, p: (H * 0.5, p))
     with pytest.raises(TypeError, match=r"result\[1\].H\[0, 0\] is the float"):
         exact.run(A, [1, 2], [0, 0])
 

@@ -68,8 +68,7 @@ def test_products_with_a_symmetric_matrix_read_one_triangle(B, seed, a):
 @given(symmetric_indefinite())
 def test_leaving_a_symmetric_matrix_fills_both_triangles(B):
     target, same = np.empty_like(B), lower(B)
-    words.leave_symmetric(target, lower(B))
-    words.leave_symmetric(same, same)
+    assert words.leave_symmetric(target, lower(B)) == words.leave_symmetric(same, same) == len(B)
     assert (target == B).all()
     assert (same == B).all()
 
@@ -77,10 +76,18 @@ def test_leaving_a_symmetric_matrix_fills_both_triangles(B):
 @given(pairs)
 def test_leaving_vectors_and_matrices(xy):
     target, rows = np.empty(len(xy[0])), np.empty((2, len(xy[0])))
-    words.leave_vector(target, xy[0])
-    words.leave_matrix(rows, np.array(xy))
+    assert words.leave_vector(target, xy[0]) == len(target)
+    assert words.leave_matrix(rows, np.array(xy)) == 2
     assert (target == xy[0]).all()
     assert (rows == xy).all()
+
+
+def test_what_has_no_room_is_not_left_but_says_how_many_rows_it_has():
+    small = np.zeros(2), np.zeros((2, 2)), np.zeros((2, 2))
+    leaving = words.leave_vector, words.leave_matrix, words.leave_symmetric
+    for leave, target, value in zip(leaving, small, (np.ones(3), np.ones((3, 2)), np.ones((3, 3))), strict=True):
+        assert leave(target, value) == 3
+        assert not target.any()
 
 
 # --- the vocabulary --------------------------------------------------------------------------------------------------

@@ -135,6 +135,8 @@ class Expressions:
     # --- calls -----------------------------------------------------------------------------------------------
 
     def of_Call(self, node: ast.Call) -> Typed:
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "_replace":
+            return self.replaced(node)
         if node.keywords:
             raise self.error(node, "arguments are positional in the dialect")
         arguments = [self.argument(argument) for argument in node.args]
@@ -146,6 +148,18 @@ class Expressions:
         else:
             function = self.resolved(node.func)
         return self.call_function(node, function, arguments)
+
+    def replaced(self, node: Any) -> Typed:
+        """A NamedTuple with some fields changed: built anew from all of them."""
+        old, record = self.value(node.func.value)
+        fields = fields_of(record)
+        if not isinstance(old, ast.Name) or not fields or node.args:
+            raise self.error(node, f"{ast.unparse(node)}: a variable that holds a NamedTuple, and fields by name")
+        new = {change.arg: self.value(change.value) for change in node.keywords}
+        if unknown := new.keys() - fields.keys():
+            raise self.error(node, f"{name_of(record)} has no field {', '.join(sorted(unknown))}")
+        kept = {name: (ast.Attribute(old, name, ast.Load()), kind) for name, kind in fields.items()}
+        return self.call_function(node, record, list((kept | new).values()))
 
     def argument(self, node: Any) -> Typed:
         """A value, or a module by its name."""
@@ -204,7 +218,7 @@ class Expressions:
 
     def named(self, name: str, value: Any, arguments: list[ast.expr]) -> Any:
         """A call of ``value`` by a name that the function does not use otherwise."""
-        while name in self.names or self.globals.get(name, value) is not value:
+        while name in self.function.__code__.co_varnames or self.globals.get(name, value) is not value:
             name += "_"
         self.globals[name] = value
         return ast.Call(ast.Name(name, ast.Load()), arguments, [])

@@ -15,7 +15,7 @@ class Twins:
         self.make = make
         self.made: dict[tuple[Any, tuple[Kind, ...]], tuple[Any, Kind]] = {}
 
-    def of(self, function: FunctionType, kinds: tuple[Kind, ...]) -> tuple[Any, Kind]:
+    def of(self, function: Any, kinds: tuple[Kind, ...]) -> tuple[Any, Kind]:
         """The twin of a function for arguments of these kinds, and the kind of its result."""
         key = function, kinds
         if key not in self.made:

@@ -14,7 +14,8 @@ Deviations from the book, with reasons:
   first update, as §6.1 advises: on 22 problems of Moré, Garbow & Hillstrom that cost half as many evaluations again,
   because BFGS is slow to enlarge what starts too small.
 - The update is skipped where yᵀs is not safely positive (skip ‖s‖‖y‖), because only yᵀs > 0 keeps H positive definite.
-- The product is expanded to a rank-two change of H, which costs O(n²).
+- The product is expanded to a rank-two change of H, which costs O(n²), and H meets one vector per step: Hₖgₖ₊₁ gives
+  Hₖyₖ = Hₖgₖ₊₁ + pₖ, and both give pₖ₊₁ = −Hₖ₊₁gₖ₊₁.
 """
 
 from typing import NamedTuple
@@ -66,23 +67,32 @@ def step(problem: Problem, state: State, params: Params) -> State:
 
 
 def advance(state: State, point: Point, params: Params) -> State:
-    """The rest of the step, once a search has found its point."""
-    H, fresh = state.H, state.fresh
-    s, y = point.x - state.x, point.g - state.g
+    """The rest of the step, once a search has found its point.   One product with H: Hy = Hg₊ − Hg = Hg₊ + p."""
+    H, g, fresh = state.H, point.g, state.fresh
+    s, y = point.x - state.x, g - state.g
+    p = -(H @ g)
     ys = dot(y, s)
     if ys > 0 and ys * ys > params.skip * params.skip * dot(s, s) * dot(y, y):
-        H, fresh = update(H, s, y), False
+        H, p = updated(H, s, y, state.p - p, g, p)
+        fresh = False
     weak = 0 if point.wolfe else state.weak + 1
     ok = point.lower and weak < 3
     nfev, njev = state.nfev + point.nfev, state.njev + point.njev
-    return State(point.x, point.f, point.g, H, -(H @ point.g), point.alpha, fresh, weak, point.lower, ok, nfev, njev)
+    return State(point.x, point.f, g, H, p, point.alpha, fresh, weak, point.lower, ok, nfev, njev)
 
 
 def update(H: Symmetric, s: Vector, y: Vector) -> Symmetric:
-    """H₊ = (I − ρsyᵀ) H (I − ρysᵀ) + ρssᵀ = H + (1 + yᵀHy/yᵀs) ssᵀ/yᵀs − (s(Hy)ᵀ + Hy sᵀ)/yᵀs.   Gives H away."""
-    Hy = H @ y
+    """H₊ = (I − ρsyᵀ) H (I − ρysᵀ) + ρssᵀ.   Gives H away."""
+    return updated(H, s, y, H @ y, y, -(H @ y))[0]
+
+
+def updated(H: Symmetric, s: Vector, y: Vector, Hy: Vector, g: Vector, p: Vector) -> tuple[Symmetric, Vector]:
+    """H₊ = H + a ssᵀ − b (s(Hy)ᵀ + Hy sᵀ) with a = (1 + yᵀHy/yᵀs)/yᵀs, b = 1/yᵀs; and −H₊g from p = −Hg."""
     ys = dot(y, s)
-    return rank_two(H, s, Hy, (1 + dot(y, Hy) / ys) / ys, 1 / ys)
+    a, b = (1 + dot(y, Hy) / ys) / ys, 1 / ys
+    along = dot(s, g)
+    p = p - (a * along - b * dot(Hy, g)) * s + b * along * Hy
+    return rank_two(H, s, Hy, a, b), p
 
 
 def predicted(state: State) -> float:

@@ -148,10 +148,9 @@ def refused(
     old: State, radius: float, lam: float, promised: float, rejected: int, ok: bool, nfev: int, njev: int
 ) -> State:
     """The state at the old point, after a step that was not taken."""
-    return State(
-        old.x, old.f, old.g, old.r, old.J, old.R, old.c, old.full, old.d, radius, lam, promised, rejected, False, ok,
-        nfev, njev,
-    )  # fmt: skip
+    return old._replace(
+        radius=radius, lam=lam, promised=promised, rejected=rejected, taken=False, ok=ok, nfev=nfev, njev=njev
+    )
 
 
 def triangle(J: Matrix, r: Vector) -> tuple[Matrix, Vector, bool]:

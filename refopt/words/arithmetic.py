@@ -126,7 +126,7 @@ def symmetric_scaled(a: float, H: Symmetric) -> Symmetric:
     return B
 
 
-# --- arrays that belong to the caller ----------------------------------------------------------------------------
+# --- copies ------------------------------------------------------------------------------------------------------
 
 
 def copied(x: Vector) -> Vector:
@@ -141,28 +141,39 @@ def copied_matrix(A: Matrix) -> Matrix:
     """A new matrix equal to A."""
     m, n = A.shape
     Z = new_matrix(m, n)
-    leave_matrix(Z, A)
+    for i in range(m):
+        for j in range(n):
+            Z[i, j] = A[i, j]
     return Z
 
 
-def leave_vector(target: Vector, x: Vector) -> None:
+# --- arrays that belong to the caller: filled where the shapes agree; how many rows there are ------------------------
+
+
+def leave_vector(target: Vector, x: Vector) -> int:
     """Write x into the caller's vector."""
-    for i in range(len(x)):
-        target[i] = x[i]
+    if len(target) == len(x):
+        for i in range(len(x)):
+            target[i] = x[i]
+    return len(x)
 
 
-def leave_matrix(target: Matrix, A: Matrix) -> None:
+def leave_matrix(target: Matrix, A: Matrix) -> int:
     """Write A into the caller's matrix."""
     m, n = A.shape
-    for i in range(m):
-        for j in range(n):
-            target[i, j] = A[i, j]
+    if target.shape == A.shape:
+        for i in range(m):
+            for j in range(n):
+                target[i, j] = A[i, j]
+    return m
 
 
-def leave_symmetric(target: Symmetric, B: Symmetric) -> None:
+def leave_symmetric(target: Symmetric, B: Symmetric) -> int:
     """Write B into the caller's matrix, which may be B itself: both triangles."""
     n = len(B)
-    for i in range(n):
-        for j in range(i + 1):
-            target[i, j] = B[i, j]
-            target[j, i] = B[i, j]
+    if len(target) == n:
+        for i in range(n):
+            for j in range(i + 1):
+                target[i, j] = B[i, j]
+                target[j, i] = B[i, j]
+    return n

@@ -103,7 +103,8 @@ def length(columns: Matrix, j: int, first: int) -> float:
         return 0.0
     total = 0.0
     for i in range(first, columns.shape[1]):
-        total += (columns[j, i] / largest) ** 2
+        part = columns[j, i] / largest
+        total += part * part
     return largest * total**0.5
 
 

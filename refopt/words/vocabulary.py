@@ -27,7 +27,8 @@ def norm(x: Vector) -> float:
         return largest
     square = 0.0
     for i in range(len(x)):
-        square += (x[i] / largest) ** 2
+        part = x[i] / largest
+        square += part * part
     return largest * square**0.5
 
 
@@ -107,8 +108,10 @@ def frobenius(B: Symmetric) -> float:
     square = 0.0
     for i in range(n):
         for j in range(i):
-            square += 2.0 * (B[i, j] / largest) ** 2
-        square += (B[i, i] / largest) ** 2
+            part = B[i, j] / largest
+            square += 2.0 * part * part
+        part = B[i, i] / largest
+        square += part * part
     return largest * square**0.5
 
 

@@ -3,45 +3,55 @@
     >>> entry = get("nist:MGH09", start=1)
     >>> entry.problem.residual(entry.x0).shape
     (11,)
+    >>> get("mgh:watson:12").minima[0].fun
+    4.722381105891757e-10
 
-``names()`` lists them: ``rosenbrock`` (``rosenbrock:10``, or any other size; ``rosenbrock:ls`` as least
-squares), ``quartic``, ``valley``, and the 27 certified regression problems ``nist:…``.
+``names()`` lists them: classic and standard functions such as ``rosenbrock`` (``rosenbrock:10``, or any other size;
+``rosenbrock:ls`` as least squares), the problems ``mgh:…`` of Moré, Garbow and Hillstrom (``mgh:wood:ls`` as least
+squares), and the 27 certified regression problems ``nist:…``.
 """
 
+from difflib import get_close_matches
 from typing import Any
 
-from refopt.derivatives.differences import like as array_like
-from refopt.zoo import nist
-from refopt.zoo.classic import FAMILIES, Known
+from refopt.zoo import classic, mgh, nist, standard, structured
+from refopt.zoo.known import Family, Known, Minimum, known
 from refopt.zoo.nist import Certified, matching_digits
 
-__all__ = ["Certified", "Known", "get", "matching_digits", "names"]
+__all__ = ["Certified", "Known", "Minimum", "get", "matching_digits", "names"]
+
+FAMILIES: dict[str, Family] = {
+    **classic.FAMILIES,
+    **standard.FAMILIES,
+    **structured.FAMILIES,
+    **{f"mgh:{name}": family for name, family in mgh.FAMILIES.items()},
+}
 
 
 def names() -> list[str]:
-    """The names that ``get`` knows; and any ``rosenbrock:n`` and ``rosenbrock:ls:n``."""
+    """The names that ``get`` knows; and ``:n`` for any size, ``:ls`` and ``:ls:n`` where f is a sum of squares."""
     return [
-        "rosenbrock",
+        *(name for name in FAMILIES if not name.startswith("mgh:")),
         "rosenbrock:10",
         "rosenbrock:ls",
-        "quartic",
-        "valley",
+        *map("mgh:{}".format, mgh.names()),
         *map("nist:{}".format, nist.names()),
     ]
 
 
 def get(name: str, start: int = 1, like: Any = None) -> Known | Certified:
-    """The problem of this name: ``problem``, ``x0``, ``solution``, ``fun``; for NIST what is certified.
+    """The problem of this name: ``problem``, ``x0``, ``solution``, ``fun``, ``minima``; for NIST what is certified.
 
-    Start 1 is the standard one, 2 the other. The arrays are float64 NumPy arrays, or of the kind, type and
-    device of the array ``like``. Raises ValueError for a name or a start that does not exist.
+    Start 1 is the standard one, others lie elsewhere: for ``mgh:…`` 2 and 3 are 10 and 100 times as far. The arrays
+    are float64 NumPy arrays, or of the kind, type and device of the array ``like``. Raises ValueError for a name or a
+    start that does not exist.
     """
-    family, _, rest = name.partition(":")
-    if family == "nist":
-        return nist.get(rest, start, like)
-    if family not in FAMILIES:
-        raise ValueError(f"there is no problem {name!r} in the zoo; there are {', '.join(names())}")
-    entry = FAMILIES[family](name, start)
-    if like is None:
-        return entry
-    return entry._replace(x0=array_like(like, entry.x0), solution=array_like(like, entry.solution))
+    head, *words = name.split(":")
+    if head == "nist":
+        return nist.get(":".join(words), start, like)
+    if head == "mgh" and words:
+        head, words = f"mgh:{words[0]}", words[1:]
+    if head not in FAMILIES:
+        nearest = get_close_matches(name, names(), n=1, cutoff=0.0)[0]
+        raise ValueError(f"there is no problem {name!r} in the zoo; the nearest is {nearest!r}; names() lists all")
+    return known(FAMILIES[head], name, words, start, like)

@@ -101,10 +101,16 @@ def point(x, g, lower=True, wolfe=True):
 @given(updates())
 def test_advance_updates_by_the_differences_of_x_and_g(case):
     H, s, y = case
-    x, g = np.zeros(len(s)), np.zeros(len(s))
+    x, g = np.zeros(len(s)), np.cos(np.arange(len(s)))
     new = bfgs.advance(state(H, x, g), point(x + s, g + y), bfgs.Params())
-    assert (bfgs.update(H, s, y) == new.H).all()
-    assert (new.p == -(new.H @ y)).all()
+    # Hy = H(g + y) − Hg, and −H₊(g + y) without a product with H₊: roundings of |H||g|, magnified where yᵀs is small
+    y = (g + y) - g
+    ys, size = y @ s, np.linalg.norm(H, 2) * np.linalg.norm(np.abs(g) + np.abs(y))
+    once = 16 * len(s) * EPS * size
+    wanted = bfgs.update(H, s, y)
+    near = once * (np.linalg.norm(s) / ys) * (1 + np.linalg.norm(s) * np.linalg.norm(y) / ys)
+    assert np.abs(new.H - wanted).max() <= near + 16 * len(s) * EPS * np.abs(wanted).max()
+    assert np.abs(new.p + new.H @ (g + y)).max() <= once + (near + 64 * EPS * np.abs(wanted).max()) * size
     assert (new.f, new.alpha, new.nfev, new.njev) == (0.5, 0.25, 7, 4)
     assert (new.fresh, new.taken, new.ok, new.weak) == (False, True, True, 0)
 

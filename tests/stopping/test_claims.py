@@ -7,7 +7,7 @@ import pytest
 
 import refopt
 from problems import saddle
-from refopt import linesearch, loop, stopping
+from refopt import linesearch, stopping
 from refopt.methods import trust_exact
 from refopt.noise import FunctionNoise
 from refopt.stopping import DONE, Ending, Status
@@ -141,7 +141,7 @@ def uncapped(old, x, f, g, gnorm, gmax, ef, tests):
     )
 
 
-def done(problem, old, x, f, promised, tests):
+def done(problem, old, x, f, g, promised, tests):
     return old._replace(verdict=DONE)
 
 
@@ -164,8 +164,8 @@ def unmeasured(*_):
 MUTANTS = [
     (stopping, "gradient_small", only_a, "nist:Misra1a/1", "ten times the start", "bfgs", "elsewhere"),
     (stopping, "gradient_small", uncapped, "brown_badly_scaled", "ten times the start", "bfgs", "false success"),
-    (loop, "settle", done, "beale", "plain", "bfgs", "false success"),
-    (loop, "observe", by_the_best, "nist:Rat42/1", "from the answer", "trust-exact", "given up"),
+    (stopping, "settle", done, "beale", "plain", "bfgs", "false success"),
+    (stopping, "observe", by_the_best, "nist:Rat42/1", "from the answer", "trust-exact", "given up"),
     (stopping, "measure_f", unmeasured, "nist:Misra1b/1", "1e-9 from the answer", "trust-exact", "false alarm"),
     (stopping, "measure_g", lambda *_: 0.0, "meyer", "from the answer", "bfgs", "false alarm"),
     (stopping, "think", content, "nist:Misra1a/1", "from the answer", "bfgs", "false success"),
@@ -190,7 +190,7 @@ def test_without_the_curvature_test_a_saddle_is_an_end(monkeypatch):
         return refopt.minimize(saddle[0], [0.0, 0.0], method="trust-exact", jac=saddle[1], hess=saddle[2])
 
     assert run().fun < 1e-12
-    monkeypatch.setattr(loop, "settle", done)
+    monkeypatch.setattr(stopping, "settle", done)
     assert run().fun == 1.0
 
 

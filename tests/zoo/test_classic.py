@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from fifty_digits import of_function
 from refopt import zoo
 from refopt.zoo import classic
 from strategies import vectors
@@ -34,23 +35,11 @@ EXACT = {"rosenbrock": rosenbrock, "quartic": quartic, "valley": valley}
 CASES = ["rosenbrock", "rosenbrock:3", "rosenbrock:6", "quartic", "valley"]
 
 
-def derivatives(name, x):
-    """f, gradient and Hessian with fifty digits, rounded."""
-    f = EXACT[name.partition(":")[0]]
-    with mpmath.workdps(50):
-        point, n = [mpmath.mpf(value) for value in x.tolist()], x.size
-        partial = lambda *orders: mpmath.diff(lambda *z: f(z), point, orders)  # noqa: E731
-        unit = np.eye(n, dtype=int)
-        gradient = [float(partial(*map(int, unit[i]))) for i in range(n)]
-        hessian = [[float(partial(*map(int, unit[i] + unit[j]))) for j in range(n)] for i in range(n)]
-        return float(f(point)), np.array(gradient), np.array(hessian)
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_function_gradient_and_hessian(name):
     problem = zoo.get(name).problem
     x = np.random.default_rng(0).uniform(-2, 2, zoo.get(name).x0.size)
-    f, g, H = derivatives(name, x)
+    f, g, H = of_function(EXACT[name.partition(":")[0]], x)
     # a dozen operations on terms not larger than the largest derivative times max|x|² = 4
     assert problem.fun(x) == pytest.approx(f, rel=50 * EPS)
     assert problem.grad(x) == pytest.approx(g, abs=50 * EPS * abs(g).max())
@@ -60,9 +49,9 @@ def test_function_gradient_and_hessian(name):
 
 @given(x=vectors(n=5, bound=3.0), v=vectors(n=5, bound=3.0))
 def test_rosenbrock_product_is_the_hessian_times_the_vector(x, v):
-    H = classic.rosenbrock_hess(x)
+    H = classic.rosenbrock.hess(x)
     bound = abs(H) @ abs(v)
-    assert (abs(classic.rosenbrock_hvp(x, v) - H @ v) <= 6 * EPS * bound).all()  # three products, two sums, each way
+    assert (abs(classic.rosenbrock.hvp(x, v) - H @ v) <= 6 * EPS * bound).all()  # three products, two sums, each way
 
 
 @given(x=vectors(n=4, bound=3.0))
@@ -70,12 +59,26 @@ def test_rosenbrock_as_least_squares(x):
     r, J = classic.rosenbrock_residual(x), classic.rosenbrock_jacobian(x)
     assert r.shape == (6,)
     assert J.shape == (6, 4)
-    assert r @ r == pytest.approx(classic.rosenbrock(x), rel=20 * EPS)
-    g = classic.rosenbrock_grad(x)
+    assert r @ r == pytest.approx(classic.rosenbrock.fun(x), rel=20 * EPS)
+    g = classic.rosenbrock.grad(x)
     assert (abs(2 * J.T @ r - g) <= 20 * EPS * (2 * abs(J.T) @ abs(r) + 800 * abs(x) ** 3 + 10)).all()
     # the complex step errs by rounding only
     exact = np.stack([classic.rosenbrock_residual(x + 1e-30j * e).imag / 1e-30 for e in np.eye(4)], axis=1)
     assert pytest.approx(exact, rel=8 * EPS) == J
+
+
+@pytest.mark.parametrize("n", classic.LOCAL)
+def test_the_local_minimum_of_rosenbrock(n):
+    """Newton's method from (−1, 1, …, 1)."""
+    case = zoo.get(f"rosenbrock:{n}")
+    x = np.where(np.arange(n) == 0, -1.0, 1.0)
+    for _ in range(20):
+        x = x - np.linalg.solve(case.problem.hess(x), case.problem.grad(x))
+    with mpmath.workdps(50):
+        f = rosenbrock([mpmath.mpf(value) for value in x.tolist()])
+    assert float(f) == pytest.approx(case.minima[1].fun, rel=2 * EPS)
+    assert case.minima[1].x is None
+    assert np.linalg.eigvalsh(case.problem.hess(x))[0] > 0.1
 
 
 def test_the_quartic_minimum_with_fifty_digits():
@@ -114,12 +117,13 @@ def test_starts():
 
 def test_names():
     names = zoo.names()
-    assert len(names) == len(set(names)) == 32
+    assert len(names) == len(set(names)) == 22 + 41 + 27
+    assert {"rosenbrock", "rosenbrock:10", "rosenbrock:ls", "quartic", "valley", "zakharov", "mgh:watson:9"} < {*names}
     for name in names:
         case = zoo.get(name)
         assert case.name == name
         assert case.x0.shape == case.solution.shape
-    with pytest.raises(ValueError, match="no problem 'rosenbrok' in the zoo; there are rosenbrock,"):
+    with pytest.raises(ValueError, match="no problem 'rosenbrok' in the zoo; the nearest is 'rosenbrock'"):
         zoo.get("rosenbrok")
     for wrong in ("rosenbrock:1", "rosenbrock:x", "rosenbrock:3:4"):
         with pytest.raises(ValueError, match=f"'{wrong}' is unknown: write rosenbrock:n"):

@@ -42,6 +42,12 @@ def test_standard_errors_and_the_sum_of_squares(name):
         assert zoo.matching_digits((2 * result.cost / freedom) ** 0.5, case.rsd) >= wanted
 
 
+def test_no_success_is_false():
+    for case, result in (fit(*run) for run in RUNS):
+        g0, g = (abs(case.problem.residual(x) @ case.problem.jacobian(x)).max() for x in (case.x0, result.x))
+        assert g <= 1e-6 * max(1.0, g0), case.name
+
+
 def test_the_polish_is_short():
     trials = [fit(*run)[1].nfev - fit(*run, polish=False)[1].nfev for run in RUNS]
     assert np.median(trials) <= 12
