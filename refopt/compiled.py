@@ -137,6 +137,18 @@ class Frame:
         return self.state._make(values[: self.split]), self.watch._make(values[self.split :]), results[-1]
 
 
+@lru_cache(maxsize=256)
+def parts(fun: Any) -> tuple[Any, Any]:
+    """A jitted function that returns value and derivative together, as two."""
+    both = getattr(fun, "fun", fun)
+    value, derivative = njit(lambda x: both(x)[0]), njit(lambda x: both(x)[1])
+    try:
+        derivative.compile((types.float64[::1],))
+    except errors.NumbaError as error:
+        raise ValueError("with jac=True, fun must return the pair (value, derivative)") from error
+    return value, derivative
+
+
 def machine_code(function: Any, name: str, kind: Kind) -> tuple[Any, Any]:
     """The dispatcher and its code for float64 arguments; wrapped, where it returns another type than declared."""
     wanted = numba_type(kind).signature

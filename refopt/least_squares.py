@@ -190,6 +190,7 @@ def prepare(
     if not obstacle:
         from refopt import compiled
 
+        fun, jac = compiled.parts(fun) if jac is True else (fun, jac)
         functions = LeastSquares(fun, jac if callable(jac) else None)  # type: ignore[arg-type]
         return compiled.runner(entry.module, stopping_residuals, functions)
     if wish is True:

@@ -133,6 +133,7 @@ def prepare(
     if not obstacle:
         from refopt import compiled
 
+        fun, jac = compiled.parts(fun) if jac is True else (fun, jac)
         functions = Problem(fun, jac if callable(jac) else None, hess if callable(hess) else None)  # type: ignore[arg-type]
         return compiled.runner(entry.module, stopping, functions)
     if wish is True:
@@ -154,7 +155,8 @@ def why_generic(entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any, ..
     if args:
         return "args are given; close over them in the jitted function"
     for name, given in (("jac", jac), ("hess", hess)):
-        if not (given is None or given is False or given == "3-point" or jitted(given)):
+        together = given is True and name == "jac"
+        if not (given is None or given is False or given == "3-point" or together or jitted(given)):
             return f"{name} is neither jitted nor left to 3-point differences"
     return "" if entry.compiles else f"{entry.name} does not compile"
 

@@ -44,7 +44,7 @@ def scalar(value: Any) -> Any:
 
 def dot(x: Vector, y: Vector) -> float:
     """xᵀy, for x, y of shape (n,)."""
-    return scalar(x @ y)
+    return scalar(x.dot(y) if type(x) is ndarray else x @ y)
 
 
 def norm(x: Vector) -> float:
@@ -190,7 +190,7 @@ def solve_lower_t(L: Matrix, b: Vector) -> Vector:
 
 def rmatvec(J: Matrix, r: Vector) -> Vector:
     """Jᵀr, for J of shape (m, n) and r of shape (m,).   Cost: 2mn flops."""
-    return r @ J
+    return r.dot(J) if type(r) is ndarray else r @ J
 
 
 def column_norms(J: Matrix) -> Vector:
@@ -204,6 +204,8 @@ def column_norms(J: Matrix) -> Vector:
 
 def positive(d: Vector) -> Vector:
     """d with ones in place of zeros, for d ≥ 0."""
+    if type(d) is ndarray and d.all():
+        return d
     xp = namespace(d)
     return xp.where(d == 0.0, xp.ones_like(d), d)
 
@@ -228,7 +230,8 @@ def triangular(J: Matrix, r: Vector) -> tuple[Matrix, Vector, bool]:
             A = xp.concat([A, below], axis=0)
     R, c = _reflected(A, n)
     xp, norms, tiny = namespace(R), column_norms(R), 4 * max(m, n) * eps(R)
-    if bool(xp.all(xp.abs(xp.linalg.diagonal(R)) > tiny * norms)):
+    independent = abs(R.diagonal() if type(R) is ndarray else xp.linalg.diagonal(R)) > tiny * norms
+    if bool(independent.all() if type(R) is ndarray else xp.all(independent)):
         return R, c, True
     if finite(norm_inf(norms)):
         R, c = _in_range(R, c, positive(norms), tiny)

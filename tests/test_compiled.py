@@ -308,6 +308,21 @@ def test_what_cannot_be_wrapped_is_said():
         runner(bfgs, Problem(rosen_grad, rosen_grad))
 
 
+@numba.njit
+def both(x):
+    return rosen(x), rosen_grad(x)
+
+
+def test_value_and_gradient_together():
+    options = {"compiled": True}
+    found = refopt.minimize(both, [-1.2, 1.0, 0.5], jac=True, options=options)
+    wanted = refopt.minimize(rosen, [-1.2, 1.0, 0.5], jac=rosen_grad, options=options)
+    assert (found.x == wanted.x).all()
+    assert (found.nit, found.nfev, found.njev) == (wanted.nit, wanted.nfev, wanted.njev)
+    with pytest.raises(ValueError, match="must return the pair"):
+        refopt.minimize(rosen, [-1.2, 1.0], jac=True, options=options)
+
+
 # --- kept on disk ----------------------------------------------------------------------------------------------------
 
 SCRIPT = """

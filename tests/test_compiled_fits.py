@@ -93,3 +93,15 @@ def test_a_rank_deficient_jacobian():
     slope = (T @ Y) / (T @ T)
     assert abs(ours.x.sum() - slope) < 1e-9 * abs(slope)  # differences are exact on a line up to eps^(2/3)
     assert "dependent" in ours.advice
+
+
+@numba.njit
+def both(b):
+    return residual(b), jacobian(b)
+
+
+def test_residual_and_jacobian_together():
+    found = refopt.least_squares(both, START, jac=True, options={"compiled": True})
+    wanted = refopt.least_squares(residual, START, jac=jacobian, options={"compiled": True})
+    assert (found.x == wanted.x).all()
+    assert found.nfev == wanted.nfev

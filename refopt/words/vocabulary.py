@@ -96,33 +96,43 @@ def rank_two(H: Symmetric, s: Vector, z: Vector, a: float, b: float) -> Symmetri
 
 
 def frobenius(B: Symmetric) -> float:
-    n = len(B)
+    square = scaled_square(B, 1.0)
+    if 1e-200 < square < 1e200:
+        return square**0.5
     largest = 0.0
-    for i in range(n):
+    for i in range(len(B)):
         for j in range(i + 1):
             size = abs(B[i, j])
             if size > largest or size != size:
                 largest = size
     if largest == 0.0 or not finite(largest):
         return largest
+    return largest * scaled_square(B, largest) ** 0.5
+
+
+def scaled_square(B: Symmetric, size: float) -> float:
+    """The sum of the squares of B/size."""
     square = 0.0
-    for i in range(n):
+    for i in range(len(B)):
+        row = 0.0
         for j in range(i):
-            part = B[i, j] / largest
-            square += 2.0 * part * part
-        part = B[i, i] / largest
-        square += part * part
-    return largest * square**0.5
+            part = B[i, j] / size
+            row += part * part
+        part = B[i, i] / size
+        square += 2.0 * row + part * part
+    return square
 
 
 def gershgorin(B: Symmetric) -> tuple[float, float]:
     n = len(B)
     radius = zero_vector(n)
     for i in range(n):
+        row = 0.0
         for j in range(i):
             size = abs(B[i, j])
-            radius[i] += size
+            row += size
             radius[j] += size
+        radius[i] = row
     least, most = B[0, 0] - radius[0], B[0, 0] + radius[0]
     for i in range(1, n):
         least, most = min(least, B[i, i] - radius[i]), max(most, B[i, i] + radius[i])
@@ -133,22 +143,60 @@ def gershgorin(B: Symmetric) -> tuple[float, float]:
 
 
 def cholesky(B: Symmetric, shift: float) -> tuple[Matrix, bool]:
+    """By panels of four columns, each freed first from all columns before it."""
     n = len(B)
     L = zero_matrix(n, n)
     for i in range(n):
         for j in range(i):
-            total = 0.0
-            for k in range(j):
-                total += L[i, k] * L[j, k]
-            L[i, j] = (B[i, j] - total) / L[j, j]
-        total = 0.0
-        for k in range(i):
-            total += L[i, k] * L[i, k]
-        pivot = B[i, i] + shift - total
-        if not pivot > 0.0:
-            return L, False
-        L[i, i] = pivot**0.5
+            L[i, j] = B[i, j]
+        L[i, i] = B[i, i] + shift
+    inverse = new_vector(4)
+    for first in range(0, n, 4):
+        last = min(first + 4, n)
+        free_panel(L, first, last)
+        for i in range(first, n):
+            for j in range(first, last):
+                rest = L[i, j]
+                for k in range(first, min(i, j)):
+                    rest -= L[i, k] * L[j, k]
+                if j < i:
+                    L[i, j] = rest * inverse[j - first]
+                elif j > i:
+                    L[i, j] = 0.0
+                elif rest > 0.0:
+                    L[i, i] = rest**0.5
+                    inverse[i - first] = 1.0 / L[i, i]
+                else:
+                    return L, False
     return L, True
+
+
+def free_panel(L: Matrix, first: int, last: int) -> None:
+    """L[first:, first:last] −= L[first:, :first] L[first:last, :first]ᵀ, two rows and four columns at a time."""
+    n, i = len(L), first
+    while i + 1 < n and last - first == 4:
+        a0, a1, a2, a3, b0, b1, b2, b3 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        for k in range(first):
+            a, b = L[i, k], L[i + 1, k]
+            c0, c1, c2, c3 = L[first, k], L[first + 1, k], L[first + 2, k], L[first + 3, k]
+            a0, a1, a2, a3 = a0 + a * c0, a1 + a * c1, a2 + a * c2, a3 + a * c3
+            b0, b1, b2, b3 = b0 + b * c0, b1 + b * c1, b2 + b * c2, b3 + b * c3
+        L[i, first] -= a0
+        L[i, first + 1] -= a1
+        L[i, first + 2] -= a2
+        L[i, first + 3] -= a3
+        L[i + 1, first] -= b0
+        L[i + 1, first + 1] -= b1
+        L[i + 1, first + 2] -= b2
+        L[i + 1, first + 3] -= b3
+        i += 2
+    while i < n:
+        for j in range(first, last):
+            total = 0.0
+            for k in range(first):
+                total += L[i, k] * L[j, k]
+            L[i, j] -= total
+        i += 1
 
 
 def solve_lower(L: Matrix, b: Vector) -> Vector:
