@@ -64,7 +64,8 @@ def more_sorensen(g: Vector, B: Symmetric, radius: float, accuracy: float) -> St
             else:
                 high = lam
             if length > 0.0:
-                newton = lam + (length / norm(solve_lower(L, p))) ** 2 * (length - radius) / radius
+                ratio = length / norm(solve_lower(L, p))
+                newton = lam + ratio * ratio * (length - radius) / radius
         else:
             failures = failures + 1
             low = lam

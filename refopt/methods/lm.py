@@ -194,7 +194,8 @@ def newton(step: Step, d: Vector, radius: float) -> float:
     """λ + (‖Dp‖/‖w‖)² (‖Dp‖ − Δ)/Δ,  w = S⁻ᵀD²p."""
     steep = norm(solve_upper_t(step.S, d * (d * step.p)))
     if steep > 0.0:
-        return step.lam + (step.length / steep) ** 2 * (step.length - radius) / radius
+        ratio = step.length / steep
+        return step.lam + ratio * ratio * (step.length - radius) / radius
     return -1.0
 
 
