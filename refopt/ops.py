@@ -215,7 +215,8 @@ def triangular(J: Matrix, r: Vector) -> tuple[Matrix, Vector, bool]:
 
     min ‖Jp + r‖ becomes min ‖Rp + c‖ with R (n, n) upper triangular, RᵀR = JᵀJ and Rᵀc = Jᵀr. By Householder
     reflections with the columns in their own order, so that scaling them changes nothing else. A column depends on
-    those before it where |Rⱼⱼ| ≤ 4 max(m, n) eps ‖Jⱼ‖; then c keeps only its part in the range of R.   Cost: 2mn².
+    those before it where |Rⱼⱼ| ≤ 4 max(m, n) eps ‖Jⱼ‖; then c keeps only its part in the range of R. (After columns of
+    condition κ the rounding of a dependent one is magnified κ times, and may pass for independence.)   Cost: 2mn².
     """
     m, n = J.shape
     if type(J) is ndarray:
