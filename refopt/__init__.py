@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "minimize": "minimize",
     "as_scipy": "minimize",
+    "minimize_many": "many",
     "least_squares": "least_squares",
     "curve_fit": "least_squares",
     "iterate": "loop",
@@ -22,6 +23,7 @@ _HOMES = {
     "LeastSquares": "problem",
     "Status": "stopping",
     "available": "catalogue",
+    "recommend": "recommend",
     "compile": "compiled",
     "verify": "oracle.claim",
 }

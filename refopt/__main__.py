@@ -1,4 +1,4 @@
-"""The command line:  refopt verify | solve | methods | compile."""
+"""The command line:  refopt verify | solve | methods | recommend | compile."""
 
 import argparse
 import json
@@ -25,6 +25,7 @@ examples:
   refopt solve nist:MGH09              fit a certified problem, digit by digit
   refopt solve nist                    fit all of them, and summarise
   refopt methods                       what there is, and what it needs
+  refopt recommend 500 --derivatives jac hess
   refopt compile bfgs                  fill the cache of compiled methods beforehand
 """
 
@@ -66,6 +67,16 @@ def parser() -> argparse.ArgumentParser:
 
     methods = commands.add_parser("methods", help="list the methods: what each needs and costs")
     methods.set_defaults(run=run_methods)
+
+    guide = commands.add_parser("recommend", help="name the method for a problem, and say why")
+    guide.add_argument("n", type=int, help="the number of variables")
+    guide.add_argument("--structure", default="general", help="general (default) or least-squares")
+    guide.add_argument("--stochastic", action="store_true", help="every evaluation draws another sample")
+    guide.add_argument("--derivatives", nargs="*", default=["jac"], help="of jac, hess, hessp, those at hand (jac)")
+    guide.add_argument("--convex", action=argparse.BooleanOptionalAction, help="whether f is convex, where it is known")
+    guide.add_argument("--m", type=int, help="the number of residuals")
+    guide.add_argument("--memory", type=float, default=2.0**30, metavar="BYTES", help="what may be used (1 GiB)")
+    guide.set_defaults(run=run_recommend)
 
     warm = commands.add_parser("compile", help="compile methods beforehand, so that no first solve waits for it")
     warm.add_argument("method", nargs="*", help="names of methods (default: all that compile)")
@@ -176,6 +187,18 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def run_recommend(given: argparse.Namespace) -> int:
+    from refopt.recommend import amount, recommend
+
+    asked = {name: value for name, value in vars(given).items() if name not in ("command", "run")}
+    found = recommend(**asked)
+    print(f"{found.method}, a method of {found.door}, with {amount(found.memory)}")
+    print(textwrap.fill(found.reason, 100))
+    if found.alternatives:
+        print(f"or: {', '.join(found.alternatives)}")
+    return 0
 
 
 def run_compile(given: argparse.Namespace) -> int:

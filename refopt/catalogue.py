@@ -1,8 +1,11 @@
 """Which methods there are, what each needs, and what a step costs."""
 
 import importlib
+import inspect
 from functools import cache
 from typing import Any, NamedTuple
+
+from refopt.linesearch import SEARCHES
 
 
 class Entry(NamedTuple):
@@ -15,10 +18,22 @@ class Entry(NamedTuple):
     compiles: bool
     cost: str  #: of one step, beyond the user's functions
     memory: str
+    fisher: bool = False  #: in place of the Hessian it takes a Fisher matrix, the option ``fisher``
 
     @property
     def module(self) -> Any:
         return _module(self.name)
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The options that are arrays: those with which ``primed(state, ...)`` begins."""
+        return _arrays(self.name)
+
+
+@cache
+def _arrays(name: str) -> tuple[str, ...]:
+    primed = getattr(_module(name), "primed", None)
+    return tuple(inspect.signature(primed).parameters)[1:] if primed else ()
 
 
 @cache
@@ -28,6 +43,11 @@ def _module(name: str) -> Any:
 
 ENTRIES = (
     Entry("bfgs", "minimize", "quasi-Newton", ("jac",), True, "O(n²)", "n² + 10n"),
+    Entry("dfp", "minimize", "quasi-Newton", ("jac",), True, "O(n²)", "n² + 10n"),
+    Entry("broyden", "minimize", "quasi-Newton", ("jac",), True, "O(n²)", "n² + 10n"),
+    Entry("sr1", "minimize", "quasi-Newton", ("jac",), True, "n³/3, two or three times", "2n² + 10n"),
+    Entry("gradient-descent", "minimize", "first order", ("jac",), True, "O(n)", "5n"),
+    Entry("l-bfgs", "minimize", "quasi-Newton", ("jac",), True, "10mn, m pairs kept", "2mn + 10n"),
     Entry(
         "trust-exact",
         "minimize",
@@ -37,6 +57,27 @@ ENTRIES = (
         "n³/3, two or three times",
         "2n² + 10n",
     ),
+    Entry("newton", "minimize", "Newton", ("jac", "hess"), True, "2n³/3", "3n² + 10n"),
+    Entry("damped-newton", "minimize", "Newton", ("jac", "hess"), True, "2n³/3", "3n² + 10n"),
+    Entry("modified-newton", "minimize", "Newton", ("jac", "hess"), True, "n³/3, once or a few times", "2n² + 10n"),
+    Entry("saddle-free-newton", "minimize", "Newton", ("jac", "hess"), True, "9n³", "3n² + 10n"),
+    Entry("natural-gradient", "minimize", "natural gradient", ("jac", "hess"), True, "2n³/3", "3n² + 10n", True),
+    Entry("diagonal-newton", "minimize", "Newton", ("jac", "hess"), True, "O(n²)", "n² + 10n"),
+    Entry("newton-cg", "minimize", "Newton", ("jac", "hessp"), True, "products with the Hessian", "12n"),
+    Entry("trust-dogleg", "minimize", "trust region", ("jac", "hess"), True, "n³/3", "2n² + 10n"),
+    Entry("trust-ncg", "minimize", "trust region", ("jac", "hessp"), True, "products with the Hessian", "12n"),
+    Entry(
+        "trust-krylov",
+        "minimize",
+        "trust region",
+        ("jac", "hessp"),
+        True,
+        "k products with the Hessian and 6k²n",
+        "2kn + 10n",
+    ),
+    Entry("adagrad", "minimize", "adaptive", ("jac",), True, "O(n)", "6n"),
+    Entry("adam", "minimize", "adaptive", ("jac",), True, "O(n)", "7n"),
+    Entry("adahessian", "minimize", "adaptive", ("jac", "hessp"), True, "a product with the Hessian", "9n"),
     Entry("lm", "least_squares", "Gauss-Newton", ("jac",), True, "2mn²", "2mn + 3n²"),
 )
 
@@ -61,16 +102,33 @@ def find(name: Any, door: str) -> Entry:
 COMMON = ("maxiter", "maxfun", "maxtime", "gtol", "gtol_abs", "trace", "disp", "compiled")
 
 
+CHOICES = {"search": SEARCHES}  #: options that are words; ``Params`` has their places
+
+
 def split_options(entry: Entry, options: Any) -> tuple[Any, dict[str, Any]]:
-    """The method's ``Params`` and the options common to all; an unknown option is an error that lists the known."""
+    """The method's ``Params``, and the other options: arrays, and those common to all.
+
+    An unknown option is an error that lists the known.
+    """
     params, given = entry.module.Params, dict(options or {})
     if not given:
         return params(), given
-    unknown = [key for key in given if key not in params._fields and key not in COMMON]
+    known = (*params._fields, *entry.arrays, *(("fisher",) if entry.fisher else ()), *COMMON)
+    unknown = [key for key in given if key not in known]
     if unknown:
-        known = ", ".join((*params._fields, *COMMON))
-        raise TypeError(f"{entry.name} has no option {', '.join(map(repr, unknown))}; its options are {known}")
+        said = ", ".join(map(repr, unknown))
+        raise TypeError(f"{entry.name} has no option {said}; its options are {', '.join(known)}")
     chosen = {key: given.pop(key) for key in params._fields if key in given}
     defaults = params()
-    typed = {key: type(getattr(defaults, key))(value) for key, value in chosen.items()}
+    typed = {key: coded(key, value, type(getattr(defaults, key))) for key, value in chosen.items()}
     return params(**typed), given
+
+
+def coded(key: str, value: Any, kind: Any) -> Any:
+    """An option as ``Params`` holds it: a number of its default's type, or the place of a word among the choices."""
+    choices = CHOICES.get(key)
+    if choices is None:
+        return kind(value)
+    if value not in choices:
+        raise ValueError(f"{key} must be one of {', '.join(map(repr, choices))}; it is {value!r}")
+    return choices.index(value)

@@ -11,10 +11,11 @@ for Python runs bytecode, and a signal that is pending then would end the proces
 import gc
 import logging
 import pickle
+import sys
 from collections import namedtuple
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from types import FunctionType
 from typing import Any, get_args
@@ -32,9 +33,10 @@ from numba.core.serialize import dumps
 from numba.core.typing.templates import make_concrete_template
 from numba.extending import intrinsic
 
-from refopt import diskcache, words
+from refopt import diskcache, memory, words
 from refopt import loop as loops
 from refopt.dialect import (
+    CROSSING,
     LEAVE,
     Bound,
     Kind,
@@ -45,6 +47,7 @@ from refopt.dialect import (
     groups_of,
     is_function,
     is_tuple,
+    rows_source,
 )
 from refopt.loop import Loop
 from refopt.ops import Matrix, Symmetric, Vector
@@ -72,27 +75,49 @@ def runner(method: Any, rules: Any, problem: Any) -> Loop:
     These functions are jitted; those that are None are replaced by 3-point differences inside the loop, with
     ``watch.size`` as scale. The arrays of state and watch are float64; they are left alone: those returned are new.
     """
-    problem_type: Any = type(problem)
-    kinds = functions_of(problem_type)
-    functions = {name: getattr(problem, name) for name in kinds if getattr(problem, name) is not None}
-    codes = [machine_code(getattr(f, "fun", f), name, kinds[name]) for name, f in functions.items()]
-    addresses = [code.library.get_pointer_to_function(code.fndesc.llvm_func_name) for _, code in codes]
-    entry = entry_of(method, rules, Bound(problem_type, frozenset(kinds) - frozenset(functions)))
-    groups = groups_of(method, rules)
+    addresses, code, bound = linked(problem)
+    entry, groups = entry_of(method, rules, bound), groups_of(method, rules)
     frame = Frame(groups["state"], groups["watch"])
 
     def begin(x: Any, size: Any, params: Any, tests: Any, steps: int) -> Any:
         values = frame.blank(x, size)
-        if frame.taken(values, results := entry(*addresses, False, 0.0, *values, *params, *tests, steps)):
+        if frame.taken(values, results := entry(*addresses, 0.0, False, *values, *params, *tests, steps)):
             return frame.filled(values, results)
         return begin(x, size, params, tests, steps)
 
     def run(noise: float, state: Any, watch: Any, params: Any, tests: Any, steps: int) -> Any:
         values = frame.copied(state, watch)
-        return frame.filled(values, entry(*addresses, True, noise, *values, *params, *tests, steps))
+        return frame.filled(values, entry(*addresses, noise, True, *values, *params, *tests, steps))
 
-    run.code = codes  # type: ignore[attr-defined]  # an address is good as long as its code is alive
+    run.code = code  # type: ignore[attr-defined]  # an address is good as long as its code is alive
     return Loop(begin, run, {})
+
+
+@lru_cache(maxsize=256)
+def rows_runner(method: Any, rules: Any, problem: Any, threads: bool) -> Callable[..., None]:
+    """The loop over many starts: ``run(params, tests, X, sizes, G, numbers, first, stop, steps)``.
+
+    Up to ``steps`` steps from rows ``first`` to ``stop`` of X; see ``dialect.rows_source`` for what it leaves in the
+    arrays. With ``threads`` the interpreter's lock is free meanwhile: blocks of rows may run side by side.
+    """
+    addresses, code, bound = linked(problem)
+    entry = entry_of(method, rules, bound, rows_source, threads)
+
+    def run(params: Any, tests: Any, *rows: Any) -> None:
+        entry(*addresses, 0.0, *params, *tests, *rows)
+
+    run.code = code  # type: ignore[attr-defined]
+    return run
+
+
+def linked(problem: Any) -> tuple[list[int], list[Any], Bound]:
+    """The addresses of a problem's functions, their code, which must be kept, and what they are and lack."""
+    problem_type: Any = type(problem)
+    kinds = functions_of(problem_type)
+    functions = {name: getattr(problem, name) for name in kinds if getattr(problem, name) is not None}
+    code = [machine_code(getattr(f, "fun", f), name, kinds[name]) for name, f in functions.items()]
+    addresses = [made.library.get_pointer_to_function(made.fndesc.llvm_func_name) for _, made in code]
+    return addresses, code, Bound(problem_type, frozenset(kinds) - frozenset(functions))
 
 
 class Frame:
@@ -127,7 +152,7 @@ class Frame:
     def copied(self, state: Any, watch: Any) -> list[Any]:
         values = [*state, *watch]
         for i in self.arrays:
-            values[i] = values[i].copy()
+            values[i] = np.array(values[i], order="C")  # a copy; and a matrix of the rows of a history
         return values
 
     def filled(self, values: list[Any], results: Any) -> Any:
@@ -156,7 +181,7 @@ def machine_code(function: Any, name: str, kind: Kind) -> tuple[Any, Any]:
     if code is not None and code.signature.return_type == wanted.return_type:
         return function, code
     try:
-        wrapped = converted(function, get_args(kind)[1])
+        wrapped = converted(function, *get_args(kind))
         return wrapped, code_for(wrapped, wanted.args)
     except errors.NumbaError as error:
         returned = code.signature.return_type if code else "nothing"
@@ -170,12 +195,14 @@ def code_for(dispatcher: Any, arguments: Any) -> Any:
     return dispatcher.overloads.get(arguments)
 
 
-def converted(function: Any, kind: Kind) -> Any:
+def converted(function: Any, arguments: Any, kind: Kind) -> Any:
     """The jitted function with its result made a float, or a new float64 array."""
     if kind is float:
         return njit(lambda x: types.float64(function(x)))
     lazy = Twins(lambda python, kinds, result: njit(python))
     copied, _ = lazy.word(words.copied if kind is Vector else words.copied_matrix)
+    if len(arguments) == 2:
+        return njit(lambda x, p: copied(function(x, p)))
     return njit(lambda x: copied(function(x)))
 
 
@@ -183,33 +210,36 @@ def converted(function: Any, kind: Kind) -> Any:
 
 
 @cache
-def entry_of(method: Any, rules: Any, bound: Bound) -> Callable[..., Any]:
-    """The entry of a method, from disk or compiled now."""
+def entry_of(
+    method: Any, rules: Any, bound: Bound, source: Any = entry_source, threads: bool = False
+) -> Callable[..., Any]:
+    """The entry of a method, for one run or many, for one thread at a time or several; from disk or compiled now."""
     way = Together if numba.__version__.startswith(PROVED) else Apart
-    name = f"{method.__name__} by {rules.__name__} without {sorted(bound.missing)}"
-    path = folder() / diskcache.key(name, way.__name__)
+    what = f"{source.__name__} of {method.__name__} by {rules.__name__} without {sorted(bound.missing)}"
+    name = diskcache.key(what, way.__name__, str(threads))
+    path = folder() / name
     code = loaded(path)
     if code is None:
         logging.getLogger("refopt").warning("compiling %s: some seconds, once", method.__name__)
-        code = compiled_entry(method, rules, bound, way)
+        code = compiled_entry(method, rules, bound, source, partial(way, name, threads, source is rows_source))
         keep(path, code)
     return code.entry_point
 
 
-def compiled_entry(method: Any, rules: Any, bound: Bound, way: Any) -> Any:
+def compiled_entry(method: Any, rules: Any, bound: Bound, source: Any, way: Any) -> Any:
     groups = groups_of(method, rules)
-    source, kinds = entry_source(groups, bound)
+    text, kinds = source(groups, bound)
     first = method, rules, bound, Vector, Vector, groups["params"], groups["tests"], int
     later = method, rules, bound, *groups.values(), int
     with global_compiler_lock, uncollected():
-        how = way(method.__name__, light(loops.run, later))
+        how = way(light(loops.run, later))
         twins = Twins(how.inner)
         shadows: dict[str, Any] = {"__name__": __name__, "Problem": record(bound)}
         shadows |= {"run": twins.of(loops.run, later)[0], "begin": twins.of(loops.begin, first)[0]}
         shadows |= {group.capitalize(): record_type for group, record_type in groups.items()}
         shadows |= {f"{name}_at": function_at(kind) for name, kind in functions_of(bound).items()}
-        shadows |= {word.__name__: twins.word(word)[0] for word in (words.copied, *LEAVE.values())}
-        exec(source, shadows)
+        shadows |= {word.__name__: twins.word(word)[0] for word in CROSSING if f"{word.__name__}(" in text}
+        exec(text, shadows)
         return how.entry(shadows["entry"], tuple(map(numba_type, kinds)))
 
 
@@ -300,59 +330,35 @@ def options_for(python: FunctionType, light: bool) -> dict[str, Any]:
 class Apart:
     """Every twin becomes an ordinary jitted function, made into machine code, and again inside each caller."""
 
-    def __init__(self, name: str, light: bool) -> None:
-        self.light = light
+    def __init__(self, name: str, threads: bool, many: bool, light: bool) -> None:
+        self.name, self.threads, self.light = name, threads, light
 
     def inner(self, python: FunctionType, kinds: tuple[Kind, ...], result: Kind) -> Any:
         wanted = numba_type(result)(*map(numba_type, kinds))
         return njit(wanted, no_cpython_wrapper=True, **options_for(python, self.light))(python)
 
     def entry(self, python: FunctionType, arguments: tuple[Any, ...]) -> Any:
-        return njit(arguments, **OPTIONS)(python).overloads[arguments]
-
-
-COUNTING = """
-define void @NRT_incref(ptr %p) noinline {
-    %none = icmp eq ptr %p, null
-    br i1 %none, label %out, label %some
-some:
-    %n = load i64, ptr %p
-    %more = add i64 %n, 1
-    store i64 %more, ptr %p
-    br label %out
-out:
-    ret void
-}
-define void @NRT_decref(ptr %p) noinline {
-    %none = icmp eq ptr %p, null
-    br i1 %none, label %out, label %some
-some:
-    %n = load i64, ptr %p
-    %less = sub i64 %n, 1
-    store i64 %less, ptr %p
-    %last = icmp eq i64 %less, 0
-    br i1 %last, label %free, label %out
-free:
-    call void @NRT_MemInfo_call_dtor(ptr %p)
-    br label %out
-out:
-    ret void
-}
-declare void @NRT_MemInfo_call_dtor(ptr)
-"""  #: references to arrays, counted by plain additions: in a run, no other thread sees its arrays
+        python.__qualname__ = self.name
+        return njit(arguments, nogil=self.threads, **OPTIONS)(python).overloads[arguments]
 
 
 class Together:
-    """All twins go into one library, which is optimised and made into machine code once, as a whole."""
+    """All twins go into one library, which is optimised and made into machine code once, as a whole.
 
-    def __init__(self, name: str, light: bool) -> None:
-        self.light = light
+    Every function gets a name of its own, because all libraries share one table of symbols, internal ones included.
+    """
+
+    def __init__(self, name: str, threads: bool, many: bool, light: bool) -> None:
+        self.name, self.threads, self.light = name, threads, light
         self.context, self.typing = cpu_target.target_context, cpu_target.typing_context
         self.library = self.context.codegen().create_library(name)
         self.library.enable_object_caching()
+        self.library._optimize_final_module = self.sealed
         if not light:
             self.library._optimize_functions = self.laid_out
-        self.library.add_llvm_module(binding.parse_assembly(COUNTING))
+        locked = not threads and getattr(sys, "_is_gil_enabled", lambda: True)()
+        counting = memory.source(spare=locked, inlined=many and light)
+        self.library.add_llvm_module(binding.parse_assembly(counting))
 
     def laid_out(self, module: Any) -> None:
         """In place of optimising each function on its own, which takes time and makes a run a little faster."""
@@ -363,13 +369,25 @@ class Together:
         options = options_for(python, self.light)
         code = self.compiled(python, wanted.args, wanted.return_type, inner=True, **options)
         function = self.library._final_module.get_function(code.fndesc.llvm_func_name)
-        function.linkage = "linkonce_odr"  # what has been inlined everywhere is dropped
         if is_loop(python) or (is_word(python) and not self.light):
             function.add_function_attribute("noinline")
         return Inner(self.context, code.fndesc, wanted)
 
+    def sealed(self) -> None:
+        """Optimise; what is inlined everywhere is dropped. Names change last: the counting is known by its own."""
+        for function in self.inside():
+            function.linkage = "internal"
+        type(self.library)._optimize_final_module(self.library)
+        for function in self.inside():
+            function.name = f"{self.name}.{function.name}"
+
+    def inside(self) -> list[Any]:
+        """The functions that are defined here, but for the entry and what calls it from Python."""
+        return [f for f in self.library._final_module.functions if not f.is_declaration and self.name not in f.name]
+
     def entry(self, python: FunctionType, arguments: tuple[Any, ...]) -> Any:
-        return self.compiled(python, arguments, None, inner=False, **OPTIONS)
+        python.__qualname__ = self.name
+        return self.compiled(python, arguments, None, inner=False, nogil=self.threads, **OPTIONS)
 
     def compiled(self, python: FunctionType, arguments: Any, result: Any, inner: bool, **options: Any) -> Any:
         flags: Any = compiler.Flags()
@@ -427,20 +445,21 @@ class Kept:
 class Compiled:
     """An objective with its derivatives, all jitted: what ``refopt.compile`` returns, called like ``fun``."""
 
-    def __init__(self, fun: Any, jac: Any, hess: Any) -> None:
-        self.fun, self.jac, self.hess = fun, jac, hess
+    def __init__(self, fun: Any, jac: Any, hess: Any, hessp: Any) -> None:
+        self.fun, self.jac, self.hess, self.hessp = fun, jac, hess, hessp
 
     def __call__(self, x: Any) -> Any:
         return self.fun(x)
 
 
-def compile(fun: Any, jac: Any = None, hess: Any = None) -> Compiled:
+def compile(fun: Any, jac: Any = None, hess: Any = None, hessp: Any = None) -> Compiled:
     """The objective prepared once for the fastest calls; accepted wherever ``fun`` is, with its derivatives.
 
-    ``fun(x) -> float``, ``jac(x) -> (n,)``, ``hess(x) -> (n, n)``: Python functions that numba can compile, or jitted
-    ones. Their machine code is kept on disk under a digest of the code and of every value it refers to.
+    ``fun(x) -> float``, ``jac(x) -> (n,)``, ``hess(x) -> (n, n)``, ``hessp(x, p) -> (n,)``: Python functions that
+    numba can compile, or jitted ones. Their machine code is kept on disk under a digest of the code and of every value
+    it refers to.
     """
-    return Compiled(*(function and remembered(function) for function in (fun, jac, hess)))
+    return Compiled(*(function and remembered(function) for function in (fun, jac, hess, hessp)))
 
 
 def remembered(function: Any) -> Any:

@@ -23,6 +23,7 @@ from refopt.stopping import (
     ZERO_GRADIENT,
     Ending,
     Status,
+    counts_hessians,
     spent,
 )
 
@@ -64,7 +65,9 @@ def drive(
     ``think(noise, state, watch, tried)`` is asked when the run is stuck; ``report(state, watch, nit)`` is told of every
     step, and may end the run.
     """
-    uncounted = limits.maxfun < 1e300 and tests.per_hessian + tests.gradients_per_hessian > 0  # by the loop itself
+    uncounted = limits.maxfun < 1e300 and (
+        tests.per_hessian + tests.gradients_per_hessian + tests.gradients_per_product > 0  # by the loop itself
+    )
     single = report is not None or trace or uncounted
     n, noise, tried, start = x.shape[0], 0.0, 0, time.perf_counter()
     steps = 0 if single or n not in loop.pace else min(chunk(loop.pace[n]), limits.maxiter)
@@ -109,19 +112,34 @@ def ended(state: Any, watch: Any, tests: Any, limits: Limits, nit: int) -> Endin
     return Ending(Status.UNBOUNDED, False) if watch.verdict == FALLING else None
 
 
-def thinker(rules: Any, method: Any, problem: Callable[[], Any], params: Any, tests: Any) -> Callable[..., Any]:
+def thinker(rules: Any, method: Any, problem: Callable[[float], Any], params: Any, tests: Any) -> Callable[..., Any]:
     """``think`` for ``drive``: the rules' own, on the problem in its generic form, which is made when it is needed."""
 
     def think(noise: float, state: Any, watch: Any, tried: int) -> Any:
-        observed, calls = counted(problem()._replace(noise=noise))
+        observed, calls = counted(problem(watch.rough)._replace(noise=noise))
         with np.errstate(all="ignore"):
             answer = rules.think(method, observed, state, watch, params, tests, tried)
         if isinstance(answer, Ending):
             return with_calls(state, calls), answer
-        observed, state, watch = answer
-        return observed.noise, with_calls(state, calls), watch
+        observed, state, new = answer
+        state = with_calls(state, calls)
+        if new.rough != watch.rough:
+            wider = problem(new.rough)._replace(noise=observed.noise)
+            with np.errstate(all="ignore"):
+                state, new = begun_again(rules, method, wider, state, new, params)
+        return observed.noise, state, new
 
     return think
+
+
+def begun_again(rules: Any, method: Any, problem: Any, state: Any, watch: Any, params: Any) -> tuple[Any, Any]:
+    """State and watch at the best point, with the derivatives of another problem."""
+    new = method.init(problem, getattr(watch, "x", state.x), params)
+    counts = [name for name in ("nfev", "njev", "nhev", "nhvp") if hasattr(new, name)]
+    seen = rules.watch(new.x, new.f, new.g, watch.size)
+    g0 = max(watch.g0, seen.g0)
+    seen = seen._replace(f0=watch.f0, g0=g0, gmax=max(g0, seen.gmax), rough=watch.rough)
+    return new._replace(**{name: getattr(state, name) + getattr(new, name) for name in counts}), seen
 
 
 def counted(problem: Any) -> tuple[Any, list[int]]:
@@ -158,7 +176,7 @@ def arrived(watch: Any, state: Any, nit: int) -> Ending:
     """CONVERGED, with a word of caution where the start or the last steps call for one."""
     if watch.verdict == DISTANT:
         return Ending(Status.CONVERGED, True, AT_INFINITY)
-    if nit == 0 and watch.gnorm == 0.0 and not hasattr(state, "B"):
+    if nit == 0 and watch.gnorm == 0.0 and not counts_hessians(state):
         return Ending(Status.CONVERGED, True, ZERO_GRADIENT)
     return Ending(Status.CONVERGED, True)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from refopt.ops import dot, finite, namespace, norm_inf, scalar
+from refopt.ops import device, dot, finite, namespace, norm_inf, scalar
 
 
 def vector(x0: Any, name: str = "x0") -> Any:
@@ -49,6 +49,30 @@ def same_kind(value: Any, x: Any, shape: tuple[int, ...], name: str) -> Any:
         return namespace(x).reshape(array, shape)
     if tuple(array.shape) != shape:
         raise ValueError(f"{name} must return shape {shape}; it returned shape {tuple(array.shape)}")
+    return array
+
+
+def start_array(name: str, value: Any, x: Any) -> Any:
+    """An option that is an array, of x's kind: a symmetric matrix (n, n), or the pairs (S, Y) of a history, (k, n)."""
+    n = x.shape[0]
+    if name == "history":
+        pair = tuple(like(part, x, name) for part in value)
+        if len(pair) != 2 or pair[0].shape != pair[1].shape or tuple(pair[0].shape)[1:] != (n,):
+            raise ValueError(f"history must be the pair (S, Y) of arrays of shape (k, {n}), as in result.history")
+        return tuple(tuple(part[i, :] for i in range(part.shape[0])) for part in pair)
+    matrix = like(value, x, name)
+    if tuple(matrix.shape) != (n, n):
+        raise ValueError(f"{name} must have shape ({n}, {n}); it has shape {tuple(matrix.shape)}")
+    if not bool(namespace(x).all(matrix == matrix.T)):
+        raise ValueError(f"{name} must be a symmetric matrix; take (A + A.T) / 2")
+    return matrix
+
+
+def like(value: Any, x: Any, name: str) -> Any:
+    """A new array of x's kind and type, on its device."""
+    array = namespace(x).asarray(detached(value), dtype=x.dtype, device=device(x), copy=True)
+    if not bool(namespace(x).all(namespace(x).isfinite(array))):
+        raise ValueError(f"{name} must be finite; it holds NaN or infinity")
     return array
 
 
@@ -114,12 +138,12 @@ class Together:
 
 
 class Later:
-    """``make(*arguments)``, made when it is first asked for."""
+    """A problem, made when it is first asked for; anew where its differences are to suit another noise of f."""
 
     def __init__(self, make: Callable[..., Any], *arguments: Any) -> None:
-        self.make, self.arguments, self.made = make, arguments, None
+        self.make, self.arguments, self.made, self.noise = make, arguments, None, 0.0
 
-    def __call__(self) -> Any:
-        if self.made is None:
-            self.made = self.make(*self.arguments)
+    def __call__(self, noise: float = 0.0) -> Any:
+        if self.made is None or noise != self.noise:
+            self.made, self.noise = self.make(*self.arguments, noise), noise
         return self.made

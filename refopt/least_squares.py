@@ -67,6 +67,8 @@ def least_squares(
     args = args if isinstance(args, tuple) else (args,)
     problem = Later(generic_problem, fun, jac, args, kwargs or {}, x)
     loop = prepare(entry, fun, jac, args, kwargs or {}, x, common.get("compiled", "auto"), problem)
+    if tests.differences > 0.0:
+        loop = loops.with_wider_differences(loop, entry.module, stopping_residuals, problem)
     if scale is not None:
         params, loop = params._replace(rescale=False), scaled(loop, entry.module, scale)
     think = driver.thinker(stopping_residuals, entry.module, problem, params, tests)
@@ -76,7 +78,8 @@ def least_squares(
     done = driver.drive(loop, think, x, sizes(x), params, tests, limits, began, report, trace)
     with np.errstate(all="ignore"):
         if done.ending.status == stopping.Status.PRECISION and done.ending.success:
-            done = done._replace(state=stopping_residuals.refined(entry.module, problem(), done.state, params, tests))
+            final = problem(done.watch.rough)
+            done = done._replace(state=stopping_residuals.refined(entry.module, final, done.state, params, tests))
         return outcome(tests, began, done)
 
 
@@ -198,7 +201,10 @@ def prepare(
     return loops.generic(entry.module, stopping_residuals, problem())
 
 
-def generic_problem(fun: Any, jac: Any, args: tuple[Any, ...], kwargs: dict[str, Any], x: Any) -> LeastSquares:
+def generic_problem(
+    fun: Any, jac: Any, args: tuple[Any, ...], kwargs: dict[str, Any], x: Any, noise: float = 0.0
+) -> LeastSquares:
+    """The user's functions, and differences that suit the relative noise of r, 0 for its rounding."""
     from refopt import derivatives
 
     if jac is True:
@@ -210,7 +216,7 @@ def generic_problem(fun: Any, jac: Any, args: tuple[Any, ...], kwargs: dict[str,
         return LeastSquares(residual, array_function(partial(jac, **kwargs), args, shape, "jac"))
     if isinstance(jac, str) or jac is None or jac is False:
         raw = (lambda x: fun(x, *args, **kwargs)) if jac in ("autograd", "cs") else residual
-        return LeastSquares(residual, derivatives.jacobian_of(raw, differenced(jac), sizes(x)))
+        return LeastSquares(residual, derivatives.jacobian_of(raw, differenced(jac), sizes(x), noise))
     raise TypeError(f"jac must be callable, True, None or the name of a scheme; it is {jac!r}")
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refopt.ops import Vector, scalar
-from refopt.problem import Problem
+from refopt.problem import Problem, Products
 from refopt.stopping import DISTANT, DONE, RUNNING
 
 
@@ -67,9 +67,21 @@ def generic(method: Any, rules: Any, problem: Any) -> Loop:
     return Loop(first, further, {})
 
 
+def with_wider_differences(loop: Loop, method: Any, rules: Any, problem: Callable[[float], Any]) -> Loop:
+    """The loop, with differences that suit the noise of f once ``watch.rough`` says how large it is; then generic."""
+
+    def further(noise: float, state: Any, watch: Any, *rest: Any) -> Any:
+        chosen = generic(method, rules, problem(watch.rough)) if watch.rough > 0.0 else loop
+        return chosen.run(noise, state, watch, *rest)
+
+    return loop._replace(run=further)
+
+
 def with_scalars(problem: Any) -> Any:
-    """The problem with an f that returns Python floats (or rational numbers), whatever the user's returns."""
+    """The problem with an f that returns Python floats (or rational numbers), and products where it has Hessians."""
     if isinstance(problem, Problem):
         fun = problem.fun
+        if problem.hvp is None and problem.hess is not None:
+            problem = problem._replace(hvp=Products(problem.hess))
         return problem._replace(fun=lambda x: scalar(fun(x)))
     return problem

@@ -13,9 +13,10 @@ from refopt import driver, stopping
 from refopt import loop as loops
 from refopt.catalogue import Entry, find, split_options
 from refopt.derivatives.differences import sizes
-from refopt.inputs import Later, Together, array_function, scalar_function, vector
+from refopt.inputs import Later, Together, array_function, scalar_function, start_array, vector
 from refopt.ops import absolute, symmetrised
 from refopt.problem import Problem
+from refopt.products import products_of
 
 
 def minimize(
@@ -33,10 +34,13 @@ def minimize(
     method : a name from ``refopt.available()``.
     jac : callable ``-> (n,)``, True, "autograd", "2-point", "3-point", "cs", or None for 3-point differences.
     hess : callable ``-> (n, n)``, "autograd", "2-point", "3-point", "cs", or None for differences of the gradient.
+        Where products suffice it may return a sparse matrix or a ``LinearOperator``.
+    hessp : callable ``hessp(x, p, *args) -> (n,)``, the Hessian times p, for the methods that need products only.
     tol : sets ``options["gtol"]``.
     callback : ``callback(intermediate_result=...)`` or ``callback(x)`` after every step; StopIteration ends the run.
-    options : fields of the method's ``Params``, and maxiter, maxfun, maxtime (seconds), gtol (relative, default 1e-10,
-        1e-8 with differences), gtol_abs, trace, disp, compiled ("auto", True, False).
+    options : fields of the method's ``Params`` (searches by name), its arrays (hess_inv0, hess0, history), and maxiter,
+        maxfun, maxtime (seconds), gtol (relative, default 1e-10, 1e-8 with differences), gtol_abs, trace, disp,
+        compiled ("auto", True, False).
 
     Returns
     -------
@@ -53,32 +57,55 @@ def minimize(
     entry = find(method, "minimize")
     params, common = split_options(entry, options)
     ignore_unused(entry, hess=hess, hessp=hessp)
+    hess, hessp = second(entry, fun, hess, hessp)
+    if entry.fisher and (hess := common.pop("fisher", hess)) is None:
+        raise ValueError(f"{entry.name} needs a Fisher matrix: options={{'fisher': function of x that returns (n, n)}}")
     x = vector(x0)
     args = args if isinstance(args, tuple) else (args,)
     jac = jac or getattr(fun, "jac", None)
-    hess = (hess or getattr(fun, "hess", None)) if "hess" in entry.needs else None
-    tests = wanted(entry, tol, common, jac, hess, x)
+    tests = wanted(entry, tol, common, jac, hessp or hess, x)
     limits = driver.Limits(
         int(given(common, "maxiter", max(2000, 200 * x.shape[0]))), tests.maxfun, given(common, "maxtime", np.inf)
     )
     size = sizes(x) if tests.differences > 0.0 else absolute(x)
-    problem = Later(generic_problem, entry, fun, jac, hess, args, x)
-    loop = prepare(entry, fun, jac, hess, args, x, common.get("compiled", "auto"), problem)
+    problem = Later(generic_problem, entry, fun, jac, hess, hessp, args, x)
+    loop = prepare(entry, fun, jac, hess, hessp, args, x, common.get("compiled", "auto"), problem)
+    if arrays := {name: start_array(name, common[name], x) for name in entry.arrays if common.get(name) is not None}:
+        loop = primed(loop, entry.module, arrays)
+    if tests.differences > 0.0:
+        loop = loops.with_wider_differences(loop, entry.module, stopping, problem)
     think = driver.thinker(stopping, entry.module, problem, params, tests)
-    describe = partial(outcome, tests, began)
+    describe = partial(outcome, tests, began, partial(evaluations, problem) if callable(hess) else None)
     report = driver.reporter(callback, bool(common.get("disp")), partial(driver.so_far, describe))
     trace = bool(common.get("trace"))
     return describe(driver.drive(loop, think, x, size, params, tests, limits, began, report, trace))
 
 
-def outcome(tests: stopping.Tests, began: float, run: driver.Run) -> Any:
+def primed(loop: loops.Loop, method: Any, arrays: dict[str, Any]) -> loops.Loop:
+    """The loop with the user's arrays in the first state."""
+
+    def begin(x: Any, size: Any, params: Any, tests: Any, steps: int) -> Any:
+        state, watch, _ = loop.begin(x, size, params, tests, 0)
+        return loop.run(0.0, method.primed(state, **arrays), watch, params, tests, steps)
+
+    return loop._replace(begin=begin)
+
+
+def outcome(tests: stopping.Tests, began: float, hessians: Any, run: driver.Run) -> Any:
     """The OptimizeResult of a run: the best point seen, and the curvature that the method ended with."""
     state, watch = run.state, run.watch
     result = driver.result(run, tests, began, x=watch.x, fun=watch.f, jac=watch.g)
-    for field, name in (("H", "hess_inv"), ("B", "hess")):
+    for field, name in (("H", "hess_inv"), ("B", "hess"), ("history", "history")):
         if hasattr(state, field):
             result[name] = getattr(state, field)
+    if hessians and result.nhvp:
+        result.nhev = hessians(result.nhvp)
     return result
+
+
+def evaluations(problem: Later, products: int) -> int:
+    """How many Hessians were evaluated for products: one at each point, or, in the compiled loop, one for each."""
+    return getattr(problem.made and problem.made.hvp, "evaluations", 0) or products
 
 
 def wanted(entry: Entry, tol: float | None, common: dict[str, Any], jac: Any, hess: Any, x: Any) -> stopping.Tests:
@@ -91,8 +118,20 @@ def wanted(entry: Entry, tol: float | None, common: dict[str, Any], jac: Any, he
         absolute_only=gtol is None and bool(gtol_abs),
         maxfun=float(given(common, "maxfun", 1e300)),
     )
-    second = differenced(hess) if "hess" in entry.needs else ""
+    second = differenced(hess) if {"hess", "hessp"} & set(entry.needs) else ""
+    if "hessp" in entry.needs:
+        two = 2 if first else 1  # the complex step does not go through differences: those of 3 points take its place
+        tests = tests._replace(gradients_per_product={"2-point": 2, "3-point": 2, "cs": two}.get(second, 0))
+        second = ""
     return tests._replace(**cost_of_differences(first, second, x)) if first or second else tests
+
+
+def second(entry: Entry, fun: Any, hess: Any, hessp: Any) -> tuple[Any, Any]:
+    """What the method uses of the second derivatives given, one of them; those of a compiled objective are its own."""
+    products = "hessp" in entry.needs
+    hessp = (hessp or (None if hess else getattr(fun, "hessp", None))) if products else None
+    hess = (hess or getattr(fun, "hess", None)) if (products and not hessp) or "hess" in entry.needs else None
+    return hess, hessp
 
 
 def cost_of_differences(jac: str, hess: str, x: Any) -> dict[str, Any]:
@@ -123,25 +162,33 @@ def differenced(jac: Any) -> str:
 
 
 def prepare(
-    entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any, ...], x: Any, wish: Any,
+    entry: Entry, fun: Any, jac: Any, hess: Any, hessp: Any, args: tuple[Any, ...], x: Any, wish: Any,
     problem: Callable[[], Problem],
 ) -> loops.Loop:  # fmt: skip
     """The loop that will run: compiled, or generic."""
     if not callable(fun):
         raise TypeError(f"fun must be callable; it is {type(fun).__name__}")
-    obstacle = "compiled is False" if wish is False else why_generic(entry, fun, jac, hess, args, x)
+    obstacle = "compiled is False" if wish is False else why_generic(entry, fun, jac, hess, args, x, hessp)
     if not obstacle:
         from refopt import compiled
 
-        fun, jac = compiled.parts(fun) if jac is True else (fun, jac)
-        functions = Problem(fun, jac if callable(jac) else None, hess if callable(hess) else None)  # type: ignore[arg-type]
-        return compiled.runner(entry.module, stopping, functions)
+        return compiled.runner(entry.module, stopping, jitted_problem(fun, jac, hess, hessp))
     if wish is True:
         raise ValueError(f"compiled=True is not possible here: {obstacle}")
     return loops.generic(entry.module, stopping, problem())
 
 
-def why_generic(entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any, ...], x: Any) -> str:
+def jitted_problem(fun: Any, jac: Any, hess: Any, hessp: Any) -> Problem:
+    """The problem of jitted functions, for the compiled loop; what is missing is differenced there."""
+    from refopt import compiled
+
+    fun, jac = compiled.parts(fun) if jac is True else (fun, jac)
+    return Problem(fun, *(part if callable(part) else None for part in (jac, hess, hessp)))  # type: ignore[arg-type]
+
+
+def why_generic(
+    entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any, ...], x: Any, hessp: Any = None
+) -> str:  # fmt: skip
     """What stands in the way of the compiled loop; nothing if nothing does."""
     unjitted = "fun is not jitted (decorate it with numba.njit, or pass refopt.compile(fun))"
     if "numba" not in sys.modules:
@@ -154,14 +201,17 @@ def why_generic(entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any, ..
         return "x0 is not a NumPy vector of float64 numbers"
     if args:
         return "args are given; close over them in the jitted function"
-    for name, given in (("jac", jac), ("hess", hess)):
+    for name, given in (("jac", jac), ("hess", hess), ("hessp", hessp)):
         together = given is True and name == "jac"
         if not (given is None or given is False or given == "3-point" or together or jitted(given)):
             return f"{name} is neither jitted nor left to 3-point differences"
     return "" if entry.compiles else f"{entry.name} does not compile"
 
 
-def generic_problem(entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any, ...], x: Any) -> Problem:
+def generic_problem(
+    entry: Entry, fun: Any, jac: Any, hess: Any, hessp: Any, args: tuple[Any, ...], x: Any, noise: float = 0.0
+) -> Problem:  # fmt: skip
+    """The user's functions, and differences that suit the relative noise of f, 0 for its rounding."""
     from refopt import derivatives
 
     written, pair = fun, jac is True
@@ -178,9 +228,11 @@ def generic_problem(entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any
     if callable(jac):
         grad = array_function(jac, args, lambda x: tuple(x.shape), "jac")
     elif isinstance(jac, str) or jac is None or jac is False:
-        grad = derivatives.gradient_of(raw if scheme in ("autograd", "cs") else value, scheme, size)
+        grad = derivatives.gradient_of(raw if scheme in ("autograd", "cs") else value, scheme, size, noise)
     else:
         raise TypeError(f"jac must be callable, True, None or the name of a scheme; it is {jac!r}")
+    if "hessp" in entry.needs:
+        return Problem(value, grad, hvp=products_of(hess, hessp, args, raw, grad, scheme, size))
     if "hess" not in entry.needs:
         return Problem(value, grad)
     if callable(hess):
@@ -189,7 +241,7 @@ def generic_problem(entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any
         if hess == "autograd" or (hess == "cs" and scheme):  # not through a gradient that takes real numbers only
             matrix = derivatives.hessian_of(fun=raw, method=hess, scale=size)
         elif scheme in ("2-point", "3-point"):  # differences of differences would lose too much
-            matrix = derivatives.hessian_of(fun=value, method=differenced(hess), scale=size)
+            matrix = derivatives.hessian_of(fun=value, method=differenced(hess), scale=size, noise=noise)
         else:
             matrix = derivatives.hessian_of(grad=grad, method=differenced(hess), scale=size)
     else:
@@ -205,9 +257,10 @@ def refuse(bounds: Any, constraints: Any) -> None:
 
 
 def ignore_unused(entry: Entry, **given: Any) -> None:
-    """A derivative that the method does not use is worth a warning."""
+    """A derivative that the method does not use is worth a warning; products can be had from a Hessian."""
+    used = {*entry.needs, "hess"} if "hessp" in entry.needs else entry.needs
     for name, value in given.items():
-        if value is not None and name not in entry.needs:
+        if value is not None and name not in used:
             warnings.warn(f"{entry.name} does not use {name}; it is ignored", RuntimeWarning, stacklevel=3)
 
 

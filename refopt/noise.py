@@ -5,12 +5,18 @@ curvature grows like h² or h³, and a wrong derivative grows like h. Used only 
 it never concludes from eps·|f| alone, because a sum of cancelling terms is noisier than its own rounding.
 """
 
+from collections.abc import Callable
 from itertools import pairwise
+from math import inf, isfinite
 from typing import Any, NamedTuple
 
-from refopt.derivatives import gradient
-from refopt.ops import absolute, device, dot, larger, namespace, norm, norm_inf
+import numpy as np
+
+from refopt.derivatives import gradient, hessian, jacobian
+from refopt.ops import absolute, device, dot, eps, larger, namespace, norm, norm_inf, rmatvec
 from refopt.problem import Problem
+
+SPOTS = (-1.0, -0.71, -0.44, -0.13, 0.17, 0.41, 0.74, 1.0)  #: where f is looked at on a line
 
 
 class FunctionNoise(NamedTuple):
@@ -52,17 +58,145 @@ def measure_f(problem: Problem, x: Any, f: float, g: Any, p: Any, size: Any, f0:
     return FunctionNoise(min(noise, 1e-4 * max(abs(f), abs(f0))), wrong)
 
 
+def scatter(problem: Problem, x: Any, size: Any, known: float) -> float:
+    """The absolute noise of f at x, without its slopes: what no cubic explains of eight values along a line.
+
+    The line is short enough for smooth functions to be cubics, and long beside the rounding of x, even to half its
+    digits; a shorter one decides where f bends nevertheless, and a longer one where most values are equal.
+    Cost: 8 evaluations where the noise is no more than known, 16 or more where it is.
+    """
+    u, noise = alternating(x) * sizes(x, size), inf
+    for power in (0.4, 0.45, 0.3, 0.2, 0.1):
+        reach = eps(x) ** power
+        values = [(t, problem.fun(x + (reach * t) * u)) for t in SPOTS]
+        distinct = len({value for _, value in values}) > 4
+        noise = min(noise, unexplained(values)) if distinct or noise < inf else noise
+        if noise <= known or (noise < inf and power != 0.4):
+            break
+    return noise if noise < inf else 0.0
+
+
+def bend(problem: Problem, x: Any, f: float, size: Any) -> float:
+    """|∂²f(x + tu)/∂t²| at t = 0, u = ±sizes of the variables: how much f bends over them.   Cost: 2 evaluations."""
+    u, h = alternating(x) * sizes(x, size), eps(x) ** 0.2
+    second = abs((problem.fun(x + h * u) - f) + (problem.fun(x - h * u) - f)) / (h * h)
+    return second if isfinite(second) else 0.0
+
+
+def unexplained(values: list[tuple[float, float]]) -> float:
+    """Twice the standard deviation of values, those that are finite, from a cubic; 0 for less than six."""
+    t, f = np.array([pair for pair in values if isfinite(pair[1])]).reshape(-1, 2).T
+    if len(f) < 6:
+        return 0.0
+    cubics, _ = np.linalg.qr(np.vander(t, 4))
+    f = f - f[0]
+    return 2.0 * float(np.linalg.norm(f - cubics @ (cubics.T @ f))) / (len(f) - 4) ** 0.5
+
+
 def measure_g(problem: Problem, x: Any, size: Any) -> float:
-    """The noise of ‖g‖∞ at x: the part of its differences that does not shrink with the step.   Cost: 8 gradients."""
+    """The noise of ‖g‖∞ at x: the part of its differences that does not shrink with the step.   Cost: 8 gradients.
+
+    And the rest, as far as x itself is rounded: to four units in the last place. Nothing is known beside a wall, 0.
+    """
     u = alternating(x) * larger(absolute(x), size)
     steps = (1e-10, 1e-8, 1e-7, 1e-6)
     changes = [0.5 * (problem.grad(x + h * u) - problem.grad(x - h * u)) for h in steps]
-    return max(norm_inf(d - (h / steps[-1]) * changes[-1]) for h, d in zip(steps, changes, strict=True))
+    rounding = 4.0 * eps(x) / steps[-1] * norm_inf(changes[-1])
+    parts = [norm_inf(d - (h / steps[-1]) * changes[-1]) for h, d in zip(steps, changes, strict=True)]
+    return max(rounding, *parts) if all(map(isfinite, (rounding, *parts))) else 0.0
 
 
-def measure_differences(problem: Problem, x: Any, g: Any, size: Any, step: float) -> float:
-    """The error of ‖g‖∞ by differences of relative width ``step``: what halving it changes.   Cost: 2n evaluations."""
-    return norm_inf(g - gradient(problem.fun, x, "3-point", size, (0.5 * step) ** 3))
+class Differences(NamedTuple):
+    noise: float  #: twice the absolute noise of f; 0 where it is no more than rounding
+    rough: float  #: the relative noise that differences are best made for, 0 for rounding
+    error: float  #: of ‖g‖∞
+    sound: bool  #: the differences used are good enough
+
+
+def measure_differences(
+    problem: Problem, slope: Callable[[float], Any], width: float, x: Any, f: float, g: Any, size: Any, f0: float,
+    rough: float, search: bool, content: bool,
+) -> Differences:  # fmt: skip
+    """What a gradient by differences is worth at x; and, if there is a doubt and ``search``, how to make better ones.
+
+    ``slope(ε)`` is the gradient by differences made for relative noise ε, with steps twice as long for ``width`` ε.
+    A run that is content, and not in doubt, is told so.
+    There is doubt where f is noisy beside its range, f₀ − f or what it bends over the sizes of the variables, and where
+    nothing seems to change.   Cost: 10 evaluations without doubt, else 18 or more and up to 12 gradients.
+    """
+    rounding, current = 10.0 * eps(x) * abs(f), rough or eps(x)
+    noise = 2.0 * scatter(problem, x, size, 0.5 * rounding)
+    flat = norm_inf(g) == 0.0
+    doubt = rough > 0.0 or flat or noise > 100.0 * eps(x) * max(abs(f0 - f), bend(problem, x, f, size))
+    if content and not doubt:
+        return Differences(0.0, 0.0, 0.0, True)
+    error = norm_inf(slope(width * current) - g)
+    if search and doubt:
+        better, less = best_differences(slope, eps(x))
+        if flat or less < 0.2 * norm_inf(slope(64.0 * current) - g):
+            rough = better if better > eps(x) else 0.0
+    return Differences(noise if noise > rounding else 0.0, rough, error, content and flat and error == 0.0)
+
+
+def differences_of(
+    function: Problem, problem: Any, x: Any, f: float, g: Any, watch: Any, tests: Any, search: bool, content: bool
+) -> Differences:  # fmt: skip
+    """What the differences of a run are worth at x; ``function`` is its f."""
+
+    def slope(noise: float) -> Any:
+        return by_differences(problem, x, watch.size, tests.differences, noise)
+
+    width = 4.0 if tests.differences < eps(x) ** 0.4 else 8.0
+    return measure_differences(function, slope, width, x, f, g, watch.size, watch.f0, watch.rough, search, content)
+
+
+def differences_for(problem: Any, watch: Any, tests: Any) -> Callable[[Any], Any]:
+    """The gradient by the differences of a run, as they are made at the moment."""
+    return lambda x: by_differences(problem, x, watch.size, tests.differences, watch.rough)
+
+
+def by_differences(problem: Any, x: Any, size: Any, step: float, noise: float) -> Any:
+    """The gradient by the kind of differences that has this relative step, 2-point or 3-point, made for some noise."""
+    scheme = "2-point" if step < eps(x) ** 0.4 else "3-point"
+    if isinstance(problem, Problem):
+        return gradient(problem.fun, x, scheme, size, noise)
+    return rmatvec(jacobian(problem.residual, x, scheme, size, noise), problem.residual(x))
+
+
+def best_differences(slope: Callable[[float], Any], noise: float) -> tuple[float, float]:
+    """The relative noise ε for which differences are right most nearly, and how far wrong they are in ‖g‖∞.
+
+    From ε to 64 ε they change by the larger error of the two: what rounding leaves falls, what curvature adds rises.
+    Steps so short that nothing changes say nothing.   Cost: 4 to 9 gradients.
+    """
+    best, least, worse, before = noise, inf, 0, slope(noise)
+    while noise < 1e-3 and worse < 2:
+        g = slope(64.0 * noise)
+        error = norm_inf(g - before)
+        if norm_inf(before) > 0.0 and error < least:
+            best, least, worse = noise, error, 0
+        elif least < inf:
+            worse += 1
+        noise, before = 64.0 * noise, g
+    return best, least
+
+
+def decrement(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: float) -> float:
+    """What a Newton step would gain at x, ½ gᵀB⁻¹g; infinite where f bends down.   Cost: 2n + 1 gradients.
+
+    B is the Jacobian of the gradient by central differences, in units of the sizes of the variables, with steps that
+    suit the noise of ‖g‖∞. Eigenvalues are known up to what that noise leaves of them; less counts for as much.
+    """
+    w = sizes(x, size)
+    change = 1e3 * norm_inf(grad(x + 1e-3 * w) - g)
+    relative = min(max(noise / change, eps(x)), 1e-3) if change > 0.0 else eps(x)
+    B = hessian(None, x, "3-point", size, relative, grad) * w[:, None] * w[None, :]
+    xp, (values, Q) = namespace(x), namespace(x).linalg.eigh(B)
+    blur = noise * norm_inf(w) / relative ** (1 / 3) + eps(x) ** 0.5 * norm_inf(values)
+    if blur == 0.0 or bool(xp.any(values < -blur)):
+        return inf if norm_inf(g) > 0.0 else 0.0
+    part = Q.T @ (g * w)
+    return 0.5 * dot(part, part / larger(values, 0.0 * values + blur))
 
 
 def sizes(x: Any, size: Any) -> Any:

@@ -85,6 +85,11 @@ def finite(f: float) -> bool:
     return f - f == 0
 
 
+def dimension(x: Vector) -> int:
+    """n, the number of variables."""
+    return x.shape[0]
+
+
 # --- vectors -----------------------------------------------------------------------------------------------------
 
 
@@ -96,6 +101,34 @@ def absolute(x: Vector) -> Vector:
 def larger(x: Vector, y: Vector) -> Vector:
     """max(xᵢ, yᵢ), component by component."""
     return namespace(x).maximum(x, y)
+
+
+def power(v: Vector, a: float, b: float) -> Vector:
+    """vᵢᵃ + b, component by component, for v ≥ 0."""
+    return v**a + b
+
+
+def signs(x: Vector, k: int) -> Vector:
+    """The k-th of a fixed sequence of vectors like x whose components are −1 and 1, uncorrelated as random ones are.
+
+    The parity of a quadratic recurrence modulo the prime 2³¹ − 1, begun at a number that i and k determine.
+    """
+    xp = namespace(x)
+    t = (48271 * xp.arange(x.shape[0], dtype=xp.int64, device=device(x)) + 69621 * k) % 2147483647
+    for _ in range(4):
+        t = (t * t + 16807 * t + k) % 2147483647
+    return 1.0 - 2.0 * xp.astype(t % 2, x.dtype)
+
+
+def oblique(x: Vector) -> Vector:
+    """A unit vector of the type and on the device of x that is orthogonal to no eigenvector that one meets.
+
+    In proportion to 1 + ½ frac(φi), i = 1 … n, with the golden ratio φ: positive, and like no eigenvector.
+    """
+    xp = namespace(x)
+    i = xp.cumulative_sum(xp.ones_like(x))
+    v = 1.0 + 0.5 * (0.6180339887498949 * i % 1.0)
+    return v / norm(v)
 
 
 def weighted_max(g: Vector, w: Vector) -> float:
@@ -115,10 +148,20 @@ def identity(x: Vector) -> Symmetric:
     return xp.eye(n, dtype=x.dtype, device=device(x))
 
 
+def rank_one(H: Symmetric, s: Vector, a: float) -> Symmetric:
+    """H + a ssᵀ.   Gives H away: the compiled body writes into it.   Cost: 2n² flops."""
+    return H + a * (s[:, None] * s[None, :])
+
+
 def rank_two(H: Symmetric, s: Vector, z: Vector, a: float, b: float) -> Symmetric:
     """H + a ssᵀ − b (szᵀ + zsᵀ).   Gives H away: the compiled body writes into it.   Cost: 3n² flops."""
     u: Any = a / 2 * s - b * z  # so that suᵀ + usᵀ is symmetric to the last bit, update after update
     return H + (s[:, None] * u[None, :] + u[:, None] * s[None, :])
+
+
+def diagonal(B: Symmetric) -> Vector:
+    """(n,) diagonal of B."""
+    return B.diagonal() if type(B) is ndarray else namespace(B).linalg.diagonal(B)
 
 
 def symmetrised(B: Any) -> Symmetric:
@@ -146,6 +189,12 @@ def lowest(B: Symmetric) -> tuple[float, Vector]:
     return scalar(values[0]), vectors[:, 0]
 
 
+def eigh(B: Symmetric) -> tuple[Vector, Matrix]:
+    """All eigenvalues of B, and unit eigenvectors, the rows of a matrix.   Cost: about 9n³ flops."""
+    values, vectors = namespace(B).linalg.eigh(_rooted("eigh", B))
+    return values, vectors.T
+
+
 # --- factorisations ----------------------------------------------------------------------------------------------
 
 
@@ -171,6 +220,19 @@ def cholesky(B: Symmetric, shift: float) -> tuple[Matrix, bool]:
     return L, finite(scalar(xp.sum(xp.linalg.diagonal(L))))  # CuPy does not raise: it returns NaN
 
 
+def solve_symmetric(B: Symmetric, shift: float, b: Vector) -> tuple[Vector, bool]:
+    """(B + shift·I)⁻¹b for a B that need not be definite, and whether it exists.   Cost: 2n³/3 flops."""
+    xp = namespace(B)
+    A = B if shift == 0.0 else B + shift * identity(b)
+    try:
+        x = xp.linalg.solve(A, b)
+    except Exception as error:
+        if not type(error).__name__.endswith("LinAlgError"):
+            raise
+        return b, False
+    return x, finite(norm_inf(x))
+
+
 def solve_lower(L: Matrix, b: Vector) -> Vector:
     """L⁻¹b, L lower triangular.   Cost: n² flops."""
     if type(L) is ndarray:
@@ -183,6 +245,24 @@ def solve_lower_t(L: Matrix, b: Vector) -> Vector:
     if type(L) is ndarray:
         return _lapack("trtrs", L)(L, b, lower=1, trans=1)[0] if L.size else b
     return namespace(L).linalg.solve(L.T, b)
+
+
+# --- bases, whose vectors are the rows of a matrix -----------------------------------------------------------------
+
+
+def row(q: Vector) -> Matrix:
+    """The (1, n) matrix with the row q."""
+    return q[None, :]
+
+
+def stacked(Q: Matrix, q: Vector) -> Matrix:
+    """Q with the row q below."""
+    return namespace(Q).concat([Q, q[None, :]], axis=0)
+
+
+def projected(Q: Matrix, Y: Matrix) -> Symmetric:
+    """½ (QYᵀ + YQᵀ), for Q and Y of shape (k, n): QHQᵀ, where Y = QH.   Cost: 2k²n flops."""
+    return symmetrised(Q @ Y.T)
 
 
 # --- least squares -----------------------------------------------------------------------------------------------
@@ -298,6 +378,59 @@ def _upper(n: int, char: str) -> Any:
     return np.tri(n, dtype=char).T
 
 
+# --- a history of vectors ----------------------------------------------------------------------------------------
+
+
+def blank_rows(m: int, x: Vector) -> Matrix:
+    """A history of m vectors like x, all zero: (m, n); here a tuple, so that histories share what has not changed."""
+    return (0 * x,) * m
+
+
+def with_row(S: Matrix, k: int, s: Vector) -> Matrix:
+    """The history with s in row k mod m.   Gives S away: the compiled body writes into it."""
+    i = k % len(S)
+    if isinstance(S, tuple):
+        return (*S[:i], s, *S[i + 1 :])
+    S = namespace(S).asarray(S, copy=True)
+    S[i, :] = s
+    return S
+
+
+def latest(S: Matrix, count: int) -> Matrix:
+    """(k, n), the last k = min(count, m) rows that were written, oldest first; row k was the k-th, modulo m."""
+    m, xp = len(S), namespace(S[0])
+    known = [S[i % m] for i in range(max(0, count - m), count)]
+    return xp.stack(known) if known else xp.stack([S[0]])[:0, :]
+
+
+def two_loop(S: Matrix, Y: Matrix, count: int, gamma: float, g: Vector) -> Vector:
+    """Hg, where H is γI after a BFGS update by each pair (sᵢ, yᵢ) of the history, oldest first; never formed.
+
+        q = g;    for i newest … oldest:   aᵢ = sᵢᵀq/yᵢᵀsᵢ,   q ← q − aᵢyᵢ
+        r = γq;   for i oldest … newest:   r ← r + (aᵢ − yᵢᵀr/yᵢᵀsᵢ) sᵢ
+
+    S, Y are (m, n), written by ``with_row`` for k = 0 … count − 1.   N&W §7.2.   Cost: 10mn flops.
+    """
+    m, known, r = len(S), list[Any](), g
+    for i in range(count - 1, max(0, count - m) - 1, -1):
+        s, y = S[i % m], Y[i % m]
+        ys = dot(y, s)
+        a = dot(s, r) / ys
+        r = _moved(r, -a, y, bool(known))
+        known.append((s, y, ys, a))
+    r = gamma * r
+    for s, y, ys, a in reversed(known):
+        r = _moved(r, a - dot(y, r) / ys, s, True)
+    return r
+
+
+def _moved(x: Any, a: float, p: Any, own: bool) -> Any:
+    """x + ap, written into x where it is ours and so long that this saves time."""
+    if own and type(x) is ndarray and x.size > 1000 and x.dtype.char in "fd":
+        return _blas_routine("axpy", x.dtype.char)(p, x, a=a)
+    return x + a * p
+
+
 # --- where arrays live -------------------------------------------------------------------------------------------
 
 
@@ -320,6 +453,13 @@ def _compat() -> Any:
             "arrays other than NumPy's need array-api-compat: pip install 'refopt[array]' brings it"
         ) from error
     return array_api_compat
+
+
+@cache
+def _blas_routine(name: str, char: str) -> Any:
+    from scipy.linalg import blas
+
+    return getattr(blas, {"f": "s", "d": "d"}[char] + name)
 
 
 @cache

@@ -16,8 +16,24 @@ class Problem(NamedTuple):
     fun: Callable[[Vector], float]
     grad: Callable[[Vector], Vector] = None  # type: ignore[assignment]
     hess: Callable[[Vector], Symmetric] = None  # type: ignore[assignment]
-    hvp: Any = None
+    hvp: Callable[[Vector, Vector], Vector] = None  # type: ignore[assignment]
     noise: float = 0.0  #: f is known only to this absolute accuracy (beyond its rounding); 0 until measured
+
+
+class Products:
+    """(x, p) ↦ H(x) p for a function H whose values are matrices, dense or sparse, or linear operators.
+
+    The H of the last x is remembered: methods ask for many products at one point, which they do not change.
+    """
+
+    def __init__(self, hess: Callable[[Any], Any]) -> None:
+        self.hess, self.point, self.matrix, self.evaluations = hess, None, None, 0
+
+    def __call__(self, x: Any, p: Any) -> Any:
+        if x is not self.point:
+            self.point, self.matrix = x, self.hess(x)
+            self.evaluations += 1
+        return self.matrix @ p
 
 
 class LeastSquares(NamedTuple):

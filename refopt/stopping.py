@@ -17,11 +17,12 @@ from math import inf
 from typing import Any, NamedTuple
 
 from refopt.linesearch import noise_floor
-from refopt.noise import measure_differences, measure_f, measure_g
-from refopt.ops import Vector, absolute, finite, larger, namespace, norm, norm_inf, weighted_max
+from refopt.noise import Differences, decrement, differences_for, differences_of, measure_f, measure_g
+from refopt.ops import Vector, absolute, eps, finite, larger, namespace, norm, norm_inf, weighted_max
 from refopt.problem import Problem
 
 SAFE = 1e-7  #: a gradient this much smaller than at the start is small without any further proof
+MANY = 200  #: variables, too many to ask for a Newton step
 
 
 class Status(IntEnum):
@@ -50,6 +51,7 @@ class Tests(NamedTuple):
     per_gradient: int = 0  #: evaluations of f that one gradient by differences costs
     per_hessian: int = 0  #: the same for a Hessian
     gradients_per_hessian: int = 0
+    gradients_per_product: int = 0
     maxfun: float = 1e300
 
 
@@ -71,6 +73,7 @@ class Watch(NamedTuple):
     slope: float  #: maxᵢ |gᵢ xᵢ| at x₀: what f changes, to first order, when x₀ doubles
     stall: int  #: steps in a row that lowered neither f nor ‖g‖
     patience: int  #: the stall that makes the run stop to think
+    rough: float  #: the relative noise of f that differences are made for, 0 for rounding
     small: bool  #: (a) and (b) hold
     verdict: int
 
@@ -78,7 +81,7 @@ class Watch(NamedTuple):
 def watch(x: Vector, f: float, g: Vector, size: Vector) -> Watch:
     gnorm = norm_inf(g)
     slope = weighted_max(g, absolute(x)) or gnorm
-    return Watch(f, gnorm, gnorm, size, x, f, g, gnorm, gnorm, slope, -1, 5, False, RUNNING)
+    return Watch(f, gnorm, gnorm, size, x, f, g, gnorm, gnorm, slope, -1, 5, 0.0, False, RUNNING)
 
 
 def look(method: Any, problem: Problem, state: Any, old: Watch, tests: Tests) -> Watch:
@@ -140,7 +143,7 @@ def gradient_small(
     if gnorm > max(tau, tests.gtol_abs) and tests.differences == 0.0:
         return False
     change = weighted_max(g, larger(absolute(x), old.size))
-    if tests.differences > 0.0 and change * tests.differences <= 0.3 * ef:
+    if tests.differences > 0.0 and old.rough == 0.0 and change * tests.differences <= eps(x) * abs(f):
         return True
     return gnorm <= max(tau, tests.gtol_abs) and change <= tests.gtol * (old.f0 - f) + ef
 
@@ -149,6 +152,8 @@ def settle(problem: Problem, old: Watch, x: Vector, f: float, g: Vector, promise
     """(c): the end, if the model promises nothing worth having either; DISTANT if its next step would be long."""
     ef = noise_floor(problem, x, f)
     if promised <= ef or promised <= 1e-15 * (old.f0 - f) or (tests.absolute_only and promised < inf):
+        if tests.differences > 0.0:  # noise may look like that
+            return old._replace(verdict=STUCK)
         return old._replace(verdict=DISTANT if endless(old, x, g, promised) else DONE)
     return old
 
@@ -160,8 +165,8 @@ def endless(old: Watch, x: Vector, g: Vector, promised: float) -> bool:
 
 def spent(state: Any, tests: Any) -> tuple[int, int]:
     """How often f and its gradient were evaluated, differences included."""
-    nhev = getattr(state, "nhev", 0)
-    njev = state.njev + tests.gradients_per_hessian * nhev
+    nhev, nhvp = getattr(state, "nhev", 0), getattr(state, "nhvp", 0)
+    njev = state.njev + tests.gradients_per_hessian * nhev + tests.gradients_per_product * nhvp
     return state.nfev + tests.per_gradient * njev + tests.per_hessian * nhev, njev
 
 
@@ -176,21 +181,31 @@ class Ending(NamedTuple):
 def think(method: Any, problem: Problem, state: Any, watch: Watch, params: Any, tests: Tests, tried: int) -> Any:
     """What to do with a run that is stuck: an Ending, or (problem, state, watch) to go on with.
 
-    Measure before judging. Noise of f beyond its rounding allows another search; slopes that contradict the gradient
-    end the run; a point that is stationary to working precision is a success; an old quasi-Newton matrix is dropped
-    and the method gets another chance.   ``tried`` counts the earlier calls in this run.
+    Measure before judging. Noise of f beyond its rounding allows another search, and wants wider differences; slopes
+    that contradict the gradient end the run; a point that is stationary to working precision is a success; an old
+    quasi-Newton matrix is dropped and the method gets another chance.   ``tried`` counts the earlier calls in this run.
     """
-    ef = noise_floor(problem, watch.x, watch.f)
-    promised = method.predicted(state)
-    if tried < 2 and not (watch.gnorm <= SAFE * watch.g0 and promised <= ef):
-        suspect = tests.differences == 0.0 and norm_inf(state.g) > 1e-4 * watch.gmax
+    ef, error = noise_floor(problem, watch.x, watch.f), 0.0
+    promised, left = method.predicted(state), tests.maxfun - spent(state, tests)[0]
+    if tests.differences > 0.0:
+        search = tried < 6 and left >= 12 * tests.per_gradient
+        content = watch.small and promised <= max(ef, 1e-15 * (watch.f0 - watch.f))
+        found = differences_of(problem, problem, watch.x, watch.f, watch.g, watch, tests, search, content)
+        if search and is_news(found, problem.noise, watch.rough, ef):
+            watch = watch._replace(rough=found.rough, verdict=RUNNING)
+            return problem._replace(noise=found.noise), method.resume(state), watch
+        if found.sound:
+            return problem, state, watch._replace(verdict=DONE)
+        error = 3.0 * found.error
+    elif tried < 2 and not (watch.gnorm <= SAFE * watch.g0 and promised <= ef):
+        suspect = norm_inf(state.g) > 1e-4 * watch.gmax
         p = getattr(state, "p", -state.g)
         noise, wrong = measure_f(problem, state.x, state.f, state.g, p, watch.size, watch.f0, suspect)
         if wrong:
             return Ending(Status.BAD_DERIVATIVE, False, WRONG_GRADIENT)
         if noise > ef:
             return problem._replace(noise=2.0 * noise), method.resume(state), watch._replace(verdict=RUNNING)
-    if stationary(problem, watch, promised, tests, sees_hessian=hasattr(state, "B")):
+    if stationary(problem, watch, promised, tests, counts_hessians(state), error, left):
         return Ending(Status.PRECISION, True)
     if hasattr(method, "restart") and not state.fresh and tried < 6:
         return problem, method.restart(state), watch._replace(verdict=RUNNING)
@@ -200,24 +215,44 @@ def think(method: Any, problem: Problem, state: Any, watch: Watch, params: Any, 
     return Ending(status, False, steepest_variable(watch))
 
 
-def stationary(problem: Problem, watch: Watch, promised: float, tests: Tests, sees_hessian: bool) -> bool:
-    """Whether the best point is stationary to working precision: by its gradient, or by the noise of that."""
-    ef = noise_floor(problem, watch.x, watch.f)
-    gained = watch.f0 - watch.f
-    change = weighted_max(watch.g, larger(absolute(watch.x), watch.size))
-    if promised == inf:
+def is_news(found: Differences, noise: float, rough: float, ef: float) -> bool:
+    """Whether differences are to be made anew, or the noise of f is another than was thought."""
+    now = max(found.noise, ef if found.noise >= noise else 0.25 * ef)
+    return found.rough != rough or now > 4.0 * max(noise, ef) or 4.0 * now < noise
+
+
+def stationary(
+    problem: Problem, watch: Watch, promised: float, tests: Tests, sees_hessian: bool, error: float, left: float
+) -> bool:
+    """Whether the best point is stationary to working precision: by its gradient, or by the error of that.
+
+    Where it is not small beside the first gradient, or variables of very different size leave a doubt, the Newton step
+    must have nothing to gain. That is asked of few variables only, and if enough evaluations are left.
+    """
+    ef, gained = noise_floor(problem, watch.x, watch.f), watch.f0 - watch.f
+    if promised == inf and tests.per_hessian + tests.gradients_per_hessian == 0:
         return False
-    nothing_left = sees_hessian and promised <= ef
-    if watch.gnorm <= SAFE * watch.g0 and (nothing_left or change <= 1e-3 * gained + 10.0 * ef):
+    change = weighted_max(watch.g, larger(absolute(watch.x), watch.size))
+    safe, known = watch.gnorm <= SAFE * watch.g0, promised < inf
+    if safe and known and ((sees_hessian and promised <= ef) or change <= 1e-3 * gained + 10.0 * ef):
         return True
-    if tests.differences > 0.0 and change * tests.differences <= ef:
-        return True
-    if tests.differences > 0.0:
-        noise = 10.0 * measure_differences(problem, watch.x, watch.g, watch.size, tests.differences)
-    else:
-        noise = 10.0 * measure_g(problem, watch.x, watch.size)
+    if tests.differences == 0.0:
+        error = 10.0 * measure_g(problem, watch.x, watch.size)
     smaller = watch.gnorm <= (1e-3 if sees_hessian else 1e-4) * watch.g0
-    return watch.gnorm <= noise and (smaller or gained <= 10.0 * ef or nearby(watch))
+    if known and watch.gnorm <= error and (smaller or gained <= 10.0 * ef or nearby(watch)):
+        return True
+    n, reach = watch.x.shape[0], (100.0 if problem.noise > 0.0 else 5.0) * SAFE * watch.g0
+    if watch.gnorm > min(0.1 * watch.g0, max(error, reach)) or n > MANY or left < (2 * n + 1) * tests.per_gradient:
+        return False
+    grad, enough = problem.grad, 10.0 * ef
+    if tests.differences > 0.0:
+        grad, enough = differences_for(problem, watch, tests), max(enough, 1e-8 * abs(watch.f))
+    return decrement(grad, watch.x, watch.g, watch.size, 0.1 * error) <= enough
+
+
+def counts_hessians(state: Any) -> bool:
+    """Whether the method sees the Hessian, or products with it."""
+    return hasattr(state, "nhev") or hasattr(state, "nhvp")
 
 
 def nearby(watch: Watch) -> bool:

@@ -17,7 +17,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from refopt.linesearch import noise_floor
-from refopt.noise import measure_f, measure_g
+from refopt.noise import differences_of, measure_f, measure_g
 from refopt.ops import (
     Vector,
     absolute,
@@ -32,7 +32,7 @@ from refopt.ops import (
     solve_upper,
 )
 from refopt.problem import LeastSquares, Problem
-from refopt.stopping import BUDGET, DONE, RUNNING, STUCK, WRONG_GRADIENT, Ending, Status
+from refopt.stopping import BUDGET, DONE, RUNNING, STUCK, WRONG_GRADIENT, Ending, Status, is_news, spent
 
 SAFE = 1e-6  #: a gradient this much smaller than at the start is small
 
@@ -49,6 +49,7 @@ class Tests(NamedTuple):
     per_gradient: int = 0  #: evaluations of r that one Jacobian by differences costs
     per_hessian: int = 0
     gradients_per_hessian: int = 0
+    gradients_per_product: int = 0
     maxfun: float = 1e300
 
 
@@ -63,13 +64,14 @@ class Watch(NamedTuple):
     gnorm: float
     stall: int  #: steps in a row that lowered neither
     patience: int  #: the stall that makes the run stop to think
+    rough: float  #: the relative noise of f that differences are made for, 0 for rounding
     small: bool  #: the gradient is small
     verdict: int
 
 
 def watch(x: Vector, f: float, g: Vector, size: Vector) -> Watch:
     gnorm = norm_inf(g)
-    return Watch(f, gnorm, gnorm, size, f, gnorm, -1, 5, False, RUNNING)
+    return Watch(f, gnorm, gnorm, size, f, gnorm, -1, 5, 0.0, False, RUNNING)
 
 
 def refined(method: Any, problem: LeastSquares, state: Any, params: Any, tests: Tests) -> Any:
@@ -89,7 +91,7 @@ def look(method: Any, problem: LeastSquares, state: Any, old: Watch, tests: Test
     """Take note of a state; ask the model only when the gradient is small."""
     new = observe(problem, old, state, tests)
     if new.small and ended(problem, new, state, method.predicted(state), tests):
-        return new._replace(verdict=DONE)
+        return new._replace(verdict=STUCK if tests.differences > 0.0 else DONE)  # noise may look like that
     return new
 
 
@@ -142,7 +144,7 @@ def ended(problem: LeastSquares, old: Watch, state: Any, promised: float, tests:
 
 def cosine(state: Any) -> float:
     """maxⱼ |Jⱼᵀr| / (‖Jⱼ‖‖r‖)."""
-    return norm_inf(state.g / positive(column_norms(state.J))) / norm(state.r)
+    return norm_inf(state.g / positive(column_norms(state.J))) / (norm(state.r) or 1.0)
 
 
 def shift(state: Any) -> float:
@@ -161,8 +163,20 @@ def think(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: 
     """
     ef = noise_floor(problem, state.x, state.f)
     promised, gnorm = method.predicted(state), norm_inf(state.g)
-    if tried < 2 and not (gnorm <= SAFE * watch.g0 and promised <= ef):
-        suspect = tests.differences == 0.0 and gnorm > 1e-4 * watch.gmax
+    error = 0.0
+    if tests.differences > 0.0:
+        content = watch.small and ended(problem, watch, state, promised, tests)
+        search = tried < 6 and tests.maxfun - spent(state, tests)[0] >= 12 * tests.per_gradient
+        function = as_function(problem)
+        found = differences_of(function, problem, state.x, state.f, state.g, watch, tests, search, content)
+        if search and is_news(found, problem.noise, watch.rough, ef):
+            watch = watch._replace(rough=found.rough, verdict=RUNNING)
+            return problem._replace(noise=found.noise), method.resume(state, params), watch
+        if found.sound:
+            return problem, state, watch._replace(verdict=DONE)
+        error = 3.0 * found.error
+    elif tried < 2 and not (gnorm <= SAFE * watch.g0 and promised <= ef):
+        suspect = gnorm > 1e-4 * watch.gmax
         downhill = -state.g / positive(state.d * state.d)
         noise, wrong = measure_f(
             as_function(problem), state.x, state.f, state.g, downhill, watch.size, watch.f0, suspect
@@ -171,7 +185,7 @@ def think(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: 
             return Ending(Status.BAD_DERIVATIVE, False, WRONG_GRADIENT)
         if noise > ef:
             return problem._replace(noise=2.0 * noise), method.resume(state, params), watch._replace(verdict=RUNNING)
-    if stationary(problem, state, watch, promised):
+    if stationary(problem, state, watch, promised, tests, error):
         return Ending(Status.PRECISION, True)
     if state.ok and watch.patience < 50:
         return problem, state, watch._replace(patience=watch.patience + 15, verdict=RUNNING)
@@ -180,15 +194,20 @@ def think(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: 
     return Ending(Status.PRECISION if promised <= 10.0 * ef else Status.LINE_SEARCH, False, NOISY)
 
 
-def stationary(problem: LeastSquares, state: Any, watch: Watch, promised: float) -> bool:
+def stationary(problem: LeastSquares, state: Any, watch: Watch, promised: float, tests: Tests, error: float) -> bool:
     """Whether the point is stationary to working precision: by its gradient, by the rounding or the noise of that."""
     gnorm, gained, angle = norm_inf(state.g), watch.f0 - state.f, cosine(state)
     if gnorm <= SAFE * watch.g0 and (promised <= 1e-12 * gained or angle <= 1e-6):
         return True
     if angle <= 2.0 * state.r.shape[0] * eps(state.x):
         return True
-    near = gnorm <= 1e-3 * watch.g0 or gained <= 10.0 * noise_floor(problem, state.x, state.f)
-    return (near or nearby(state, watch)) and gnorm <= 10.0 * measure_g(as_function(problem), state.x, watch.size)
+    ef = noise_floor(problem, state.x, state.f)
+    if promised <= 10.0 * ef and gnorm <= (2.0 if tests.differences > 0.0 else 0.5) * SAFE * watch.g0:
+        return True
+    near = gnorm <= 1e-3 * watch.g0 or gained <= 10.0 * ef or nearby(state, watch) or promised <= 10.0 * ef
+    if tests.differences == 0.0:
+        error = 10.0 * measure_g(as_function(problem), state.x, watch.size)
+    return near and gnorm <= error
 
 
 def nearby(state: Any, watch: Watch) -> bool:

@@ -10,7 +10,8 @@ from refopt.dialect import Bound
 from refopt.problem import LeastSquares, Problem
 
 DOORS: dict[str, Any] = {"minimize": (Problem, stopping), "least_squares": (LeastSquares, stopping_residuals)}
-NEEDS = {"jac": ("grad", "jacobian"), "hess": ("hess",)}  #: derivatives, and what the problems call them
+#: derivatives, and what the problems call them
+NEEDS = {"jac": ("grad", "jacobian"), "hess": ("hess",), "hessp": ("hvp",)}
 
 
 def main(names: list[str]) -> int:
@@ -27,9 +28,14 @@ def main(names: list[str]) -> int:
 
 
 def bounds(entry: Entry) -> Iterator[Any]:
-    """With every derivative given; then with the last of them differenced, and the one before that, ..."""
+    """With every derivative given; then with the last of them differenced, and the one before that, ...
+
+    Products may come from a Hessian as well.
+    """
     problem = DOORS[entry.door][0]
     never = set(compiled.functions_of(problem)) - {"fun", "residual"}
     for given in range(len(entry.needs), -1, -1):
         there = {name for need in entry.needs[:given] for name in NEEDS[need]}
         yield Bound(problem, frozenset(never - there))
+    if "hessp" in entry.needs:
+        yield Bound(problem, frozenset({"hvp"}))

@@ -22,6 +22,13 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("NUMBA_CACHE_DIR", str(config.cache.mkdir("numba")))
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked deep, unless the command line asks for it."""
+    if "deep" not in config.option.markexpr:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("deep")])
+        items[:] = [item for item in items if not item.get_closest_marker("deep")]
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Compile in one worker only: what it compiled once, it has."""
     if item.get_closest_marker("jit"):

@@ -32,6 +32,7 @@ def test_entries_are_complete(name):
     assert entry.door in ("minimize", "least_squares")
     assert "jac" in entry.needs
     assert ("nhev" in entry.module.State._fields) == ("hess" in entry.needs)
+    assert ("nhvp" in entry.module.State._fields) == ("hessp" in entry.needs)
     assert entry.family
     assert entry.cost
     assert entry.memory
@@ -44,7 +45,7 @@ def test_spelling_is_forgiven(name):
 
 @pytest.mark.parametrize("name", ["nelder-mead", "", None, 3, print, "lm"])
 def test_an_unknown_method_is_an_error_that_lists_the_known(name):
-    with pytest.raises(ValueError, match=r"minimize knows no method .*; its methods are bfgs, trust-exact"):
+    with pytest.raises(ValueError, match=r"minimize knows no method .*; its methods are bfgs, .*trust-exact"):
         find(name, "minimize")
 
 
@@ -83,3 +84,25 @@ def test_an_unknown_option_is_an_error_that_lists_the_known(name):
     assert f"{name} has no option" in said
     assert "'ftol'" in said or "ftol" in entry.module.Params._fields
     assert all(option in said for option in (*entry.module.Params._fields, *COMMON))
+
+
+@pytest.mark.parametrize(("word", "code"), [("strong-wolfe", 0), ("hager-zhang", 1), ("armijo", 2), ("fixed", 3)])
+def test_a_search_is_chosen_by_its_name(word, code):
+    params, _ = split_options(find("l-bfgs", "minimize"), {"search": word})
+    assert params.search == code
+
+
+@pytest.mark.parametrize("wrong", ["wolfe", "", None, 7])
+def test_an_unknown_search_is_an_error_that_lists_the_known(wrong):
+    with pytest.raises(ValueError, match="search must be one of 'strong-wolfe', 'hager-zhang', 'armijo', 'fixed'; it"):
+        split_options(find("bfgs", "minimize"), {"search": wrong})
+
+
+def test_options_that_are_arrays_are_left_to_the_front_door():
+    matrix = object()
+    assert find("bfgs", "minimize").arrays == ("hess_inv0",)
+    assert find("sr1", "minimize").arrays == ("hess0",)
+    assert find("l-bfgs", "minimize").arrays == ("history",)
+    assert split_options(find("bfgs", "minimize"), {"hess_inv0": matrix})[1] == {"hess_inv0": matrix}
+    with pytest.raises(TypeError, match=r"bfgs has no option 'history'; its options are .*hess_inv0"):
+        split_options(find("bfgs", "minimize"), {"history": matrix})

@@ -26,6 +26,7 @@ class Watch(NamedTuple):
     gnorm: float = 1.0
     f0: float = 1.0
     g0: float = 1.0
+    rough: float = 0.0
 
 
 class Problem(NamedTuple):
@@ -101,7 +102,7 @@ def test_a_run_that_is_done_at_once_takes_no_step():
 
 def test_a_zero_gradient_at_the_start_deserves_a_word_unless_the_hessian_is_seen():
     assert "cannot be told apart" in driver.arrived(Watch(DONE, 0.0), State(0), 0).advice
-    assert driver.arrived(Watch(DONE, 0.0), SimpleNamespace(B=1), 0).advice == ""
+    assert driver.arrived(Watch(DONE, 0.0), SimpleNamespace(nhev=1), 0).advice == ""
     assert driver.arrived(Watch(DONE, 0.0), State(0), 1).advice == ""
 
 
@@ -214,7 +215,7 @@ def test_a_run_that_is_stuck_is_thought_about_and_may_go_on():
         new, _, k = run(noise, state, watch, params, tests, 1)
         return new, Watch(next(verdicts)), k
 
-    end = drive(steps, driver.thinker(rules, None, Problem, None, Tests()))
+    end = drive(steps, driver.thinker(rules, None, lambda rough: Problem(), None, Tests()))
     assert end.ending == Ending(Status.PRECISION, True, "so it is")
     assert rules.asked == [(0, 1, 0.0), (1, 3, 0.5), (2, 4, 1.5)]
     assert noises == [0.0, 0.5, 0.5, 1.5]

@@ -111,12 +111,22 @@ def test_solve_and_compile_pass_their_arguments_on(monkeypatch):
     assert given == [("nist:MGH09", "lm"), ("nist", "lm"), (["bfgs", "lm"],), ([],)]
 
 
+def test_recommend_names_a_method_and_says_why(capsys):
+    assert main(["recommend", "500", "--derivatives", "jac", "hess", "--no-convex"]) == 0
+    name, reason, others = capsys.readouterr().out.splitlines()
+    assert name == "trust-exact, a method of minimize, with 4.04 MB"
+    assert "saddles" in reason
+    assert others == "or: saddle-free-newton, trust-dogleg, bfgs"
+    assert main(["recommend", "0"]) == 2
+    assert "n and m must be positive" in capsys.readouterr().err
+
+
 def test_help_shows_every_command_and_examples(capsys):
     with pytest.raises(SystemExit) as end:
         main(["--help"])
     assert end.value.code == 0
     text = capsys.readouterr().out
-    for word in ("verify", "solve", "methods", "compile", 'refopt verify "bfgs.*"'):
+    for word in ("verify", "solve", "methods", "recommend", "compile", 'refopt verify "bfgs.*"'):
         assert word in text
 
 

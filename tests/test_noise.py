@@ -6,7 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refopt.derivatives import gradient
-from refopt.noise import alternating, larger_finite, measure_differences, measure_f, measure_g, sizes
+from refopt.noise import (
+    alternating,
+    bend,
+    best_differences,
+    decrement,
+    larger_finite,
+    measure_f,
+    measure_g,
+    scatter,
+    sizes,
+    unexplained,
+)
 from refopt.problem import Problem
 from strategies import seeds
 
@@ -109,20 +120,73 @@ def test_no_direction_to_look_along():
     assert measure_f(Problem(lambda x: 1.0), x, 1.0, np.zeros(2), np.zeros(2), x, 1.0, True) == (0.0, False)
 
 
-@given(seeds, st.floats(-7, -4))
-def test_the_error_of_differences_is_measured_by_halving_them(seed, exponent):
-    """Σ exp(cᵢxᵢ): central differences of width h are wrong by c³h²/6, three quarters of which go away with h/2."""
+@given(seeds, st.floats(-12, -5))
+def test_scatter_is_the_noise_within_a_factor_ten(seed, exponent):
+    smooth, _, x = bowl(seed)
+    size = 10.0**exponent * smooth(x)
+    problem = Problem(lambda x: smooth(x) + planted(x, seed, size)[0])
+    assert size / 10 <= scatter(problem, x, abs(x), 0.0) <= 10 * size
+
+
+@given(seeds)
+def test_a_smooth_function_does_not_scatter(seed):
+    """More than its rounding: that of f, and of x in the slopes of f."""
+    smooth, grad, x = bowl(seed)
+    assert scatter(Problem(smooth), x, abs(x), 0.0) <= 20 * 2.0**-52 * (smooth(x) + abs(grad(x)) @ abs(x))
+
+
+def test_what_is_rounded_to_few_digits_scatters():
+    """Beside a minimum, where most values are equal, only a longer line tells."""
+    x = np.array([1e-4, 1e-4])
+    problem = Problem(lambda x: float(np.float32(1 + x @ x)))
+    assert 2.0**-26 <= scatter(problem, x, np.ones(2), 0.0) <= 2.0**-22
+    assert scatter(Problem(lambda x: 1.0), x, np.ones(2), 0.0) == 0.0
+
+
+def test_bend():
+    """∂²/∂t² of Σ qᵢ(xᵢ + t wᵢ)² is 2 Σ qᵢwᵢ²."""
+    x, q = np.array([1.0, -2.0]), np.array([3.0, 5.0])
+    assert bend(Problem(lambda x: float(q @ (x - 0.5) ** 2)), x, 0.0 + float(q @ (x - 0.5) ** 2), abs(x)) == (
+        pytest.approx(2 * q @ x**2, rel=1e-6)  # 2⁻⁵² of f over h² = 5e-7
+    )
+
+
+def test_unexplained_leaves_out_what_is_not_finite():
+    values = [(t, t**3) for t in np.linspace(-1, 1, 8)]
+    assert unexplained([*values, (0.5, np.nan)]) < 1e-15
+    assert unexplained(values[:5]) == 0.0
+
+
+@given(seeds, st.floats(-11, -6))
+def test_the_best_differences_of_a_noisy_function(seed, exponent):
+    """Σ exp(cᵢxᵢ) with noise ε: made for the best of the noises tried, they are as right as those made for ε."""
     rng = np.random.default_rng(seed)
-    c, x, step = rng.uniform(0.5, 2, 3), rng.uniform(0.5, 2, 3), 10.0**exponent
+    c, x, size = rng.uniform(0.5, 2, 3), rng.uniform(0.5, 2, 3), 10.0**exponent
 
     def fun(x):
-        return float(np.exp(c * x).sum())
+        return float(np.exp(c * x).sum()) * (1 + planted(x, seed, size)[0])
 
-    exact = c * np.exp(c * x)
-    g = gradient(fun, x, "3-point", x, step**3)
-    found = measure_differences(Problem(fun), x, g, x, step)
-    error, rounding = abs(g - exact).max(), 10 * 2.0**-52 * fun(x) / (step * x.min() / 2)  # of f, over half of h
-    assert 0.5 * error - rounding <= found <= 2 * error + rounding
+    def wrong(noise):
+        return abs(gradient(fun, x, "3-point", x, noise) - c * np.exp(c * x)).max()
+
+    found, error = best_differences(lambda noise: gradient(fun, x, "3-point", x, noise), 2.0**-52)
+    assert wrong(found) <= 10 * max(wrong(size), wrong(64 * size), wrong(size / 64))
+    assert wrong(found) <= 10 * error
+
+
+@given(seeds, st.floats(0, 6))
+def test_decrement(seed, condition):
+    """½ gᵀB⁻¹g for B with the eigenvalues 1 to 10^condition; none where one of them is negative."""
+    rng = np.random.default_rng(seed)
+    Q, _ = np.linalg.qr(rng.standard_normal((3, 3)))
+    values = np.logspace(0, condition, 3)
+    x, b = np.ones(3), rng.standard_normal(3)
+    for signs in (np.ones(3), np.array([1.0, -1.0, 1.0])):
+        B = (Q * (signs * values)) @ Q.T
+        found = decrement(lambda y, B=B: B @ (y - x) + b, x, b, abs(x), 0.0)
+        gain = 0.5 * float(b @ np.linalg.solve(B, b)) if signs.min() > 0 else np.inf
+        # B is known to eps^⅔ of its norm: that of its differences
+        assert found == pytest.approx(gain, rel=10 * 2.0 ** (-52 * 2 / 3) * 10**condition)
 
 
 # --- wrong derivatives -----------------------------------------------------------------------------------------------
@@ -216,6 +280,13 @@ def test_alternating(namespace):
         assert namespace.owns(found)
         assert namespace.to_numpy(found).dtype == np.dtype(dtype)
         assert namespace.to_numpy(found).tolist() == [1.0, -1.0, 1.0, -1.0]
+
+
+def test_the_decrement_on_every_array_kind(namespace):
+    x, q = namespace.asarray(np.array([1.0, 2.0])), namespace.asarray(np.array([3.0, 5.0]))
+    found = decrement(lambda y: q * (y - x) + q, x, q, abs(x), 0.0)
+    assert found == pytest.approx(4.0, rel=1e-9)  # ½ qᵀq/q
+    assert best_differences(lambda noise: (1 + noise) * q, 2.0**-52)[0] == 2.0**-52
 
 
 def test_every_array_kind_measures_the_same(namespace):

@@ -275,3 +275,111 @@ def test_differences_give_copies_to_functions_that_write_into_them():
     x = np.array([1.0, 2.0])
     assert words.difference_gradient(careless, x, x) == pytest.approx(2 * x + 2, rel=1e-9)
     assert (x == [1.0, 2.0]).all()
+
+
+# --- spectra, systems that are not definite, bases -------------------------------------------------------------------
+
+
+@given(spectra(st.integers(1, 8), condition=1e6), st.integers(0, 2**16), seeds)
+def test_all_eigenvalues(moduli, signs, seed):
+    n = len(moduli)
+    signs = np.where(np.random.default_rng(signs).random(n) < 0.5, -1.0, 1.0)
+    q = basis(n, seed)
+    B = (q * (signs * moduli)) @ q.T
+    B = (B + B.T) / 2
+    for values, V in (words.eigh(lower(B)), ops.eigh(B)):
+        # Jacobi's and LAPACK's methods are backward stable: errors of n eps ‖B‖
+        assert np.sort(values) == pytest.approx(np.linalg.eigvalsh(B), abs=20 * n * EPS * moduli.max())
+        assert np.abs(V @ V.T - np.eye(n)).max() <= 20 * n * EPS
+        assert np.abs((V.T * values) @ V - B).max() <= 20 * n * EPS * moduli.max()
+
+
+@pytest.mark.parametrize("spectrum", [[0.0], [0.0] * 3, [1.0] * 4, [2.0, -2.0], [1e-300, 1.0, 1e150], [0.0, 0.0, 5.0]])
+def test_all_eigenvalues_where_they_coincide_vanish_or_are_far_apart(spectrum):
+    q = basis(len(spectrum), 3)
+    B = (q * np.array(spectrum)) @ q.T
+    B = (B + B.T) / 2
+    values, _ = words.eigh(lower(B))
+    assert np.sort(values) == pytest.approx(np.sort(spectrum), abs=60 * EPS * max(np.abs(spectrum)))
+
+
+@given(symmetric_indefinite(), seeds, st.floats(-0.5, 0.5))
+def test_systems_that_are_not_definite(B, seed, shift):
+    b = np.random.default_rng(seed).standard_normal(len(B))
+    A = B + shift * np.eye(len(B))  # the smallest eigenvalue in modulus is at least ½
+    for x, ok in (words.solve_symmetric(lower(B), shift, b), ops.solve_symmetric(B, shift, b)):
+        assert ok
+        # partial pivoting is backward stable: a residual of n eps ‖A‖‖x‖, times the growth of the pivots
+        assert np.linalg.norm(A @ x - b) <= 100 * len(B) * EPS * np.linalg.norm(A) * np.linalg.norm(x)
+
+
+@pytest.mark.parametrize("bad", [0.0, np.nan, np.inf])
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_a_singular_system_has_no_solution(bad):
+    B = np.diag([1.0, bad, 2.0])
+    for word in (words.solve_symmetric, ops.solve_symmetric):
+        assert not word(B, 0.0, np.ones(3))[1] or bad == np.inf
+
+
+@given(st.integers(1, 5), st.integers(1, 6), seeds)
+def test_bases_are_rows(k, n, seed):
+    rng = np.random.default_rng(seed)
+    Q, Y, q = rng.standard_normal((k, n)), rng.standard_normal((k, n)), rng.standard_normal(n)
+    assert (words.row(q) == ops.row(q)).all()
+    assert (words.stacked(Q, q) == ops.stacked(Q, q)).all()
+    wanted = 0.5 * (Q @ Y.T + Y @ Q.T)
+    close(triangle(words.projected(Q, Y)), triangle(wanted), (np.abs(Q) @ np.abs(Y.T)).max(), 2 * n)
+    close(ops.projected(Q, Y), wanted, (np.abs(Q) @ np.abs(Y.T)).max(), 2 * n)
+
+
+@given(symmetric_indefinite())
+def test_diagonal_and_dimension(B):
+    x = B[0]
+    assert (words.diagonal(lower(B)) == ops.diagonal(B)).all()
+    assert words.dimension(x) == ops.dimension(x) == len(x)
+    assert words.oblique(x) == pytest.approx(ops.oblique(x), rel=8 * EPS)
+    assert np.linalg.norm(words.oblique(x)) == pytest.approx(1.0, rel=8 * EPS)
+
+
+# --- products with the Hessian ---------------------------------------------------------------------------------------
+
+
+def wavy_hessian(x):
+    B = np.diag(-np.sin(x))
+    n = np.arange(len(x) - 1)
+    B[n, n] += 2 * x[1:]
+    B[n + 1, n] += 2 * x[:-1]
+    B[n, n + 1] += 2 * x[:-1]
+    B[0, 0] += 0.01 * np.exp(0.1 * x[0])
+    return B
+
+
+@given(pairs, seeds)
+def test_products_are_those_of_the_generic_reading(pair, seed):
+    x, scale = pair[0], abs(pair[1])
+    p = np.random.default_rng(seed).standard_normal(len(x))
+    exact = wavy_hessian(x) @ p
+    assert words.hessian_product(wavy_hessian, x, p, scale) == pytest.approx(exact, rel=1e-12, abs=1e-12)
+    product = derivatives.hvp_of(grad=wavy_gradient, scale=scale)(x, p)
+    size = 1e-16 + np.abs(product).max()
+    # steps are the same; their sums with x are rounded in another order: eps g / h
+    assert np.abs(words.difference_product(wavy_gradient, x, p, scale) - product).max() <= 1e-7 * max(size, 1.0)
+    # third derivatives of order 1 or x; gradients of order 100: h² + eps g / h, on steps of up to 10
+    assert np.abs(product - exact).max() <= 1e-6 * max(size, 1.0)
+    grad = derivatives.gradient_of(wavy, scale=scale)
+    product = derivatives.hvp_of(grad=grad, scale=scale, noise=EPS ** (2 / 3))(x, p)
+    found = words.second_difference_product(wavy, x, p, scale)
+    assert np.abs(found - product).max() <= 1e-3 * max(size, 1.0)
+    assert np.abs(found - exact).max() <= 1e-3 * max(size, 1.0)
+    assert not words.difference_product(wavy_gradient, x, 0 * p, scale).any()
+
+
+def test_products_at_the_edge_of_the_domain():
+    def slope(x):  # defined where both variables are at least zero
+        return np.sqrt(x) + x
+
+    x, p, scale = np.array([1e-9, 1.0]), np.array([1.0, 0.5]), np.ones(2)
+    with np.errstate(invalid="ignore"):
+        found = words.difference_product(slope, x, p, scale)
+        assert found == pytest.approx(derivatives.hvp_of(grad=slope, scale=scale)(x, p), rel=1e-9)
+    assert np.isfinite(found).all()

@@ -1,21 +1,25 @@
-"""Problems as users meet them: scaled, shifted, noisy, badly started; and what a run on one may not claim.
+"""The whole zoo as users meet it: scaled, shifted, noisy, badly started; and what a run on it may not claim.
 
-    false success   success, although ‖g‖∞ > max(1e-6 · max(1, ‖g(x₀)‖∞), 10 G),  G the noise of g, measured here
-    false alarm     f within 1e-6 of a known minimum (1e-10 f(x₀) where it is 0), but no success; limits excepted
+    false success   success, although ‖g‖∞ > max(1e-6 · max(1, ‖g(x₀)‖∞), 10 G),  G the noise of g, measured here,
+                    or, where a Hessian was given, λmin(H) < −1e-6 ‖H‖
+    false alarm     f − f* ≤ max(1e-8 |f*|, 1e-10 · min(1, f₀ − f*)), f* a known minimum, and no success, nor a limit
 
-On f·c both are held to c times the bounds.
+On c·f both hold as they are written and for f. The runs of a method on all cases of its front door are a survey.
 """
 
+import csv
+from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import refopt
-from problems import PROBLEMS, barrier
 from refopt import zoo
-from refopt.derivatives import gradient
+from refopt.derivatives import gradient_of, jacobian_of
 from refopt.derivatives.differences import sizes
+from refopt.problem import LeastSquares, Problem
 from refopt.stopping import Status
 
 EPS, EPS32 = 2.0**-52, 2.0**-23
@@ -23,19 +27,89 @@ LIMITS = (Status.MAXITER, Status.MAXFUN, Status.MAXTIME)
 
 
 class Case(NamedTuple):
-    """A function with derivatives, a start, and what is known of it."""
+    """A problem, a start, and what is known of it."""
 
     name: str
-    fun: Any
-    grad: Any
-    hess: Any  #: None where no Hessian is at hand
+    problem: Any  #: Problem, or LeastSquares, whose f is ½‖r‖²; its functions may be None
     x0: np.ndarray
-    minima: tuple[float, ...]
-    truth: Any  #: f without shift, scale and noise
-    f0: float  #: f at the standard start
+    minima: tuple[float, ...]  #: values of f
+    truth: Callable[[np.ndarray], float]  #: f without scale, shift and noise
     scale: float = 1.0  #: the factor of f
     shift: float = 0.0
     rounding: float = EPS  #: of x
+    noise: float = EPS  #: of f or r, relative
+    exact: Any = None  #: the gradient before r was rounded
+
+
+def as_function(problem: Any) -> Problem:
+    """f with its gradient and, where there is one, its Hessian."""
+    if isinstance(problem, Problem):
+        return problem
+
+    def fun(x):
+        r = problem.residual(x)
+        return 0.5 * float(r @ r)
+
+    return Problem(fun, lambda x: problem.jacobian(x).T @ problem.residual(x))
+
+
+# --- the zoo ---------------------------------------------------------------------------------------------------------
+
+SMALLER = {"extended_rosenbrock": 10, "chained_wood": 10, "logistic": 10, "rosenbrock:ls": 2}
+
+
+@cache
+def cases(door: str) -> tuple[Case, ...]:
+    """Every problem that a front door takes; "minimize" gets the certified data as f = ½‖r‖², without a Hessian."""
+    found = []
+    for name in zoo.names():
+        if name.startswith("nist:"):
+            found += [certified(name, start, door) for start in (1, 2)]
+        elif door == "minimize" and not name.endswith(":ls"):
+            found.append(known(f"{name}:{SMALLER[name]}" if name in SMALLER else name))
+        elif door == "least_squares" and name.endswith(":ls"):
+            found.append(known(name))
+        elif door == "least_squares" and name.startswith("mgh:"):
+            _, problem, *size = name.split(":")
+            found.append(known(":".join(["mgh", problem, "ls", *size])))
+    return tuple(found)
+
+
+def known(name: str) -> Case:
+    entry = zoo.get(name)
+    problem, truth = entry.problem, as_function(entry.problem).fun
+    if isinstance(problem, Problem):
+        problem = Problem(*problem[:3])
+    return Case(name, problem, entry.x0, tuple(m.fun for m in entry.minima), truth)
+
+
+def certified(name: str, start: int, door: str) -> Case:
+    entry = zoo.get(name, start)
+    whole = as_function(entry.problem)
+    problem = entry.problem if door == "least_squares" else whole
+    return Case(f"{name}/{start}", problem, entry.x0, (whole.fun(entry.solution),), whole.fun)
+
+
+@cache
+def case(name: str, door: str = "minimize") -> Case:
+    return next(case for case in cases(door) if case.name == name)
+
+
+@cache
+def answer(name: str, door: str) -> np.ndarray:
+    """The certified solution, or where trust-exact or lm end from the standard start."""
+    if name.startswith("nist:"):
+        return zoo.get(name.split("/")[0]).solution
+    return solve(case(name, door), {"minimize": "trust-exact", "least_squares": "lm"}[door]).x
+
+
+# --- variants --------------------------------------------------------------------------------------------------------
+
+
+def mapped(problem: Any, *changes: Callable[[Any], Any]) -> Any:
+    """The problem with its functions changed, those that it has."""
+    functions = [f and change(f) for f, change in zip(problem, changes, strict=False)]
+    return type(problem)(*functions)
 
 
 def plain(case):
@@ -43,29 +117,48 @@ def plain(case):
 
 
 def times(c):
+    """c·f: of residuals √c·r."""
+
     def scaled(case):
-        hess = case.hess and (lambda x: c * case.hess(x))
-        return case._replace(fun=lambda x: c * case.fun(x), grad=lambda x: c * case.grad(x), hess=hess, scale=c)
+        factor = c if isinstance(case.problem, Problem) else c**0.5
+        return case._replace(problem=mapped(case.problem, *[lambda f: lambda x: factor * f(x)] * 3), scale=c)
 
     return scaled
 
 
 def plus(c):
-    return lambda case: case._replace(fun=lambda x: case.fun(x) + c, shift=c)
+    """f + c: of residuals one more, √2c."""
+
+    def shifted(case):
+        if isinstance(case.problem, Problem):
+            changes = [lambda f: lambda x: f(x) + c, lambda g: g, lambda h: h]
+        else:
+            changes = [
+                lambda r: lambda x: np.append(r(x), (2 * c) ** 0.5),
+                lambda J: lambda x: np.vstack([J(x), 0 * x]),
+            ]
+        return case._replace(problem=mapped(case.problem, *changes), shift=c)
+
+    return shifted
 
 
 def float32_value(case):
-    """f rounded to float32, its gradient exact."""
-    return case._replace(fun=lambda x: float(np.float32(case.fun(x))))
+    """f, or r, rounded to float32, its derivatives exact."""
+
+    def rounded(f):
+        return lambda x: np.asarray(f(x)).astype("float32").astype(float)[()]
+
+    problem = mapped(case.problem, rounded, lambda g: g, lambda h: h)
+    return case._replace(problem=problem, noise=EPS32, exact=as_function(case.problem).grad)
 
 
 def float32_point(case):
     """Everything evaluated at x rounded to float32."""
 
-    def at(function):
-        return function and (lambda x: function(x.astype("float32").astype(float)))
+    def at(f):
+        return lambda x: f(x.astype("float32").astype(float))
 
-    return case._replace(fun=at(case.fun), grad=at(case.grad), hess=at(case.hess), rounding=EPS32)
+    return case._replace(problem=mapped(case.problem, at, at, at), truth=at(case.truth), rounding=EPS32)
 
 
 def farther(case):
@@ -75,13 +168,12 @@ def farther(case):
 def rescaled(case):
     """Each variable in a unit of its own, from 1e-4 to 1e4."""
     d = np.logspace(4, -4, len(case.x0))
-    return case._replace(
-        fun=lambda z: case.fun(d * z),
-        grad=lambda z: d * case.grad(d * z),
-        hess=case.hess and (lambda z: np.outer(d, d) * case.hess(d * z)),
-        x0=case.x0 / d,
-        truth=lambda z: case.truth(d * z),
+    changes = (
+        lambda f: lambda z: f(d * z),
+        lambda g: lambda z: g(d * z) * d,
+        lambda h: lambda z: np.outer(d, d) * h(d * z),
     )
+    return case._replace(problem=mapped(case.problem, *changes), x0=case.x0 / d, truth=lambda z: case.truth(d * z))
 
 
 def restarted(away):
@@ -89,7 +181,8 @@ def restarted(away):
 
     def begun(case):
         signs = 1.0 - 2.0 * (np.arange(len(case.x0)) % 2)
-        return case._replace(x0=answer(case.name) * (1 + away * signs))
+        door = "minimize" if isinstance(case.problem, Problem) else "least_squares"
+        return case._replace(x0=answer(case.name, door) * (1 + away * signs))
 
     return begun
 
@@ -100,83 +193,76 @@ VARIANTS = {
     "rescaled variables": rescaled, "from the answer": restarted(0.0), "1e-9 from the answer": restarted(1e-9),
     "1e-6 from the answer": restarted(1e-6),
 }  # fmt: skip
+DERIVATIVES = ("analytic", "3-point", "2-point")
 
 
-@cache
-def classics() -> tuple[Case, ...]:
-    """The problems of Moré, Garbow and Hillstrom, some of the zoo, and x − log x."""
-    found = [Case(p.name, p.fun, p.grad, p.hess, p.x0, p.minima, p.fun, p.fun(p.x0)) for p in PROBLEMS.values()]
-    for name in ("quartic", "valley", "rosenbrock:10"):
-        known = zoo.get(name)
-        p, minima = known.problem, tuple(minimum.fun for minimum in known.minima)
-        found.append(Case(name, p.fun, p.grad, p.hess, known.x0, minima, p.fun, p.fun(known.x0)))
-    return *found, Case("barrier", *barrier, np.array([50.0]), (1.0,), barrier[0], 46.0)
+# --- runs ------------------------------------------------------------------------------------------------------------
 
 
-@cache
-def nist() -> tuple[Case, ...]:
-    """The certified problems from both starts, as f = ‖r‖²."""
-    found = []
-    for name in zoo.names():
-        for start in (1, 2) if name.startswith("nist:") else ():
-            known = zoo.get(name, start)
-            residual, jacobian = known.problem.residual, known.problem.jacobian
-
-            def fun(x, residual=residual):
-                r = residual(x)
-                return float(r @ r)
-
-            def grad(x, residual=residual, jacobian=jacobian):
-                return 2 * residual(x) @ jacobian(x)
-
-            found.append(Case(f"{name}/{start}", fun, grad, None, known.x0, (fun(known.solution),), fun, fun(known.x0)))
-    return tuple(found)
-
-
-@cache
-def answer(name: str) -> np.ndarray:
-    if name.startswith("nist:"):
-        return zoo.get(name.split("/")[0]).solution
-    case = next(case for case in classics() if case.name == name)
-    return refopt.minimize(case.fun, case.x0, jac=case.grad, hess=case.hess, method="trust-exact").x
-
-
-def solve(case: Case, method: str, differences: bool = False, **options: Any) -> Any:
-    hess = {} if method == "bfgs" or differences else {"hess": case.hess}
-    jac = None if differences else case.grad
-    return refopt.minimize(case.fun, case.x0, jac=jac, method=method, options=options, **hess)
+@np.errstate(all="ignore")
+def solve(case: Case, method: str, derivatives: str = "analytic", gtol: float | None = None, **options: Any) -> Any:
+    """A run through the front door of the method; it gets the Hessian too if it uses one and there is one."""
+    entry, analytic = refopt.available()[method], derivatives == "analytic"
+    value, slope, *hess = case.problem[:3]
+    jac = slope if analytic else derivatives
+    options = options | ({} if gtol is None else {"gtol": gtol})
+    if entry.door == "least_squares":
+        return refopt.least_squares(value, case.x0, jac=jac, method=method, options=options)
+    given = {"hess": hess[0]} if "hess" in entry.needs and analytic else {}
+    return refopt.minimize(value, case.x0, jac=jac, method=method, options=options, **given)
 
 
 def gradient_noise(case: Case, x: np.ndarray) -> float:
-    """How much g changes when x changes in its last bits."""
-    rng = np.random.default_rng(1)
-    g, noise = case.grad(x), 0.0
+    """How much g changes when x changes in its last bits, or when r is rounded."""
+    rng, grad = np.random.default_rng(1), as_function(case.problem).grad
+    g, noise = grad(x), 0.0
     for _ in range(8):
         y = x * (1 + case.rounding * rng.integers(-4, 5, len(x)))
-        noise = max(noise, abs(case.grad(y) - g).max())
+        noise = max(noise, abs(grad(y) - g).max(), abs(grad(y) - case.exact(y)).max() if case.exact else 0.0)
     return noise
 
 
-def difference_error(case: Case, x: np.ndarray) -> float:
-    """How far the default differences are from the gradient, at x and beside it."""
-    rng, error = np.random.default_rng(1), 0.0
+def difference_error(case: Case, x: np.ndarray, derivatives: str) -> float:
+    """How far differences, of the width that suits the noise of f, are from the gradient, at x and beside it."""
+    value, size, noise = case.problem[0], sizes(case.x0), max(case.noise, case.rounding)
+    exact, rng, error = case.exact or as_function(case.problem).grad, np.random.default_rng(1), 0.0
+    if isinstance(case.problem, Problem):
+        found = gradient_of(value, derivatives, size, noise)
+    else:
+        found = as_function(LeastSquares(value, jacobian_of(value, derivatives, size, noise))).grad
     for k in range(9):
         y = x * (1 + (k > 0) * 1e-8 * rng.uniform(-1, 1, len(x)))
-        found = gradient(case.fun, y, "3-point", scale=sizes(case.x0))
-        error = max(error, abs(found - case.grad(y)).max())
+        error = max(error, abs(found(y) - exact(y)).max())
     return error
 
 
 def near_a_minimum(case: Case, x: np.ndarray) -> bool:
-    f, visible = case.truth(x), 10 * EPS * abs(case.shift)
-    return any(abs(f - m) <= (1e-6 * abs(m) if m else 1e-10 * abs(case.f0)) + visible for m in case.minima)
+    """f − f* ≤ max(1e-8 |f*|, 1e-10 · min(1, f₀ − f*)), or less than shows beside the shift."""
+    f, f0, unit, visible = case.truth(x), case.truth(case.x0), max(1.0, 1.0 / case.scale), 10 * EPS * case.shift
+    return any(abs(f - m) <= max(1e-8 * abs(m), 1e-10 * min(unit, f0 - m), visible) for m in case.minima)
 
 
-def verdict(case: Case, result: Any, noise: Any = gradient_noise) -> str:
+def flat(case: Case, x: np.ndarray, derivatives: str) -> bool:
+    """Whether ‖g‖∞ is as small as a success must have it."""
+    g0, g = (abs(as_function(case.problem).grad(y)).max() for y in (case.x0, x))
+    if g <= 1e-6 * min(max(1.0, g0), max(case.scale, g0)):
+        return True
+    return g <= 10 * (gradient_noise(case, x) if derivatives == "analytic" else difference_error(case, x, derivatives))
+
+
+def convex(case: Case, x: np.ndarray) -> bool:
+    """Whether λmin(H) ≥ −1e-6 ‖H‖."""
+    eigenvalues = np.linalg.eigvalsh(case.problem.hess(x))
+    return eigenvalues[0] >= -1e-6 * abs(eigenvalues).max()
+
+
+@np.errstate(all="ignore")
+def verdict(case: Case, result: Any, method: str, derivatives: str = "analytic") -> str:
     """ "false success", "false alarm", "solved", "elsewhere" (a success at another point), or "given up"."""
-    g0, g = (abs(case.grad(x)).max() for x in (case.x0, result.x))
+    needs = refopt.available()[method].needs
+    curved = derivatives == "analytic" and "hess" in needs and case.problem.hess is not None
     near = near_a_minimum(case, result.x)
-    if result.success and g > 1e-6 * max(case.scale, g0) and g > 10 * noise(case, result.x):
+    if result.success and not (flat(case, result.x, derivatives) and (not curved or convex(case, result.x))):
         return "false success"
     if near and not result.success and result.status not in LIMITS:
         return "false alarm"
@@ -185,12 +271,59 @@ def verdict(case: Case, result: Any, noise: Any = gradient_noise) -> str:
     return "given up"
 
 
-def survey(cases: Any, variant: str, method: str, differences: bool = False, **options: Any) -> dict[str, list[str]]:
-    """The names of the cases under their verdicts."""
-    found: dict[str, list[str]] = {}
-    noise = difference_error if differences else gradient_noise
-    for case in cases:
+class Survey(NamedTuple):
+    """The names of the cases under their verdicts, and what the solved ones cost."""
+
+    names: dict[str, list[str]]
+    nfev: float  #: the median over what was solved
+
+    def count(self, verdict: str) -> int:
+        return len(self.names.get(verdict, ()))
+
+
+def survey(
+    method: str, variant: str, derivatives: str = "analytic", part: slice = slice(None), **options: Any
+) -> Survey:
+    """Runs on all cases of the method's front door, or a part of them."""
+    names: dict[str, list[str]] = {}
+    costs = []
+    for case in cases(refopt.available()[method].door)[part]:
         changed = VARIANTS[variant](case)
-        result = solve(changed, method, differences, **options)
-        found.setdefault(verdict(changed, result, noise), []).append(case.name)
-    return found
+        result = solve(changed, method, derivatives, **options)
+        said = verdict(changed, result, method, derivatives)
+        names.setdefault(said, []).append(case.name)
+        costs += [result.nfev] if said == "solved" else []
+    return Survey(names, float(np.median(costs)) if costs else np.nan)
+
+
+# --- on record -------------------------------------------------------------------------------------------------------
+
+FOLDER = Path(__file__).parents[1] / "docs" / "honesty"
+KEYS = ("derivatives", "gtol", "variant")
+COUNTS = ("solved", "elsewhere", "given up", "false success", "false alarm")
+
+
+def tolerance(gtol: float | None) -> str:
+    return "default" if gtol is None else f"{gtol:g}"
+
+
+def record(method: str) -> dict[tuple[str, ...], dict[str, str]]:
+    """What surveys of all cases have found: a row for each kind of derivatives, tolerance and variant."""
+    path = FOLDER / f"{method}.csv"
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        return {tuple(row[key] for key in KEYS): row for row in csv.DictReader(file)}
+
+
+def keep(method: str, key: tuple[str, ...], found: Survey) -> None:
+    """Put a survey on record; the false claims by name."""
+    counts = [str(found.count(verdict)) for verdict in COUNTS[:3]]
+    claims = [" ".join(found.names.get(verdict, ())) for verdict in COUNTS[3:]]
+    fields = (*KEYS, *COUNTS, "evaluations")
+    row = dict(zip(fields, (*key, *counts, *claims, f"{found.nfev:.0f}"), strict=True))
+    rows = record(method) | {key: row}
+    with (FOLDER / f"{method}.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fields, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows[key] for key in sorted(rows))

@@ -7,7 +7,7 @@ results, fields of NamedTuples), so ``H @ g`` with ``H: Symmetric`` becomes a pr
 and says what to write. Twins keep the line numbers of their source.
 """
 
-from refopt.dialect.entry import LEAVE, entry_source, groups_of
+from refopt.dialect.entry import COLUMNS, CROSSING, LEAVE, entry_source, groups_of, rows_source
 from refopt.dialect.kinds import (
     Bound,
     DialectError,
@@ -21,6 +21,8 @@ from refopt.dialect.kinds import (
 from refopt.dialect.twins import Twins
 
 __all__ = [
+    "COLUMNS",
+    "CROSSING",
     "LEAVE",
     "Bound",
     "DialectError",
@@ -32,5 +34,6 @@ __all__ = [
     "groups_of",
     "is_function",
     "is_tuple",
+    "rows_source",
     "signature",
 ]

@@ -178,7 +178,7 @@ class Expressions:
         if isinstance(kind, Bound) and name in kind.missing:
             word, source = differenced(name, kind.missing)
             given = [ast.Attribute(owner[0], part, ast.Load()) for part in (source, "scale")]
-            return self.call(word, given[0], arguments[0][0], given[1]), result
+            return self.call(word, given[0], *(expression for expression, _ in arguments), given[1]), result
         node.func.value = owner[0]  # type: ignore[attr-defined]
         node.args = [self.call(words.copied, expression) for expression, _ in arguments]
         return node, result
@@ -271,10 +271,16 @@ class Expressions:
 
 
 def differenced(name: str, missing: frozenset[str]) -> tuple[Any, str]:
-    """The loop that stands for a missing function, and the function that it evaluates."""
-    loops = {
-        "grad": (words.difference_gradient, "fun"),
-        "jacobian": (words.difference_jacobian, "residual"),
-        "hess": (words.difference_hessian, "grad"),
+    """The loop that stands for a missing function, and the function that it evaluates: the highest derivative given."""
+    loops: dict[str, dict[str, Any]] = {
+        "grad": {"fun": words.difference_gradient},
+        "jacobian": {"residual": words.difference_jacobian},
+        "hess": {"grad": words.difference_hessian, "fun": words.second_difference_hessian},
+        "hvp": {
+            "hess": words.hessian_product,
+            "grad": words.difference_product,
+            "fun": words.second_difference_product,
+        },
     }
-    return (words.second_difference_hessian, "fun") if {"hess", "grad"} <= missing and name == "hess" else loops[name]
+    source = next(source for source in loops[name] if source not in missing)
+    return loops[name][source], source

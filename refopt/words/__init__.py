@@ -13,6 +13,7 @@ from refopt.words.arithmetic import (
     copied_matrix,
     divided,
     leave_matrix,
+    leave_row,
     leave_symmetric,
     leave_vector,
     minus,
@@ -22,6 +23,7 @@ from refopt.words.arithmetic import (
     over,
     plus,
     product,
+    row_of,
     scaled,
     symmetric_product,
     symmetric_scaled,
@@ -33,12 +35,17 @@ from refopt.words.differences import (
     difference_gradient,
     difference_hessian,
     difference_jacobian,
+    difference_product,
     exact_step,
+    hessian_product,
     one_sided,
     one_sided_column,
+    relative_length,
     second_difference_hessian,
+    second_difference_product,
 )
-from refopt.words.lowest import lowest
+from refopt.words.history import blank_rows, two_loop, with_row
+from refopt.words.lowest import lowest, oblique
 from refopt.words.residuals import (
     column_norms,
     damped,
@@ -48,9 +55,12 @@ from refopt.words.residuals import (
     solve_upper_t,
     triangular,
 )
+from refopt.words.spectrum import eigh, projected, row, solve_symmetric, stacked
 from refopt.words.vocabulary import (
     absolute,
     cholesky,
+    diagonal,
+    dimension,
     dot,
     eps,
     finite,
@@ -60,11 +70,23 @@ from refopt.words.vocabulary import (
     larger,
     norm,
     norm_inf,
+    power,
+    rank_one,
     rank_two,
+    signs,
     solve_lower,
     solve_lower_t,
     weighted_max,
 )
 
-ORDERED = (difference_gradient, one_sided, difference_jacobian, one_sided_column, second_difference_hessian, exact_step)
+ORDERED = (
+    difference_gradient,
+    one_sided,
+    difference_jacobian,
+    one_sided_column,
+    second_difference_hessian,
+    exact_step,
+    difference_product,
+    second_difference_product,
+)
 """Words whose rounding is meant: sums in them are not reordered."""

@@ -147,6 +147,15 @@ def copied_matrix(A: Matrix) -> Matrix:
     return Z
 
 
+def row_of(A: Matrix, i: int) -> Vector:
+    """A new vector equal to row i of A."""
+    n = A.shape[1]
+    z = new_vector(n)
+    for j in range(n):
+        z[j] = A[i, j]
+    return z
+
+
 # --- arrays that belong to the caller: filled where the shapes agree; how many rows there are ------------------------
 
 
@@ -177,3 +186,9 @@ def leave_symmetric(target: Symmetric, B: Symmetric) -> int:
                 target[i, j] = B[i, j]
                 target[j, i] = B[i, j]
     return n
+
+
+def leave_row(target: Matrix, i: int, x: Vector) -> None:
+    """Write x into row i of the caller's matrix."""
+    for j in range(len(x)):
+        target[i, j] = x[j]

@@ -8,7 +8,17 @@ Functions get copies, to keep or to change. Steps are exact, so these loops keep
 from collections.abc import Callable
 
 from refopt.ops import Matrix, Symmetric, Vector
-from refopt.words.arithmetic import copied, divided, minus, new_matrix, new_vector, scaled, zero_vector
+from refopt.words.arithmetic import (
+    copied,
+    divided,
+    minus,
+    moved,
+    new_matrix,
+    new_vector,
+    scaled,
+    symmetric_product,
+    zero_vector,
+)
 from refopt.words.vocabulary import EPS, finite, norm_inf
 
 CUBE_ROOT_EPS = EPS ** (1 / 3)
@@ -125,3 +135,47 @@ def symmetric_part(B: Matrix) -> Symmetric:
         for j in range(i):
             B[i, j] = B[j, i] = 0.5 * (B[i, j] + B[j, i])
     return B
+
+
+# --- products with the Hessian ---------------------------------------------------------------------------------------
+
+
+def hessian_product(hess: Callable[[Vector], Symmetric], x: Vector, p: Vector, scale: Vector) -> Vector:
+    """∇²f(x) p from the Hessian itself."""
+    return symmetric_product(1.0, hess(copied(x)), p)
+
+
+def difference_product(grad: Callable[[Vector], Vector], x: Vector, p: Vector, scale: Vector) -> Vector:
+    """(∇f(x + hp) − ∇f(x − hp)) / 2h; one-sided where that is not finite although ∇f(x) is."""
+    length, h = relative_length(x, p, scale), CUBE_ROOT_EPS
+    if length == 0.0:
+        return zero_vector(len(x))
+    unit = divided(p, length)
+    slope = divided(minus(grad(moved(x, h, unit)), grad(moved(x, -h, unit))), 2.0 * h)
+    if not finite(norm_inf(slope)):
+        here = grad(copied(x))
+        for sign in (1.0, -1.0):
+            t = sign * h
+            if finite(norm_inf(here)) and not finite(norm_inf(slope)):
+                near, far = grad(moved(x, t, unit)), grad(moved(x, 2.0 * t, unit))
+                slope = divided(minus(scaled(4.0, minus(near, here)), minus(far, here)), 2.0 * t)
+    return scaled(length, slope)
+
+
+def second_difference_product(fun: Callable[[Vector], float], x: Vector, p: Vector, scale: Vector) -> Vector:
+    """The same where the gradient is a difference itself, known to ε^⅔ only: h is the cube root of that."""
+    length, h = relative_length(x, p, scale), CUBE_ROOT_EPS ** (2 / 3)
+    if length == 0.0:
+        return zero_vector(len(x))
+    unit = divided(p, length)
+    above = difference_gradient(fun, moved(x, h, unit), scale)
+    return scaled(length, divided(minus(above, difference_gradient(fun, moved(x, -h, unit), scale)), 2.0 * h))
+
+
+def relative_length(x: Vector, p: Vector, scale: Vector) -> float:
+    """maxᵢ |pᵢ|/sᵢ with sᵢ = max(|xᵢ|, |x₀ᵢ|), or 1 if both are 0."""
+    longest = 0.0
+    for i in range(len(x)):
+        size = max(abs(x[i]), scale[i])
+        longest = max(longest, abs(p[i]) / (size if size > 0.0 else 1.0))
+    return longest

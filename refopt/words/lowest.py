@@ -43,6 +43,10 @@ def lowest(B: Symmetric) -> tuple[float, Vector]:
     return size * rho, v
 
 
+def oblique(x: Vector) -> Vector:
+    return irregular(len(x))
+
+
 def irregular(n: int) -> Vector:
     """A unit vector that is orthogonal to no eigenvector that one meets, being like none."""
     v = new_vector(n)

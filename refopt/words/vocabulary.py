@@ -49,6 +49,10 @@ def finite(f: float) -> bool:
     return f - f == 0.0
 
 
+def dimension(x: Vector) -> int:
+    return len(x)
+
+
 # --- vectors -----------------------------------------------------------------------------------------------------
 
 
@@ -75,6 +79,23 @@ def weighted_max(g: Vector, w: Vector) -> float:
     return largest
 
 
+def power(v: Vector, a: float, b: float) -> Vector:
+    z = new_vector(len(v))
+    for i in range(len(v)):
+        z[i] = v[i] ** a + b
+    return z
+
+
+def signs(x: Vector, k: int) -> Vector:
+    z = new_vector(len(x))
+    for i in range(len(x)):
+        t = (48271 * i + 69621 * k) % 2147483647
+        for _ in range(4):
+            t = (t * t + 16807 * t + k) % 2147483647
+        z[i] = 1.0 - 2.0 * (t % 2)
+    return z
+
+
 # --- symmetric matrices ------------------------------------------------------------------------------------------
 
 
@@ -84,6 +105,22 @@ def identity(x: Vector) -> Symmetric:
     for i in range(n):
         B[i, i] = 1.0
     return B
+
+
+def diagonal(B: Symmetric) -> Vector:
+    d = new_vector(len(B))
+    for i in range(len(B)):
+        d[i] = B[i, i]
+    return d
+
+
+def rank_one(H: Symmetric, s: Vector, a: float) -> Symmetric:
+    """Writes into H and returns it."""
+    for i in range(len(s)):
+        u = a * s[i]
+        for j in range(i + 1):
+            H[i, j] += u * s[j]
+    return H
 
 
 def rank_two(H: Symmetric, s: Vector, z: Vector, a: float, b: float) -> Symmetric:

@@ -19,7 +19,7 @@ Formula = Callable[[Any], Any]
 
 def smooth(formula: Formula) -> Problem:
     """From f, () ↦ ∇f and () ↦ ∇²f."""
-    return structured(lambda x: (*formula(x), None))._replace(hvp=None)
+    return structured(lambda x: (*formula(x), None))._replace(hvp=None)  # type: ignore[arg-type]
 
 
 def structured(formula: Formula) -> Problem:

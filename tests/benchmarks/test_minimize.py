@@ -127,3 +127,92 @@ def test_a_trust_region_solve_in_numpy(paired, n):
         lambda: scipy.optimize.minimize(rosen, start(n), method="trust-exact", options={"gtol": 1e-5}, **call),
     )
     assert ours.success
+
+
+# --- the other methods beside their counterparts ---------------------------------------------------------------------
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("n", [2, 10, 100])
+def test_a_jitted_l_bfgs_solve(paired, jitted, n):
+    fun, grad, _ = jitted
+    options = {"gtol_abs": 1e-5}
+    ours, theirs = paired(
+        f"l-bfgs, jitted Rosenbrock, n = {n}, a solve",
+        lambda: refopt.minimize(fun, start(n), jac=grad, method="l-bfgs", options=options),
+        "SciPy L-BFGS-B",
+        lambda: scipy.optimize.minimize(fun, start(n), jac=grad, method="L-BFGS-B", options={"ftol": 0, "gtol": 1e-5}),
+    )
+    assert ours.success
+    assert ours.fun <= theirs.fun + 1e-8
+
+
+@pytest.mark.jit
+def test_a_jitted_l_bfgs_iteration(paired, jitted):
+    fun, grad, _ = jitted
+    ours, theirs = paired(
+        "l-bfgs, jitted Rosenbrock, n = 1000, an iteration",
+        lambda: refopt.minimize(fun, start(1000), jac=grad, method="l-bfgs", options={"maxiter": 100}),
+        "SciPy L-BFGS-B",
+        lambda: scipy.optimize.minimize(fun, start(1000), jac=grad, method="L-BFGS-B", options={"maxiter": 100}),
+        per=lambda result: result.nit,
+    )
+    assert ours.nit == theirs.nit == 100
+
+
+@pytest.mark.parametrize("n", [10, 1000, 10_000, 100_000])
+def test_an_l_bfgs_iteration_in_numpy(paired, n):
+    steps = 50 if n <= 10_000 else 10
+    ours, theirs = paired(
+        f"l-bfgs, NumPy Rosenbrock, n = {n}, an iteration",
+        lambda: refopt.minimize(rosen, start(n), jac=rosen_der, method="l-bfgs", options={"maxiter": steps}),
+        "SciPy L-BFGS-B",
+        lambda: scipy.optimize.minimize(
+            rosen, start(n), jac=rosen_der, method="L-BFGS-B", options={"maxiter": steps, "ftol": 0, "gtol": 0}
+        ),
+        per=lambda result: result.nit,
+    )
+    assert ours.nit >= min(30, steps)
+    assert theirs.nit >= min(30, steps)
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("n", [2, 10])
+@pytest.mark.parametrize(
+    ("method", "counterpart"),
+    [
+        ("trust-dogleg", "dogleg"),
+        ("trust-ncg", "trust-ncg"),
+        ("trust-krylov", "trust-krylov"),
+        ("newton-cg", "Newton-CG"),
+    ],
+)
+def test_a_jitted_newton_solve(paired, jitted, method, counterpart, n):
+    """From where the Hessian is positive definite, because SciPy's dogleg needs that."""
+    fun, grad, hess = jitted
+    x0 = np.resize([1.3, 1.5], n)
+    options = {} if counterpart == "Newton-CG" else {"gtol": 1e-5}
+    ours, theirs = paired(
+        f"{method}, jitted Rosenbrock, n = {n}, a solve",
+        lambda: refopt.minimize(fun, x0, jac=grad, hess=hess, method=method, options={"gtol_abs": 1e-5}),
+        f"SciPy {counterpart}",
+        lambda: scipy.optimize.minimize(fun, x0, jac=grad, hess=hess, method=counterpart, options=options),
+    )
+    assert ours.success
+    assert ours.fun <= theirs.fun + 1e-6
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("n", [2, 5, 10])
+def test_many_starts(paired, jitted, n):
+    fun, grad, _ = jitted
+    X = np.random.default_rng(n).uniform(-2.0, 2.0, (2000, n))
+    ours, theirs = paired(
+        f"bfgs, jitted Rosenbrock, n = {n}, a start of many",
+        lambda: refopt.minimize_many(fun, X, jac=grad, options={"gtol_abs": 1e-5}),
+        "SciPy BFGS",
+        lambda: [scipy.optimize.minimize(fun, x, jac=grad, method="BFGS") for x in X[:20]],
+        per=lambda result: len(getattr(result, "fun", result)),
+    )
+    assert ours.success.all()
+    assert len(theirs) == 20

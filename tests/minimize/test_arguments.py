@@ -215,7 +215,7 @@ def test_as_scipy_passes_everything_on(method):
     assert result.success
     assert seen == list(range(1, result.nit + 1))
     loose = scipy_minimize(ROSENBROCK.fun, START, method=as_method, jac=ROSENBROCK.grad, tol=1e-2)
-    assert loose.nfev < result.nfev or method == "trust-exact"  # Newton's last step goes beyond every tolerance
+    assert loose.nfev < result.nfev or method.startswith("trust")  # Newton's last step goes beyond every tolerance
     assert scipy_minimize(ROSENBROCK.fun, START, method=as_method, options={"maxiter": 2}).status == Status.MAXITER
     with pytest.raises(ValueError, match="without bounds"):
         scipy_minimize(ROSENBROCK.fun, START, method=as_method, bounds=[(0, 1), (0, 1)])

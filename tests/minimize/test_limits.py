@@ -7,7 +7,7 @@ import pytest
 
 from refopt import minimize
 from refopt.stopping import Status
-from runs import ROSENBROCK, START, Counter, hessian, methods, rosenbrock, solve
+from runs import METHODS, ROSENBROCK, START, Counter, hessian, methods, rosenbrock, solve
 
 # --- tolerances ------------------------------------------------------------------------------------------------------
 
@@ -64,7 +64,7 @@ def test_maxfun(method, maxfun):
     """Noticed after each step, and a step is a few evaluations."""
     result = rosenbrock(method, maxfun=maxfun)
     assert (result.status, result.success) == (Status.MAXFUN, False)
-    assert max(maxfun, 1) <= result.nfev <= maxfun + 5
+    assert max(maxfun, 1) <= result.nfev <= maxfun + 7
 
 
 @methods
@@ -73,7 +73,7 @@ def test_maxfun_counts_differences(method):
     result = minimize(counter.part("fun"), START, method=method, options={"maxfun": 30})
     assert result.status == Status.MAXFUN
     assert counter.calls["fun"] == result.nfev
-    assert 30 <= result.nfev <= 60
+    assert 30 <= result.nfev <= 65
 
 
 @methods
@@ -146,14 +146,18 @@ class MyError(Exception):
     pass
 
 
-@methods
-@pytest.mark.parametrize(
-    "error", [MyError, KeyboardInterrupt, StopIteration, ValueError, np.linalg.LinAlgError, ZeroDivisionError]
-)
-@pytest.mark.parametrize("part", ["fun", "grad", "hess", "callback"])
-def test_exceptions_arrive_unchanged(method, error, part):
-    if (part == "hess" and not hessian(method, 1)) or (part == "callback" and error is StopIteration):
-        pytest.skip("not called, or another meaning")
+ERRORS = [MyError, KeyboardInterrupt, StopIteration, ValueError, np.linalg.LinAlgError, ZeroDivisionError]
+PARTS = [(method, part) for method in METHODS for part in ("fun", "grad", "hess", "callback")]
+RAISED = [
+    (method, part, error)
+    for method, part in PARTS
+    for error in ERRORS
+    if (part != "hess" or hessian(method, 1)) and (part != "callback" or error is not StopIteration)
+]
+
+
+@pytest.mark.parametrize(("method", "part", "error"), RAISED)
+def test_exceptions_arrive_unchanged(method, part, error):
     raised, calls = error("mine"), []
 
     def failing(function):

@@ -7,7 +7,7 @@ from scipy.optimize import OptimizeResult
 from problems import PROBLEMS
 from refopt import minimize, zoo
 from refopt.stopping import Status
-from runs import ROSENBROCK, START, Counter, hessian, methods, rosenbrock, solve
+from runs import ROSENBROCK, START, Counter, methods, rosenbrock, solve
 
 FIELDS = {
     "x", "fun", "jac", "nit", "nfev", "njev", "nhev", "nhvp", "status", "success", "message", "advice", "time", "trace",
@@ -20,9 +20,8 @@ FIELDS = {
 @methods
 def test_the_result_has_the_same_fields_for_every_method(method):
     result = rosenbrock(method)
-    curvature = {"hess"} if hessian(method, 1) else {"hess_inv"}
     assert isinstance(result, OptimizeResult)
-    assert set(result) == FIELDS | curvature
+    assert FIELDS <= set(result) <= FIELDS | {"hess", "hess_inv", "history"}
     assert result.status is Status.CONVERGED
     assert result.success is True
     assert type(result.fun) is float

@@ -7,75 +7,77 @@ import pytest
 
 import refopt
 from problems import saddle
-from refopt import linesearch, stopping
+from refopt import stopping
+from refopt.linesearch import wolfe
 from refopt.methods import trust_exact
-from refopt.noise import FunctionNoise
+from refopt.noise import Differences, FunctionNoise
 from refopt.stopping import DONE, Ending, Status
-from variants import VARIANTS, answer, classics, nist, solve, survey, verdict
+from variants import DERIVATIVES, VARIANTS, answer, cases, keep, record, solve, survey, times, tolerance, verdict
+from variants import case as named
 
-methods = pytest.mark.parametrize("method", ["bfgs", "trust-exact"])
+METHODS = ["bfgs", "trust-exact", "lm"]
+methods = pytest.mark.parametrize("method", METHODS)
+CLASSICS = [case for case in cases("minimize") if not case.name.startswith("nist:")]
 
 
 # --- no false claim --------------------------------------------------------------------------------------------------
 
-# How many of the 24 are solved at least: at other points, or within limits, stop the rest. The answer itself may have
-# a gradient of ten roundings where Jennrich and Sampson's gradient is computed to eight.
-SOLVED = {"ten times the start": 17, "rescaled variables": 20}
-KNOWN = {("from the answer", "trust-exact"): ["jennrich_sampson"], ("x in float32", "bfgs"): ["nist:Nelson/1"]}
+SETTINGS = [(d, gtol) for d in DERIVATIVES for gtol in (None, 1e-12)]
+settings = pytest.mark.parametrize(("derivatives", "gtol"), SETTINGS)
+variants = pytest.mark.parametrize("variant", VARIANTS)
 
 
-def assert_honest(found, variant, method):
-    assert "false success" not in found, found["false success"]
-    assert set(found.get("false alarm", ())) <= set(KNOWN.get((variant, method), ())), found["false alarm"]
+def assert_no_worse(found, known):
+    """False claims are those on record at most: none, wherever the record says none."""
+    for claim in ("false success", "false alarm"):
+        assert set(found.names.get(claim, ())) <= set(known[claim].split()), (claim, found.names[claim])
+
+
+ON_RECORD = [(method, *row) for method in METHODS for row in record(method)]
+
+
+@pytest.mark.parametrize(("method", "derivatives", "gtol", "variant"), ON_RECORD)
+def test_no_false_claim(method, derivatives, gtol, variant):
+    """On a few problems each: together, they are all of the zoo."""
+    first = ON_RECORD.index((method, derivatives, gtol, variant))
+    tight = None if gtol == tolerance(None) else float(gtol)
+    found = survey(method, variant, derivatives, slice(first % 43, None, 43), gtol=tight)
+    assert_no_worse(found, record(method)[derivatives, gtol, variant])
+
+
+@pytest.mark.deep
+@methods
+@variants
+@settings
+def test_no_false_claim_anywhere(method, variant, derivatives, gtol):
+    found = survey(method, variant, derivatives, gtol=gtol)
+    known = record(method)
+    row = derivatives, tolerance(gtol), variant
+    before = known.get(row)
+    keep(method, row, found)
+    if before:
+        assert_no_worse(found, before)
 
 
 @methods
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_no_false_claim(variant, method):
-    found = survey(classics(), variant, method)
-    assert_honest(found, variant, method)
-    assert len(found["solved"]) >= SOLVED.get(variant, 22)
-
-
-@methods
-@pytest.mark.parametrize("gtol", [1e-6, 1e-8, 1e-12])
-def test_no_false_claim_at_other_tolerances(gtol, method):
-    for variant in ("plain", "f in float32"):
-        found = survey(classics(), variant, method, gtol=gtol)
-        assert_honest(found, variant, method)
-        assert len(found["solved"]) >= 21
-
-
-@methods
-@pytest.mark.parametrize(
-    "variant", ["plain", "f in float32", "x in float32", "from the answer", "1e-9 from the answer"]
-)
-def test_no_false_claim_on_certified_problems(variant, method):
-    found = survey(nist(), variant, method, maxiter={"bfgs": 400, "trust-exact": 120}[method])
-    assert_honest(found, variant, method)
-    assert len(found["solved"]) >= 34
-
-
-DIFFERENCED = ["plain", "times 1e12", "times 1e-12", "rescaled variables", "from the answer"]
-
-
-@methods
-@pytest.mark.parametrize("variant", DIFFERENCED)
-def test_no_false_claim_with_differences(variant, method):
-    """G is what the differences are wrong by. Powell's badly scaled problem begins where its slopes are rounding."""
-    found = survey(classics(), variant, method, differences=True)
-    assert "false success" not in found, found["false success"]
-    assert set(found.get("false alarm", ())) <= {"powell_badly_scaled"}, found["false alarm"]
-    assert len(found["solved"]) >= 19
+def test_what_is_on_record(method):
+    """Every variant with analytic derivatives, and there nothing false but what is named here; every case."""
+    known, n = record(method), len(cases(refopt.available()[method].door))
+    assert {("analytic", tolerance(gtol), v) for gtol in (None, 1e-12) for v in VARIANTS} <= set(known)
+    for (derivatives, _, variant), row in known.items():
+        claims = [len(row[claim].split()) for claim in ("false success", "false alarm")]
+        assert int(row["solved"]) + int(row["elsewhere"]) + int(row["given up"]) + sum(claims) == n
+        assert sum(claims) <= (0.03 if derivatives == "analytic" else 0.15) * n, (derivatives, variant, row)
+        assert derivatives != "analytic" or not row["false success"]
 
 
 def test_few_evaluations_are_wasted():
     """After the first point that is good enough, in the median: the tests notice the end when it comes."""
-    for method, most in (("bfgs", 5), ("trust-exact", 1)):
+    for method, most in (("bfgs", 4), ("trust-exact", 1)):
         wasted = []
-        for case in classics():
+        for case in CLASSICS:
             states = solve(case, method, trace=True).trace
-            enough = [s.nfev for s in states if verdict(case, Good(s)) == "solved"]
+            enough = [s.nfev for s in states if verdict(case, Good(s), method) == "solved"]
             wasted += [states[-1].nfev - enough[0]] if enough else []
         assert np.median(wasted) <= most
 
@@ -101,16 +103,8 @@ class Good(NamedTuple):
 )
 def test_a_power_of_two_changes_no_bit(method, c):
     """Of four for trust-exact, whose Cholesky factor takes a root. The same iterates, counts and end."""
-    for case in classics():
-        plain = solve(case, method)
-        scaled = solve(
-            case._replace(
-                fun=lambda x, f=case.fun: c * f(x),
-                grad=lambda x, g=case.grad: c * g(x),
-                hess=lambda x, h=case.hess: c * h(x),
-            ),
-            method,
-        )
+    for case in CLASSICS:
+        plain, scaled = solve(case, method), solve(times(c)(case), method)
         assert (scaled.x == plain.x).all(), case.name
         assert scaled.fun == c * plain.fun
         assert [scaled[key] for key in ("status", "nit", "nfev", "njev")] == [
@@ -119,16 +113,19 @@ def test_a_power_of_two_changes_no_bit(method, c):
 
 
 def test_a_shift_leaves_what_was_solved_solved():
-    plain, shifted = (set(survey(classics(), name, "trust-exact")["solved"]) for name in ("plain", "plus 1e8"))
+    plain, shifted = (
+        {case.name for case in CLASSICS if claimed(case.name, variant, "trust-exact") == "solved"}
+        for variant in ("plain", "plus 1e8")
+    )
     assert len(shifted & plain) >= 0.85 * len(plain)
 
 
 # --- what each rule is for: without it, a false claim ----------------------------------------------------------------
 
 
-def claimed(name, variant, method, **options):
-    case = VARIANTS[variant](next(case for case in (*classics(), *nist()) if case.name == name))
-    return verdict(case, solve(case, method, **{"maxiter": 400, **options}))
+def claimed(name, variant, method, derivatives="analytic", **options):
+    changed = VARIANTS[variant](named(name))
+    return verdict(changed, solve(changed, method, derivatives, **{"maxiter": 400, **options}), method, derivatives)
 
 
 def only_a(old, x, f, g, gnorm, gmax, ef, tests):
@@ -163,15 +160,15 @@ def unmeasured(*_):
 
 MUTANTS = [
     (stopping, "gradient_small", only_a, "nist:Misra1a/1", "ten times the start", "bfgs", "elsewhere"),
-    (stopping, "gradient_small", uncapped, "brown_badly_scaled", "ten times the start", "bfgs", "false success"),
-    (stopping, "settle", done, "beale", "plain", "bfgs", "false success"),
+    (stopping, "gradient_small", uncapped, "mgh:brown_badly_scaled", "ten times the start", "bfgs", "false success"),
+    (stopping, "settle", done, "mgh:beale", "plain", "bfgs", "false success"),
     (stopping, "observe", by_the_best, "nist:Rat42/1", "from the answer", "trust-exact", "given up"),
     (stopping, "measure_f", unmeasured, "nist:Misra1b/1", "1e-9 from the answer", "trust-exact", "false alarm"),
-    (stopping, "measure_g", lambda *_: 0.0, "meyer", "from the answer", "bfgs", "false alarm"),
+    (stopping, "measure_g", lambda *_: 0.0, "mgh:meyer", "from the answer", "bfgs", "false alarm"),
     (stopping, "think", content, "nist:Misra1a/1", "from the answer", "bfgs", "false success"),
-    (stopping, "noise_floor", lambda *_: 0.0, "brown_dennis", "1e-6 from the answer", "bfgs", "false alarm"),
-    (linesearch, "noise_floor", lambda *_: 0.0, "bard", "from the answer", "bfgs", "false alarm"),
-    (trust_exact, "noise_floor", lambda *_: 0.0, "freudenstein_roth", "plus 1e8", "trust-exact", "false alarm"),
+    (stopping, "noise_floor", lambda *_: 0.0, "mgh:freudenstein_roth", "1e-6 from the answer", "bfgs", "false alarm"),
+    (wolfe, "noise_floor", lambda *_: 0.0, "mgh:bard", "from the answer", "bfgs", "false alarm"),
+    (trust_exact, "noise_floor", lambda *_: 0.0, "himmelblau", "plus 1e8", "trust-exact", "false alarm"),
 ]  # fmt: skip
 
 
@@ -181,6 +178,20 @@ def test_without_it_a_false_claim(monkeypatch, module, name, mutant, case, varia
     assert claimed(case, variant, method, **options) == "solved"
     monkeypatch.setattr(module, name, mutant)
     assert claimed(case, variant, method, **options) == wrong
+
+
+def test_without_a_doubt_noisy_differences_end_where_they_begin(monkeypatch):
+    """The saddle's function of float32 numbers seems not to change over a step of 2-point differences."""
+    assert claimed("saddle", "x in float32", "bfgs", "2-point") in ("solved", "elsewhere")
+    monkeypatch.setattr(stopping, "differences_of", lambda *_: Differences(0.0, 0.0, 0.0, True))
+    assert claimed("saddle", "x in float32", "bfgs", "2-point") == "false success"
+
+
+def test_without_the_newton_decrement_a_false_alarm(monkeypatch):
+    """The gradient at float32 numbers never becomes small beside the first, though f has nothing more to give."""
+    assert claimed("nist:Nelson/1", "x in float32", "trust-exact") == "solved"
+    monkeypatch.setattr(stopping, "decrement", lambda *_: np.inf)
+    assert claimed("nist:Nelson/1", "x in float32", "trust-exact") == "false alarm"
 
 
 def test_without_the_curvature_test_a_saddle_is_an_end(monkeypatch):
@@ -194,8 +205,12 @@ def test_without_the_curvature_test_a_saddle_is_an_end(monkeypatch):
     assert run().fun == 1.0
 
 
+ELSEWHERE = ("levy", "mgh:osborne_1", "mgh:biggs_exp6")  # other minima, and a saddle
+
+
 def test_answers_are_answers():
-    """What the restarts begin from: within a millionth of a printed minimum."""
-    for case in classics():
-        f = case.fun(answer(case.name))
-        assert any(abs(f - m) <= 1e-6 * abs(m) + 1e-12 for m in case.minima), case.name
+    """What the restarts begin from: within a millionth of a known minimum. Levy's function has many that are not."""
+    for case in CLASSICS:
+        f = case.problem.fun(answer(case.name, "minimize"))
+        known = any(abs(f - m) <= 1e-6 * abs(m) + 1e-12 for m in case.minima)
+        assert known or case.name in ELSEWHERE, case.name

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refopt import stopping
+from refopt.derivatives import gradient
 from refopt.methods import bfgs, trust_exact
 from refopt.problem import Problem
 from refopt.stopping import BUDGET, DISTANT, DONE, FALLING, RUNNING, STUCK, Ending, Status
@@ -159,10 +160,11 @@ def test_no_gradient_is_small_under_any_test():
 
 
 def test_differences_are_small_within_their_own_noise():
-    """|gᵢ| h wᵢ ≤ 0.3 ef, where the noise of gᵢ is at most ef/10 over h wᵢ."""
+    """|gᵢ| h wᵢ ≤ eps |f|, of which the rounding of gᵢ is at most one half."""
     tests = stopping.Tests(differences=1e-5)
-    assert small([0, 7e-4], f=100.0, ef=1e-7, tests=tests)  # 7e-4 · 4 · 1e-5 = 2.8e-8
-    assert not small([0, 8e-4], f=100.0, ef=1e-7, tests=tests)
+    assert small([0, 5.5e-10], f=100.0, tests=tests)  # 5.5e-10 · 4 · 1e-5 = 2.2e-14
+    assert not small([0, 5.6e-10], f=100.0, tests=tests)
+    assert not small([0, 5.5e-10], f=100.0, tests=tests, watch=begun()._replace(rough=1e-8))
 
 
 @given(vectors(3), vectors(3), vectors(3), st.floats(-5, 5), st.integers(-60, 60), st.integers(-12, 0))
@@ -215,6 +217,8 @@ class State(NamedTuple):
     g: Any
     ok: bool = False
     fresh: bool = True
+    nfev: int = 1
+    njev: int = 1
 
 
 class Method:
@@ -278,8 +282,8 @@ def test_a_gradient_next_to_nothing_that_promises_nothing_is_success_without_mea
 
 
 def test_negative_curvature_is_no_success():
-    assert not stopping.stationary(BOWL, begun(g=(0.0, 0.0)), inf, TESTS, True)
-    assert stopping.stationary(BOWL, begun(g=(0.0, 0.0)), 0.0, TESTS, True)
+    assert not stopping.stationary(BOWL, begun(g=(0.0, 0.0)), inf, TESTS, True, 0.0, inf)
+    assert stopping.stationary(BOWL, begun(g=(0.0, 0.0)), 0.0, TESTS, True, 0.0, inf)
 
 
 def test_an_old_matrix_is_dropped_before_giving_up():
@@ -329,7 +333,7 @@ def test_stationary(g, g0, f0, hessian, answer):
     rng = np.random.default_rng(3)
     noisy = Problem(lambda x: 1.0, lambda x: rng.uniform(-1e-4, 1e-4, 2))
     watch = begun(f=1.0, g=(0.0, g), x=(1.0, 1.0))._replace(g0=g0, f0=f0, size=np.array([2.0, 2.0]))
-    assert stopping.stationary(noisy, watch, 0.0, TESTS, hessian) is answer
+    assert stopping.stationary(noisy, watch, 0.0, TESTS, hessian, 0.0, inf) is answer
 
 
 @pytest.mark.parametrize(("promised", "answer"), [(0.9, False), (1.1, True)])
@@ -342,21 +346,59 @@ def test_endless(promised, answer):
     assert settled.verdict == (DISTANT if answer else DONE)
 
 
+@pytest.mark.parametrize(("n", "left", "answer"), [(3, 70, True), (3, 69, False), (201, inf, False)])
+def test_the_newton_step_is_asked_for_where_it_can_be_had(n, left, answer):
+    """f = 1 + 1e-18 ‖x‖², so steep at the start that nothing else is small; each gradient counts ten evaluations."""
+    x = np.full(n, 1.0)
+    problem = Problem(lambda x: 1 + 1e-18 * float(x @ x), lambda x: 2e-18 * x, noise=1e-15)
+    watch = stopping.watch(x, 1.0, 2e-18 * x, 2 * x)._replace(g0=1e-12, f0=1.0 + 1e-13)
+    tests = stopping.Tests(per_gradient=10)
+    assert stopping.stationary(problem, watch, 1.0, tests, False, 0.0, left) is answer
+
+
 def test_nothing_left_is_enough_where_the_hessian_is_seen():
     """A gradient 1e-8 of the first, felt by a large variable, but a promise below the noise of f."""
     watch = begun(f=1.0, g=(0.0, 1e-8), x=(1.0, 1e6))._replace(g0=1.0, f0=1.001)
     problem = Problem(lambda x: 1.0, lambda x: 0 * x)
-    assert stopping.stationary(problem, watch, 1e-16, TESTS, True)
-    assert not stopping.stationary(problem, watch, 1e-16, TESTS, False)
-    assert not stopping.stationary(problem, watch, 1e-12, TESTS, True)
+    assert stopping.stationary(problem, watch, 1e-16, TESTS, True, 0.0, inf)
+    assert not stopping.stationary(problem, watch, 1e-16, TESTS, False, 0.0, inf)
+    assert not stopping.stationary(problem, watch, 1e-12, TESTS, True, 0.0, inf)
 
 
-@pytest.mark.parametrize(("slope", "answer"), [(0.0, True), (1e-10, True), (2e-9, False)])
-def test_differences_are_judged_by_what_halving_them_changes(slope, answer):
-    """(x − 1)³ + slope (x − 1) at 1: differences of width 1e-5 say slope + 1e-10, of half the width slope + 2.5e-11."""
-    problem = Problem(lambda x: float((x[0] - 1) ** 3 + slope * (x[0] - 1)))
-    watch = stopping.watch(np.array([1.0]), 0.0, np.array([slope + 1e-10]), np.array([1.0]))
-    assert stopping.stationary(problem, watch, 0.0, stopping.Tests(differences=1e-5), False) is answer
+def test_differences_are_never_the_last_word():
+    """What would be DONE is thought about: noise may look like a gradient that is small."""
+    for differences, verdict in ((0.0, DONE), (1e-5, STUCK)):
+        tests = stopping.Tests(differences=differences)
+        assert stopping.settle(BOWL, begun(), np.ones(2), 0.0, np.zeros(2), 0.0, tests).verdict == verdict
+
+
+def think_of_differences(fun, x, tried=0, step=2.0**-17, **watched):
+    """What is thought of a run that has converged by 3-point differences of relative width ``step``."""
+    x, tests = np.array(x), stopping.Tests(differences=step)
+    problem = Problem(fun, lambda x: gradient(fun, x, "3-point", abs(x), EPS))
+    g = problem.grad(x)
+    watch = stopping.watch(x, fun(x), g, abs(x))._replace(small=True, verdict=STUCK, **watched)
+    return stopping.think(Method(0.0), problem, State(x, fun(x), g), watch, None, tests, tried)
+
+
+def test_differences_without_a_doubt_have_converged():
+    _, _, watch = think_of_differences(BOWL.fun, [1e-9, 1.0], f0=100.0)
+    assert (watch.verdict, watch.rough) == (DONE, 0.0)
+
+
+def test_noise_wants_wider_differences():
+    """Of f in float32: best made for a noise of 2⁻²⁴ or, of a quadratic that no step is too long for, of more."""
+    problem, _, watch = think_of_differences(lambda x: float(np.float32(1 + x @ x)), [1.0, -0.3], f0=100.0)
+    assert watch.verdict == RUNNING
+    assert 2.0**-36 <= watch.rough <= 2.0**-10
+    assert 2.0**-26 <= problem.noise <= 2.0**-21
+
+
+def test_a_zero_that_is_no_minimum_is_seen_through():
+    """Everything is evaluated at x rounded to float32: short differences see nothing."""
+    _, _, watch = think_of_differences(lambda x: float(x.astype("float32") @ x), [3.0, 4.0], step=2.0**-26)
+    assert watch.rough > 2.0**-46
+    assert watch.verdict == RUNNING
 
 
 def test_every_array_kind_is_judged_alike(namespace):
@@ -367,5 +409,5 @@ def test_every_array_kind_is_judged_alike(namespace):
     assert found.small
     assert namespace.owns(found.x)
     noisy = Problem(lambda x: 1.0, lambda x: 1e-3 * x)
-    assert stopping.stationary(noisy, watch, 0.0, TESTS, True) is False
+    assert stopping.stationary(noisy, watch, 0.0, TESTS, True, 0.0, inf) is False
     assert "x[1]" in stopping.steepest_variable(watch)

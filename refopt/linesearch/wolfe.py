@@ -1,40 +1,8 @@
-"""Line searches: along x + αp with φ(α) = f(x + αp), find a step that is worth taking.
+"""The strong Wolfe conditions, by bracketing and zooming: N&W §3.5."""
 
-The strong Wolfe conditions, 0 < c₁ < c₂ < 1:
-
-    φ(α) ≤ φ(0) + c₁ α φ′(0)        sufficient decrease
-    |φ′(α)| ≤ c₂ |φ′(0)|            curvature
-
-J. Nocedal & S. J. Wright, *Numerical Optimization*, 2nd ed., §3.1 (conditions) and §3.5 (bracketing and zooming).
-
-Where f has lost the last digits, sufficient decrease cannot be judged on values. Within the noise ef of f the search
-uses the approximate conditions of W. W. Hager & H. Zhang, *SIAM J. Optim.* 16 (2005) 170, §4,  δ = 0.1:
-
-    φ(α) ≤ φ(0) + ef,      c₂ φ′(0) ≤ φ′(α) ≤ (2δ − 1) φ′(0)
-"""
-
-from typing import NamedTuple
-
+from refopt.linesearch.point import Point, noise_floor, spent
 from refopt.ops import Vector, dot, eps, finite
-from refopt.problem import LeastSquares, Problem
-
-
-class Point(NamedTuple):
-    """Where a search ended: the point, what is known there, and what it cost."""
-
-    x: Vector
-    f: float
-    g: Vector
-    alpha: float
-    nfev: int
-    njev: int
-    lower: bool  #: f was lowered, or, within its noise, the slope was
-    wolfe: bool  #: the strong Wolfe conditions hold, or the approximate ones
-
-
-def noise_floor(problem: Problem | LeastSquares, x: Vector, f: float) -> float:
-    """ef = max(10 eps |f|, measured noise): differences of f below it mean nothing."""
-    return max(10.0 * eps(x) * abs(f), problem.noise)
+from refopt.problem import Problem
 
 
 def strong_wolfe(
@@ -88,11 +56,6 @@ def strong_wolfe(
         if bracketed and hi - lo <= (4.0 * eps(x) if finite(f_hi) or lo == 0.0 else 0.01) * hi:
             return spent(best, trial, njev)
     return spent(best, trials, njev)
-
-
-def spent(point: Point, nfev: int, njev: int) -> Point:
-    """The same point, found at the cost of the whole search."""
-    return Point(point.x, point.f, point.g, point.alpha, nfev, njev, point.lower, False)
 
 
 def between(

@@ -1,0 +1,73 @@
+"""What the trust-region methods share that see the Hessian through products only.
+
+Each has its own ``planned(problem, state, params)``, which finds the next step: a state knows what its model promises
+before the step is tried.
+"""
+
+from typing import NamedTuple
+
+from refopt.krylov import Inner, guarded
+from refopt.linesearch import noise_floor
+from refopt.ops import Vector, norm
+from refopt.problem import Problem
+from refopt.region import attempt, first_radius
+
+
+class Params(NamedTuple):
+    radius: float = 0.0  #: the first Δ; 0 stands for ‖x₀‖, or 1 at the origin
+    max_radius: float = 1e100  #: no region is larger than this
+    eta: float = 0.1  #: a step is taken if ρ > η
+
+
+class State(NamedTuple):
+    x: Vector
+    f: float
+    g: Vector
+    p: Vector  #: the next step
+    promised: float  #: m(0) − m(p); 0 before p is known
+    edge: bool  #: ‖p‖ = Δ
+    gain: float  #: what a step without a boundary would gain, at least; ∞ beside negative curvature
+    first: float  #: f(x₀)
+    steep: float  #: the longest gradient so far
+    radius: float
+    rejected: int  #: steps refused in a row
+    taken: bool
+    ok: bool  #: the region can still shrink, and refusals are not due to noise
+    nfev: int
+    njev: int
+    nhvp: int
+
+
+def begun(problem: Problem, x: Vector, radius: float) -> State:
+    """The state at x₀, without a step yet."""
+    f, g = problem.fun(x), problem.grad(x)
+    return State(x, f, g, 0.0 * g, 0.0, False, 0.0, f, norm(g), first_radius(x, radius), 0, True, True, 1, 1, 0)
+
+
+def tried(problem: Problem, old: State, eta: float, max_radius: float) -> State:
+    """The state after the step was tried, without the next."""
+    trial = attempt(
+        problem, old.x, old.f, old.g, old.p, old.promised, old.edge, old.radius, old.rejected, eta, max_radius
+    )
+    return old._replace(
+        x=trial.x, f=trial.f, g=trial.g, steep=max(old.steep, norm(trial.g)), radius=trial.radius,
+        rejected=trial.rejected, taken=trial.taken, ok=trial.ok, nfev=old.nfev + trial.nfev, njev=old.njev + trial.njev,
+    )  # fmt: skip
+
+
+def adopted(problem: Problem, state: State, found: Inner) -> State:
+    """The state with this step next, or a way out of a saddle; a smaller region leaves no less to gain."""
+    small = max(100.0 * noise_floor(problem, state.x, state.f), 1e-12 * (state.first - state.f))
+    step = guarded(problem, state.x, state.g, state.radius, found, small)
+    gain = step.gain if state.taken else max(step.gain, state.gain)
+    return state._replace(p=step.p, promised=step.promised, edge=step.edge, gain=gain, nhvp=state.nhvp + step.products)
+
+
+def predicted(state: State) -> float:
+    """What a step without a boundary would gain, at least; infinite beside negative curvature."""
+    return state.gain
+
+
+def resume(state: State) -> State:
+    """Ready to try again, with the region as large as at the start; the step is found anew."""
+    return state._replace(promised=0.0, radius=first_radius(state.x, 0.0), rejected=0, ok=True)

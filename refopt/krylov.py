@@ -1,0 +1,149 @@
+"""Conjugate gradients on the model  m(p) = gᵀp + ½ pᵀHp,  which see the Hessian through products Hd only.
+
+    r₀ = g,  d₀ = −g,    αⱼ = rⱼᵀrⱼ / dⱼᵀHdⱼ,    zⱼ₊₁ = zⱼ + αⱼdⱼ,    rⱼ₊₁ = rⱼ + αⱼHdⱼ,
+    βⱼ₊₁ = rⱼ₊₁ᵀrⱼ₊₁ / rⱼᵀrⱼ,    dⱼ₊₁ = −rⱼ₊₁ + βⱼ₊₁dⱼ
+
+J. Nocedal & S. J. Wright, *Numerical Optimization*, 2nd ed., §7.1 (inexact Newton methods);
+T. Steihaug, *SIAM J. Numer. Anal.* 20 (1983) 626;
+N. I. M. Gould, S. Lucidi, M. Roma & Ph. L. Toint, *SIAM J. Optim.* 9 (1999) 504.
+"""
+
+from math import inf
+from typing import NamedTuple
+
+from refopt.ops import Vector, dimension, dot, eps, finite, norm, oblique, projected, rmatvec, row, stacked
+from refopt.problem import Problem
+from refopt.subproblem import boundary, more_sorensen, promise
+
+
+class Iterate(NamedTuple):
+    """Where conjugate gradients ended: at z, before a last direction d that they could not follow to its end."""
+
+    z: Vector
+    d: Vector
+    square: float  #: ‖r‖² = −rᵀd
+    bend: float  #: dᵀHd
+    solved: bool  #: the residual is small; there is no d
+    concave: bool  #: dᵀHd is negative, and not from rounding
+    promised: float  #: m(0) − m(z)
+    gain: float  #: what they would gain without a boundary, d included; ∞ where the model has no minimum
+    products: int
+
+
+class Inner(NamedTuple):
+    """A step, and what is known of the model."""
+
+    p: Vector
+    promised: float  #: m(0) − m(p)
+    edge: bool  #: ‖p‖ = Δ
+    gain: float  #: what a step without a boundary would gain, at least; ∞ beside negative curvature
+    products: int
+
+
+def conjugate_gradients(
+    problem: Problem, x: Vector, g: Vector, shift: float, radius: float, forcing: float, limit: int
+) -> Iterate:
+    """To ‖r‖ ≤ forcing ‖g‖, to a d without positive curvature, or to the boundary ‖z‖ = Δ, with H + shift I for H.
+
+    Up to `limit` products. ‖H‖ is estimated by the largest ‖Hd‖/‖d‖: curvature within 10 eps ‖H‖ is none, and it counts
+    as negative, or for the gain as more than that, from √eps ‖H‖ on.
+    """
+    z, r, d = 0.0 * g, g, -g
+    square = dot(g, g)
+    least, size, promised, gain, bend = forcing * forcing * square, 0.0, 0.0, 0.0, 0.0
+    for k in range(limit):
+        if not square > least:
+            return Iterate(z, d, square, bend, True, False, promised, gain, k)
+        Hd = problem.hvp(x, d) + shift * d
+        bend, length = dot(d, Hd), dot(d, d)
+        if not finite(bend):
+            return Iterate(z, d, square, 0.0, False, False, promised, inf, k + 1)
+        size = max(size, norm(Hd) / length**0.5)
+        flat = eps(x) ** 0.5 * size * length
+        if not bend > 10.0 * eps(x) * size * length:
+            concave = bend < -flat
+            gain = inf if concave or flat == 0.0 else gain + 0.5 * (square / flat) * square
+            return Iterate(z, d, square, bend, False, concave, promised, gain, k + 1)
+        gain = gain + 0.5 * (square / max(bend, flat)) * square
+        alpha = square / bend
+        z_new = z + alpha * d
+        if norm(z_new) >= radius:
+            return Iterate(z, d, square, bend, False, False, promised, gain, k + 1)
+        promised = promised + 0.5 * alpha * square
+        z, r = z_new, r + alpha * Hd
+        before = square
+        square = dot(r, r)
+        d = (square / before) * d - r
+    return Iterate(z, d, square, bend, True, False, promised, gain, limit)
+
+
+def steihaug(problem: Problem, x: Vector, g: Vector, radius: float, forcing: float) -> Inner:
+    """The iteration, and from its last point along the last direction to the boundary.   N&W, Algorithm 7.2."""
+    s = norm(g) or 1.0  # squares of g itself might overflow
+    cg = conjugate_gradients(problem, x, g / s, 0.0, radius / s, forcing, 10 * dimension(g))
+    if cg.solved:
+        return Inner(s * cg.z, s * cg.promised * s, False, s * cg.gain * s, cg.products)
+    tau = boundary(cg.z, cg.d, radius / s)
+    promised = cg.promised + tau * cg.square - 0.5 * tau * tau * cg.bend
+    return Inner(s * (cg.z + tau * cg.d), s * promised * s, True, s * cg.gain * s, cg.products)
+
+
+def gltr(problem: Problem, x: Vector, g: Vector, radius: float, forcing: float, most: int) -> Inner:
+    """The exact solution in the Krylov space  𝒦ₖ = span{g, Hg, …, Hᵏ⁻¹g},  which grows until ‖(H + λI)p + g‖ is small.
+
+        Q an orthonormal basis of 𝒦ₖ in rows, Y = QH, T = QYᵀ:    h = argmin (Qg)ᵀh + ½ hᵀTh, ‖h‖ ≤ Δ,    p = Qᵀh
+
+    While h is inside, it is the iterate of conjugate gradients. The basis is orthogonalised against all of itself, and
+    the small problem is solved for k ≤ 8 and for every eighth k.   Cost: k products and 6k²n flops, k ≤ `most`.
+    """
+    length = norm(g)
+    if length == 0.0:
+        return Inner(g, 0.0, False, 0.0, 0)
+    w = problem.hvp(x, g / length)
+    Q, Y = row(g / length), row(w)
+    size = norm(w)
+    for k in range(1, most + 1):
+        w = w - rmatvec(Q, Q @ w)
+        w = w - rmatvec(Q, Q @ w)
+        rest = norm(w)
+        last = k == most or k >= dimension(g) or not rest > 10.0 * eps(g) * size
+        if last or k <= 8 or k % 8 == 0:
+            T, c = projected(Q, Y), Q @ g
+            h, lam, promised = more_sorensen(c, T, radius, 0.1 * forcing)
+            p = rmatvec(Q, h)
+            if last or norm(rmatvec(Y, h) + lam * p + g) <= forcing * length:
+                return Inner(p, promised, lam > 0.0, promise(c, T), k)
+        q = w / rest
+        w = problem.hvp(x, q)
+        size = max(size, norm(w))
+        Q, Y = stacked(Q, q), stacked(Y, w)
+    return Inner(0.0 * g, 0.0, False, 0.0, most)
+
+
+def escape(problem: Problem, x: Vector, g: Vector, radius: float) -> Inner:
+    """A step of length Δ along negative curvature, if there is any; else no step.
+
+    Conjugate gradients on a right-hand side with a part along every eigenvector: where H has a negative eigenvalue,
+    they meet a direction that shows it, after n products at most but for rounding.
+    """
+    b = oblique(g)
+    cg = conjugate_gradients(problem, x, b, 0.0, inf, eps(g) ** 0.5, 3 * dimension(g) + 10)
+    if not cg.concave:
+        return Inner(0.0 * g, 0.0, False, 0.0, cg.products)
+    t = radius / norm(cg.d)
+    t = -t if dot(g, cg.d) > 0.0 else t
+    return Inner(t * cg.d, -t * dot(g, cg.d) - 0.5 * t * t * cg.bend, True, inf, cg.products)
+
+
+def guarded(problem: Problem, x: Vector, g: Vector, radius: float, step: Inner, small: float) -> Inner:
+    """The step; or, where no more than `small` is left to gain, the way out of a saddle, if this is one."""
+    if step.gain > small:
+        return step
+    out = escape(problem, x, g, radius)
+    products = step.products + out.products
+    return out._replace(products=products) if out.edge else step._replace(products=products)
+
+
+def forcing_term(g: Vector, steep: float) -> float:
+    """min(½, √(‖g‖/‖g‖_max)): the accuracy with which a system is worth solving, for superlinear convergence."""
+    return min(0.5, (norm(g) / steep) ** 0.5) if steep > 0.0 else 0.5

@@ -1,0 +1,53 @@
+"""What the Newton-type methods share that carry the Hessian and search along a direction p made from it.
+
+Each has its own ``direction``; the next state is where a search along it ends. After three searches in a row without a
+point that satisfies their conditions a method asks for thought.
+"""
+
+from typing import Any, NamedTuple
+
+from refopt.linesearch import search
+from refopt.ops import Symmetric, Vector, finite, frobenius
+from refopt.problem import Problem
+from refopt.subproblem import promise
+
+
+class State(NamedTuple):
+    x: Vector
+    f: float
+    g: Vector
+    B: Symmetric  #: the Hessian
+    weak: int  #: searches in a row that did not meet their conditions
+    taken: bool  #: the last search ended elsewhere than it began
+    ok: bool  #: and it makes sense to go on
+    nfev: int
+    njev: int
+    nhev: int
+
+
+def init(problem: Problem, x: Vector, params: Any) -> State:
+    return State(x, problem.fun(x), problem.grad(x), problem.hess(x), 0, True, True, 1, 1, 1)
+
+
+def along(
+    problem: Problem, state: State, p: Vector, kind: int, c1: float, c2: float, trials: int, first: float
+) -> State:
+    """The state where the search of this kind along p ends; the old one where it finds nothing finite."""
+    point = search(problem, state.x, state.f, state.g, p, kind, c1, c2, trials, first)
+    nfev, njev, nhev = state.nfev + point.nfev, state.njev + point.njev, state.nhev
+    if point.lower:
+        B, nhev = problem.hess(point.x), nhev + 1
+        if finite(frobenius(B)):
+            weak = 0 if point.wolfe else state.weak + 1
+            return State(point.x, point.f, point.g, B, weak, True, weak < 3, nfev, njev, nhev)
+    return state._replace(taken=False, ok=False, nfev=nfev, njev=njev, nhev=nhev)
+
+
+def predicted(state: State) -> float:
+    """What the Newton step would gain, ½ gᵀB⁻¹g; infinite where B has a negative eigenvalue."""
+    return promise(state.g, state.B)
+
+
+def resume(state: State) -> State:
+    """Ready for another search."""
+    return state._replace(weak=0, ok=True)

@@ -1,0 +1,158 @@
+"""What holds for every second-order method of ``minimize``: whole states, honest counts, every array kind, saddles."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+
+import refopt
+from methods.second_order import double_well_saddle, problem_of, states_of
+from problems import PROBLEMS
+from refopt import zoo
+from refopt.loop import iterate
+from refopt.problem import Problem
+
+EPS = 2.0**-52
+
+SECOND = [e for e in refopt.available().values() if e.door == "minimize" and {"hess", "hessp"} & set(e.needs)]
+GLOBAL = ["modified-newton", "saddle-free-newton", "newton-cg", "trust-dogleg", "trust-ncg", "trust-krylov"]
+
+methods = pytest.mark.parametrize("entry", SECOND, ids=lambda entry: entry.name)
+globals_ = pytest.mark.parametrize("entry", [e for e in SECOND if e.name in GLOBAL], ids=lambda entry: entry.name)
+exact_ = pytest.mark.parametrize(
+    "entry",
+    [e for e in SECOND if e.name not in ("damped-newton", "diagonal-newton", "adahessian")],
+    ids=lambda entry: entry.name,
+)
+
+
+@methods
+@pytest.mark.parametrize("name", ["rosenbrock", "wood", "beale", "meyer", "powell_singular", "brown_badly_scaled"])
+def test_states_are_whole_and_counts_are_honest(entry, name):
+    problem = PROBLEMS[name]
+    calls = {"fun": 0, "grad": 0, "hess": 0, "hvp": 0}
+
+    def counted(part, function):
+        def call(*arguments):
+            calls[part] += 1
+            return function(*arguments)
+
+        return call
+
+    functions = {part: counted(part, getattr(problem, part)) for part in ("fun", "grad", "hess")}
+    functions["hvp"] = counted("hvp", lambda x, p: problem.hess(x) @ p)
+    with np.errstate(all="ignore"):
+        for state in islice(iterate(entry.module, Problem(**functions), problem.x0), 15):
+            counts = [state.nfev, state.njev, getattr(state, "nhev", 0), getattr(state, "nhvp", 0)]
+            assert list(calls.values()) == counts
+            assert state.f == problem.fun(state.x)
+            assert (state.g == problem.grad(state.x)).all()
+            if hasattr(state, "B"):
+                assert (problem.hess(state.x) == state.B).all()
+
+
+@exact_
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_on_a_convex_quadratic_one_whole_step_is_enough(entry, n):
+    """Trust regions are given room; conjugate gradients need a small residual, so theirs takes a few steps."""
+    rng = np.random.default_rng(n)
+    M = rng.standard_normal((n, n))
+    A, b, x0 = M @ M.T + np.eye(n), rng.standard_normal(n), rng.standard_normal(n)
+    problem = Problem(lambda x: 0.5 * x @ A @ x - b @ x, lambda x: A @ x - b, lambda x: A)
+    room = {"radius": 1e3} if entry.name.startswith("trust") else {}
+    steps = 6 if "hessp" in entry.needs else 1
+    last = states_of(entry.module, problem, x0, steps + 1, **room)[-1]
+    # one stable solve, of a condition below 1e2
+    assert last.x == pytest.approx(np.linalg.solve(A, b), abs=1e4 * EPS * (1 + abs(x0).max()))
+
+
+@methods
+@pytest.mark.parametrize("name", ["rosenbrock", "rosenbrock:10", "quartic"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_array_kind_takes_the_same_steps(entry, namespace, name, dtype):
+    like = namespace.asarray(np.ones(1, dtype))
+    plain, same = zoo.get(name, like=np.ones(1, dtype)), zoo.get(name, like=like)
+    steps = 6 if dtype == "float64" else 3
+    reference = states_of(entry.module, plain.problem, plain.x0, steps)
+    found = states_of(entry.module, same.problem, same.x0, steps)
+    # other factorisations of well-conditioned matrices, magnified by the steps
+    tolerance = 1e6 * float(np.finfo(dtype).eps)
+    for ours, theirs in zip(found, reference, strict=True):
+        if abs(theirs.g).max() < 1e-3 * tolerance * abs(reference[0].g).max():
+            break  # rounding
+        for field in ("x", "g"):
+            array, expected = getattr(ours, field), getattr(theirs, field)
+            assert namespace.owns(array)
+            assert namespace.to_numpy(array).dtype == np.dtype(dtype)
+            size = max(abs(expected).max(), abs(getattr(reference[0], field)).max())
+            assert abs(namespace.to_numpy(array) - expected).max() <= tolerance * size
+        assert (ours.taken, ours.ok, ours.nfev, ours.njev) == (theirs.taken, theirs.ok, theirs.nfev, theirs.njev)
+        assert type(ours.f) is float
+
+
+@globals_
+@pytest.mark.parametrize("name", ["rosenbrock", "wood", "beale", "helical_valley", "box", "bard", "gaussian"])
+def test_classics_are_solved(entry, name):
+    problem = PROBLEMS[name]
+    result = refopt.minimize(problem.fun, problem.x0, jac=problem.grad, hess=problem.hess, method=entry.name)
+    assert result.success
+    assert min(abs(result.fun - f) for f in problem.minima) <= 1e-8 * max(1e-2, min(map(abs, problem.minima)))
+
+
+@globals_
+def test_a_saddle_beside_the_start_is_left(entry):
+    """Each method comes down from (1, 1e-6), although the gradient points to the saddle."""
+    problem = double_well_saddle()
+    result = refopt.minimize(problem.fun, [1.0, 1e-6], jac=problem.grad, hess=problem.hess, method=entry.name)
+    assert result.success
+    assert result.fun == pytest.approx(-0.5, rel=1e-9)
+
+
+@methods
+def test_no_method_calls_a_saddle_a_success(entry):
+    """From (1, 0) every gradient points along the axis to the saddle."""
+    problem = double_well_saddle()
+    with np.errstate(all="ignore"):
+        result = refopt.minimize(
+            problem.fun, [1.0, 0.0], jac=problem.grad, hess=problem.hess, method=entry.name, options={"maxiter": 100}
+        )
+    assert result.fun == pytest.approx(-0.5, rel=1e-9) if result.success else abs(result.x[1]) < 1e-8
+
+
+@methods
+def test_a_wall_of_nan_is_kept_away_from(entry):
+    """x − log x, whose Newton step from 3 leads beyond 0."""
+
+    def fun(x):
+        return float(x[0] - np.log(x[0])) if x[0] > 0 else np.nan
+
+    x0 = np.array([3.0])
+    for state in islice(
+        iterate(entry.module, Problem(fun, lambda x: 1 - 1 / x, lambda x: np.array([[1.0]]) / x**2), x0), 8
+    ):
+        assert np.isfinite(state.f)
+        assert state.x[0] > 0
+
+
+@globals_
+@pytest.mark.parametrize("name", ["rosenbrock", "wood", "beale"])
+def test_scaling_f_by_a_power_of_four_changes_no_bit(entry, name):
+    """Of four, because roots are taken."""
+    problem = PROBLEMS[name]
+    c = 4.0**19
+    scaled = Problem(lambda x: c * problem.fun(x), lambda x: c * problem.grad(x), lambda x: c * problem.hess(x))
+    plain = states_of(entry.module, problem_of(problem), problem.x0, 12)
+    for ours, theirs in zip(states_of(entry.module, scaled, problem.x0, 12), plain, strict=True):
+        assert (ours.x == theirs.x).all()
+        assert ours.nfev == theirs.nfev
+
+
+@methods
+def test_resume_makes_ready_again(entry):
+    problem = PROBLEMS["wood"]
+    state = entry.module.init(
+        problem_of(problem)._replace(hvp=lambda x, p: problem.hess(x) @ p), problem.x0, entry.module.Params()
+    )
+    again = entry.module.resume(state._replace(ok=False))
+    assert again.ok
+    assert (again.x == state.x).all()
