@@ -143,6 +143,22 @@ def test_what_is_rounded_to_few_digits_scatters():
     assert scatter(Problem(lambda x: 1.0), x, np.ones(2), 0.0) == 0.0
 
 
+def test_scatter_looks_no_further_than_it_says():
+    """Along ±sizes to the 0.4th power of eps, and a shorter line where that scatters."""
+    x, seen = np.array([2.0, -5.0]), []
+
+    def fun(y):
+        seen.append(((y - x) / abs(x)).tolist())
+        return planted(y, 3, 1.0)[0]
+
+    scatter(Problem(fun), x, abs(x), 0.0)
+    away = np.array(seen)
+    for part, power in ((away[:8], 0.4), (away[8:], 0.45)):
+        assert part.shape == (8, 2)
+        assert abs(part).max() == pytest.approx(2.0 ** (-52 * power), rel=1e-6)  # rounding of x: 2⁻⁵² of it
+        assert part[:, 0] == pytest.approx(-part[:, 1], rel=1e-5)
+
+
 def test_bend():
     """∂²/∂t² of Σ qᵢ(xᵢ + t wᵢ)² is 2 Σ qᵢwᵢ²."""
     x, q = np.array([1.0, -2.0]), np.array([3.0, 5.0])

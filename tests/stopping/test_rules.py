@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from refopt import stopping
 from refopt.derivatives import gradient
 from refopt.methods import bfgs, trust_exact
+from refopt.noise import Differences
 from refopt.problem import Problem
 from refopt.stopping import BUDGET, DISTANT, DONE, FALLING, RUNNING, STUCK, Ending, Status
 from strategies import vectors
@@ -346,6 +347,22 @@ def test_endless(promised, answer):
     assert settled.verdict == (DISTANT if answer else DONE)
 
 
+@pytest.mark.parametrize(("gained", "answer"), [(9e-12, True), (11e-12, False)])
+def test_a_start_at_the_minimum_need_not_lower_the_gradient(gained, answer):
+    """A gradient that is noise, half of the first, where f fell by ten times its noise of 1e-12."""
+    rng = np.random.default_rng(3)
+    noisy = Problem(lambda x: 1.0, lambda x: rng.uniform(-1e-4, 1e-4, 2), noise=1e-12)
+    watch = begun(f=1.0, g=(0.0, 1e-5), x=(1.0, 1.0))._replace(g0=2e-5, f0=1.0 + gained, size=np.full(2, 2.0))
+    assert stopping.stationary(noisy, watch, 0.0, TESTS, False, 0.0, inf) is answer
+
+
+@pytest.mark.parametrize(("promised", "status"), [(2.2e-14, Status.PRECISION), (2.3e-14, Status.LINE_SEARCH)])
+def test_without_success_the_promise_names_the_status(promised, status):
+    """Ten times ef, which is 10 eps for f = 1."""
+    steep = Problem(lambda x: 1.0 + 0.0 * float(x[0]), lambda x: 1e6 * np.ones(2))
+    assert think(steep, [1.0, 1.0], Method(promised), tried=2).status == status
+
+
 @pytest.mark.parametrize(("n", "left", "answer"), [(3, 70, True), (3, 69, False), (201, inf, False)])
 def test_the_newton_step_is_asked_for_where_it_can_be_had(n, left, answer):
     """f = 1 + 1e-18 ‖x‖², so steep at the start that nothing else is small; each gradient counts ten evaluations."""
@@ -379,6 +396,19 @@ def think_of_differences(fun, x, tried=0, step=2.0**-17, **watched):
     g = problem.grad(x)
     watch = stopping.watch(x, fun(x), g, abs(x))._replace(small=True, verdict=STUCK, **watched)
     return stopping.think(Method(0.0), problem, State(x, fun(x), g), watch, None, tests, tried)
+
+
+@pytest.mark.parametrize(
+    ("found", "rough", "noise", "rough_before", "answer"),
+    [
+        (0.0, 0.0, 0.0, 0.0, False), (0.0, 1e-8, 0.0, 0.0, True), (3.9e-9, 0.0, 0.0, 0.0, False),
+        (4.1e-9, 0.0, 0.0, 0.0, True), (3.9e-8, 1e-8, 1e-8, 1e-8, False), (4.1e-8, 1e-8, 1e-8, 1e-8, True),
+        (2.6e-9, 1e-8, 1e-8, 1e-8, False), (2.4e-9, 1e-8, 1e-8, 1e-8, True),
+    ],
+)  # fmt: skip
+def test_news_are_other_differences_or_four_times_the_noise_or_a_quarter(found, rough, noise, rough_before, answer):
+    """Where f rounds to 1e-9."""
+    assert stopping.is_news(Differences(found, rough, 0.0, False), noise, rough_before, 1e-9) is answer
 
 
 def test_differences_without_a_doubt_have_converged():

@@ -186,6 +186,15 @@ def test_what_counts_as_stationary(x, watch, success):
     assert (ending.status == Status.PRECISION) is success
 
 
+@pytest.mark.parametrize(("fall", "noise", "answer"), [(0.4, 1e-17, True), (0.6, 1e-17, False), (0.4, 1e-19, False)])
+def test_nothing_left_beside_a_gradient_half_a_millionth_of_the_first(fall, noise, answer):
+    """r = x − 1 at 1 + 1e-8: the whole f = 5e-17 could be gained, and is within ten times the noise, or is not."""
+    problem = LeastSquares(lambda x: x - 1.0, lambda x: np.eye(1), noise)
+    state = lm.init(problem, np.array([1.0 + 1e-8]), lm.Params())
+    watch = far_from(1e-17, 1e-2 / fall)
+    assert stopping_residuals.stationary(problem, state, watch, 5e-17, Tests(), 0.0) is answer
+
+
 def test_a_gradient_within_its_own_noise_is_stationary_near_the_end_only():
     rng = np.random.default_rng(0)
 
