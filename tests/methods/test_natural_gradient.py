@@ -58,23 +58,23 @@ def test_a_fisher_matrix_is_needed():
 
 
 @pytest.mark.parametrize(
-    ("method", "options", "distance"),
+    ("method", "options", "distance", "half"),
     [
-        ("gradient-descent", {"search": "fixed", "step": 0.1}, 6.97e-2),
-        ("newton", {"step": 0.8}, 4.19e-8),
-        ("damped-newton", {"step": 0.8, "damping": 1.0}, 4.25e-4),
-        ("saddle-free-newton", {"search": "fixed", "step": 0.8}, 4.19e-8),
-        ("diagonal-newton", {"step": 0.5}, 5.56e-4),
-        ("bfgs", {"search": "fixed", "step": 0.15, "hess_inv0": np.eye(2)}, 1.06e-2),
-        ("l-bfgs", {"search": "fixed", "step": 0.15, "memory": 15, "scaling": False, "gamma": 1.0}, 1.06e-2),
+        ("gradient-descent", {"search": "fixed", "step": 0.1}, 6.97e-2, 0.005e-2),
+        ("newton", {"step": 0.8}, 4.2e-8, 0.05e-8),
+        ("damped-newton", {"step": 0.8, "damping": 1.0}, 4.3e-4, 0.05e-4),
+        ("saddle-free-newton", {"search": "fixed", "step": 0.8}, 4.2e-8, 0.05e-8),
+        ("diagonal-newton", {"step": 0.5}, 5.6e-4, 0.05e-4),
+        ("bfgs", {"search": "fixed", "step": 0.15, "hess_inv0": np.eye(2)}, 1.06e-2, 0.005e-2),
+        ("l-bfgs", {"search": "fixed", "step": 0.15, "memory": 15, "scaling": False, "gamma": 1.0}, 1.06e-2, 0.005e-2),
     ],
 )
-def test_fifteen_steps_on_the_quartic_end_where_they_should(method, options, distance):
-    """Distances to the minimum computed elsewhere, to three digits."""
+def test_fifteen_steps_on_the_quartic_end_where_they_should(method, options, distance, half):
+    """Distances published with the quartic, computed by other code: to half a unit of their last digit."""
     quartic = zoo.get("quartic")
     f = quartic.problem
     needs = {"hess": f.hess} if "hess" in refopt.available()[method].needs else {}
     options = {"maxiter": 15, "gtol": 0.0, **options}
     run = refopt.minimize(f.fun, quartic.x0, method=method, jac=f.grad, options={**options, "trace": True}, **needs)
     assert len(run.trace) == 16
-    assert np.linalg.norm(run.trace[-1].x - quartic.solution) == pytest.approx(distance, rel=5e-3)
+    assert np.linalg.norm(run.trace[-1].x - quartic.solution) == pytest.approx(distance, abs=half)

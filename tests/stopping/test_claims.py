@@ -53,22 +53,29 @@ def test_no_false_claim_anywhere(method, variant, derivatives, gtol):
     found = survey(method, variant, derivatives, gtol=gtol)
     known = record(method)
     row = derivatives, tolerance(gtol), variant
-    before = known.get(row)
-    keep(method, row, found)
-    if before:
-        assert_no_worse(found, before)
+    if row in known:
+        assert_no_worse(found, known[row])
+    keep(method, row, found)  # what is worse never becomes the record
+
+
+ALARMS = {"lm": {"mgh:brown_dennis:ls", "mgh:penalty_2:ls:10"}}  #: known to be wrong, beside the answer only
 
 
 @methods
 def test_what_is_on_record(method):
-    """Every variant with analytic derivatives, and there nothing false but what is named here; every case."""
+    """Every variant and every case with analytic derivatives: no false success, and no alarm but those named here.
+
+    What is on record for differences is known to be wrong; it may only become less.
+    """
     known, n = record(method), len(cases(refopt.available()[method].door))
     assert {("analytic", tolerance(gtol), v) for gtol in (None, 1e-12) for v in VARIANTS} <= set(known)
     for (derivatives, _, variant), row in known.items():
-        claims = [len(row[claim].split()) for claim in ("false success", "false alarm")]
-        assert int(row["solved"]) + int(row["elsewhere"]) + int(row["given up"]) + sum(claims) == n
-        assert sum(claims) <= (0.03 if derivatives == "analytic" else 0.15) * n, (derivatives, variant, row)
-        assert derivatives != "analytic" or not row["false success"]
+        successes, alarms = (row[claim].split() for claim in ("false success", "false alarm"))
+        told = [int(row[count]) for count in ("solved", "elsewhere", "given up")]
+        assert sum(told) + len(successes) + len(alarms) == n
+        if derivatives == "analytic":
+            assert not successes, (variant, row)
+            assert set(alarms) <= (ALARMS.get(method, set()) if "the answer" in variant else set()), (variant, row)
 
 
 def test_few_evaluations_are_wasted():
