@@ -92,7 +92,7 @@ def available() -> dict[str, Entry]:
 
 def find(name: Any, door: str) -> Entry:
     """The entry of a method's name; upper case and underscores do not matter."""
-    entry = BY_NAME.get(name.lower().replace("_", "-")) if isinstance(name, str) else None
+    entry = BY_NAME.get(name) or BY_NAME.get(name.lower().replace("_", "-")) if isinstance(name, str) else None
     if entry is None or entry.door != door:
         names = ", ".join(entry.name for entry in ENTRIES if entry.door == door)
         raise ValueError(f"{door} knows no method {name!r}; its methods are {names}")
@@ -100,6 +100,7 @@ def find(name: Any, door: str) -> Entry:
 
 
 COMMON = ("maxiter", "maxfun", "maxtime", "gtol", "gtol_abs", "trace", "disp", "compiled")
+SHARED = frozenset(COMMON)
 
 
 CHOICES = {"search": SEARCHES}  #: options that are words; ``Params`` has their places
@@ -111,7 +112,7 @@ def split_options(entry: Entry, options: Any) -> tuple[Any, dict[str, Any]]:
     An unknown option is an error that lists the known.
     """
     params, given = entry.module.Params, dict(options or {})
-    if not given:
+    if given.keys() <= SHARED:
         return params(), given
     known = (*params._fields, *entry.arrays, *(("fisher",) if entry.fisher else ()), *COMMON)
     unknown = [key for key in given if key not in known]

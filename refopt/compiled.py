@@ -16,6 +16,7 @@ from collections import namedtuple
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache, partial
+from math import inf
 from pathlib import Path
 from types import FunctionType
 from typing import Any, get_args
@@ -47,16 +48,17 @@ from refopt.dialect import (
     groups_of,
     is_function,
     is_tuple,
+    keeps,
     rows_source,
 )
 from refopt.loop import Loop
-from refopt.ops import Matrix, Symmetric, Vector
+from refopt.ops import Choice, Matrix, Symmetric, Vector
 
 njit: Any = numba.njit
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True}
 REORDERED = {"reassoc", "contract", "nsz"}  # sums in any order; NaN and infinity keep their meaning
-SHORT = 200  #: bytes of Python's code
+SHORT, LONG = 200, 500  #: bytes of Python's code
 PROVED = ("0.68.",)  #: the versions of numba in which ``Together`` is known to work; elsewhere ``Apart`` is used
 
 
@@ -69,42 +71,58 @@ def is_jitted(function: Any) -> bool:
 
 
 @lru_cache(maxsize=256)
-def runner(method: Any, rules: Any, problem: Any) -> Loop:
+def runner(method: Any, rules: Any, problem: Any, search: int = 0) -> Loop:
     """The loop of a method, compiled, with the functions of ``problem`` and the stopping rules of ``rules``.
+
+    Of the line searches it has only the one that ``params`` will ask for.
 
     These functions are jitted; those that are None are replaced by 3-point differences inside the loop, with
     ``watch.size`` as scale. The arrays of state and watch are float64; they are left alone: those returned are new.
     """
     addresses, code, bound = linked(problem)
-    entry, groups = entry_of(method, rules, bound), groups_of(method, rules)
+    entry, groups = entry_of(method, rules, bound, search=search), groups_of(method, rules)
     frame = Frame(groups["state"], groups["watch"])
 
-    def begin(x: Any, size: Any, params: Any, tests: Any, steps: int) -> Any:
-        values = frame.blank(x, size)
-        if frame.taken(values, results := entry(*addresses, 0.0, False, *values, *params, *tests, steps)):
-            return frame.filled(values, results)
-        return begin(x, size, params, tests, steps)
+    products, unkept = hasattr(method.State, "nhvp"), np.zeros((1, 1))
 
-    def run(noise: float, state: Any, watch: Any, params: Any, tests: Any, steps: int) -> Any:
-        values = frame.copied(state, watch)
-        return frame.filled(values, entry(*addresses, noise, True, *values, *params, *tests, steps))
+    def rest(x: Any, kept: Any) -> tuple[Any, ...]:
+        """The matrix in which the last Hessian is kept for products with it, where that may happen."""
+        if not keeps(bound):
+            return ()
+        return (unkept if not products else room_for_hessian(len(x)) if kept is None else kept,)
+
+    def begin(x: Any, size: Any, params: Any, tests: Any, steps: int, kept: Any = None) -> Any:
+        values, more = frame.blank(x, size), rest(x, kept)
+        if frame.taken(values, results := entry(*addresses, 0.0, *more, False, *values, *params, *tests, steps)):
+            return frame.filled(values, results)
+        return begin(x, size, params, tests, steps, kept)
+
+    def run(noise: float, state: Any, watch: Any, params: Any, tests: Any, steps: int, kept: Any = None) -> Any:
+        values, more = frame.copied(state, watch), rest(state.x, kept)
+        return frame.filled(values, entry(*addresses, noise, *more, True, *values, *params, *tests, steps))
 
     run.code = code  # type: ignore[attr-defined]  # an address is good as long as its code is alive
-    return Loop(begin, run, {})
+    return Loop(begin, run, {}, keeps(bound) and products)
+
+
+def room_for_hessian(n: int) -> Any:
+    """What ``words.hessian_product`` keeps: a matrix, and below it a point and how many Hessians were evaluated."""
+    return np.zeros((n + 1, n + 1))
 
 
 @lru_cache(maxsize=256)
-def rows_runner(method: Any, rules: Any, problem: Any, threads: bool) -> Callable[..., None]:
+def rows_runner(method: Any, rules: Any, problem: Any, threads: bool, search: int = 0) -> Callable[..., None]:
     """The loop over many starts: ``run(params, tests, X, sizes, G, numbers, first, stop, steps)``.
 
     Up to ``steps`` steps from rows ``first`` to ``stop`` of X; see ``dialect.rows_source`` for what it leaves in the
     arrays. With ``threads`` the interpreter's lock is free meanwhile: blocks of rows may run side by side.
     """
     addresses, code, bound = linked(problem)
-    entry = entry_of(method, rules, bound, rows_source, threads)
+    entry = entry_of(method, rules, bound, rows_source, threads, search)
 
-    def run(params: Any, tests: Any, *rows: Any) -> None:
-        entry(*addresses, 0.0, *params, *tests, *rows)
+    def run(params: Any, tests: Any, X: Any, *rest: Any) -> None:
+        kept = (room_for_hessian(X.shape[1]),) if keeps(bound) else ()
+        entry(*addresses, 0.0, *kept, *params, *tests, X, *rest)
 
     run.code = code  # type: ignore[attr-defined]
     return run
@@ -211,29 +229,33 @@ def converted(function: Any, arguments: Any, kind: Kind) -> Any:
 
 @cache
 def entry_of(
-    method: Any, rules: Any, bound: Bound, source: Any = entry_source, threads: bool = False
+    method: Any, rules: Any, bound: Bound, source: Any = entry_source, threads: bool = False, search: int = 0
 ) -> Callable[..., Any]:
-    """The entry of a method, for one run or many, for one thread at a time or several; from disk or compiled now."""
+    """The entry of a method with one line search, for one run or many, for one thread at a time or several.
+
+    From disk, or compiled now.
+    """
     way = Together if numba.__version__.startswith(PROVED) else Apart
     what = f"{source.__name__} of {method.__name__} by {rules.__name__} without {sorted(bound.missing)}"
-    name = diskcache.key(what, way.__name__, str(threads))
+    name = diskcache.key(what, way.__name__, str(threads), str(search))
     path = folder() / name
     code = loaded(path)
     if code is None:
         logging.getLogger("refopt").warning("compiling %s: some seconds, once", method.__name__)
-        code = compiled_entry(method, rules, bound, source, partial(way, name, threads, source is rows_source))
+        how = partial(way, name, threads, source is rows_source)
+        code = compiled_entry(method, rules, bound, source, how, search)
         keep(path, code)
     return code.entry_point
 
 
-def compiled_entry(method: Any, rules: Any, bound: Bound, source: Any, way: Any) -> Any:
+def compiled_entry(method: Any, rules: Any, bound: Bound, source: Any, way: Any, search: int = 0) -> Any:
     groups = groups_of(method, rules)
     text, kinds = source(groups, bound)
     first = method, rules, bound, Vector, Vector, groups["params"], groups["tests"], int
     later = method, rules, bound, *groups.values(), int
     with global_compiler_lock, uncollected():
-        how = way(light(loops.run, later))
-        twins = Twins(how.inner)
+        how = way(light(loops.run, later, search))
+        twins = Twins(how.inner, search)
         shadows: dict[str, Any] = {"__name__": __name__, "Problem": record(bound)}
         shadows |= {"run": twins.of(loops.run, later)[0], "begin": twins.of(loops.begin, first)[0]}
         shadows |= {group.capitalize(): record_type for group, record_type in groups.items()}
@@ -255,9 +277,9 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def light(loop: Any, kinds: tuple[Kind, ...]) -> bool:
+def light(loop: Any, kinds: tuple[Kind, ...], search: int) -> bool:
     """Whether no matrix is factored: then the calls of words are worth saving. Else it would only cost compile time."""
-    survey = Twins(lambda python, kinds, result: python)
+    survey = Twins(lambda python, kinds, result: python, search)
     survey.of(loop, kinds)
     return not any(is_tuple(result) and Matrix in get_args(result) for _, result in survey.made.values())
 
@@ -265,7 +287,14 @@ def light(loop: Any, kinds: tuple[Kind, ...]) -> bool:
 @cache
 def numba_type(kind: Kind) -> Any:
     vector, matrix = types.float64[::1], types.float64[:, ::1]
-    known = {Vector: vector, Matrix: matrix, Symmetric: matrix, bool: types.boolean, int: types.int64}
+    known = {
+        Vector: vector,
+        Matrix: matrix,
+        Symmetric: matrix,
+        bool: types.boolean,
+        int: types.int64,
+        Choice: types.int64,
+    }
     known |= {float: types.float64, type(None): types.void, Any: types.none}
     if kind in known:
         return known[kind]
@@ -317,13 +346,15 @@ def is_loop(python: FunctionType) -> bool:
     return python.__module__ == loops.__name__ and python.__name__ == loops.run.__name__
 
 
-def options_for(python: FunctionType, light: bool) -> dict[str, Any]:
-    """Sums of words may be reordered but where rounding is meant; what controls them is a part of its caller.
+def longest_part(light: bool, many: bool) -> float:
+    """The longest function that becomes a part of its caller: a call is much beside a short run, not beside others."""
+    return inf if light and many else LONG if light else SHORT
 
-    But not where matrices are factored and a call is nothing, unless it is short; and not the loop.
-    """
+
+def options_for(python: FunctionType, longest: float) -> dict[str, Any]:
+    """Sums of words may be reordered but where rounding is meant; what controls them is a part of its caller."""
     word, ordered = is_word(python), any(python.__code__ is other.__code__ for other in words.ORDERED)
-    part = not (word or is_loop(python)) and (light or len(python.__code__.co_code) <= SHORT)
+    part = not (word or is_loop(python)) and len(python.__code__.co_code) <= longest
     return {**OPTIONS, "fastmath": REORDERED if word and not ordered else False, "forceinline": part}
 
 
@@ -331,11 +362,11 @@ class Apart:
     """Every twin becomes an ordinary jitted function, made into machine code, and again inside each caller."""
 
     def __init__(self, name: str, threads: bool, many: bool, light: bool) -> None:
-        self.name, self.threads, self.light = name, threads, light
+        self.name, self.threads, self.longest = name, threads, longest_part(light, many)
 
     def inner(self, python: FunctionType, kinds: tuple[Kind, ...], result: Kind) -> Any:
         wanted = numba_type(result)(*map(numba_type, kinds))
-        return njit(wanted, no_cpython_wrapper=True, **options_for(python, self.light))(python)
+        return njit(wanted, no_cpython_wrapper=True, **options_for(python, self.longest))(python)
 
     def entry(self, python: FunctionType, arguments: tuple[Any, ...]) -> Any:
         python.__qualname__ = self.name
@@ -350,6 +381,7 @@ class Together:
 
     def __init__(self, name: str, threads: bool, many: bool, light: bool) -> None:
         self.name, self.threads, self.light = name, threads, light
+        self.longest = longest_part(light, many)
         self.context, self.typing = cpu_target.target_context, cpu_target.typing_context
         self.library = self.context.codegen().create_library(name)
         self.library.enable_object_caching()
@@ -366,7 +398,7 @@ class Together:
 
     def inner(self, python: FunctionType, kinds: tuple[Kind, ...], result: Kind) -> Any:
         wanted = numba_type(result)(*map(numba_type, kinds))
-        options = options_for(python, self.light)
+        options = options_for(python, self.longest)
         code = self.compiled(python, wanted.args, wanted.return_type, inner=True, **options)
         function = self.library._final_module.get_function(code.fndesc.llvm_func_name)
         if is_loop(python) or (is_word(python) and not self.light):

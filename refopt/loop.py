@@ -7,6 +7,7 @@ whether the last step was ``taken`` and whether the method can go on, ``ok``. Th
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,6 +52,7 @@ class Loop(NamedTuple):
     begin: Callable[..., Any]  #: (x, size, params, tests, steps) -> state, watch, steps taken
     run: Callable[..., Any]  #: (noise, state, watch, params, tests, steps) -> state, watch, steps taken
     pace: dict[int, float]  #: seconds that a step took in the last run, for each number of variables
+    keeps: bool = False  #: the last Hessian, for products with it, in a matrix ``kept`` of (n + 1, n + 1)
 
 
 def generic(method: Any, rules: Any, problem: Any) -> Loop:
@@ -65,6 +67,11 @@ def generic(method: Any, rules: Any, problem: Any) -> Loop:
             return run(method, rules, problem._replace(noise=noise), *rest)
 
     return Loop(first, further, {})
+
+
+def keeping(loop: Loop, kept: Any) -> Loop:
+    """The loop with this matrix to keep Hessians in, from step to step; its last entry says how many were evaluated."""
+    return loop._replace(begin=partial(loop.begin, kept=kept), run=partial(loop.run, kept=kept))
 
 
 def with_wider_differences(loop: Loop, method: Any, rules: Any, problem: Callable[[float], Any]) -> Loop:

@@ -157,7 +157,8 @@ def in_one_loop(
     from refopt.compiled import rows_runner
     from refopt.dialect import COLUMNS
 
-    run = partial(rows_runner(entry.module, stopping, problem, workers > 1), params, tests)
+    search = getattr(params, "search", 0)
+    run = partial(rows_runner(entry.module, stopping, problem, workers > 1, search), params, tests)
     size = sizes(X) if tests.differences > 0.0 else absolute(X)
     numbers = np.full((X.shape[0], len(COLUMNS)), np.nan)
     start = time.perf_counter()

@@ -4,7 +4,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -69,13 +69,17 @@ def minimize(
     )
     size = sizes(x) if tests.differences > 0.0 else absolute(x)
     problem = Later(generic_problem, entry, fun, jac, hess, hessp, args, x)
-    loop = prepare(entry, fun, jac, hess, hessp, args, x, common.get("compiled", "auto"), problem)
+    loop = prepare(entry, params, fun, jac, hess, hessp, args, x, common.get("compiled", "auto"), problem)
+    kept = np.zeros((x.shape[0] + 1,) * 2) if loop.keeps else None
+    if loop.keeps:
+        loop = loops.keeping(loop, kept)
     if arrays := {name: start_array(name, common[name], x) for name in entry.arrays if common.get(name) is not None}:
         loop = primed(loop, entry.module, arrays)
     if tests.differences > 0.0:
         loop = loops.with_wider_differences(loop, entry.module, stopping, problem)
     think = driver.thinker(stopping, entry.module, problem, params, tests)
-    describe = partial(outcome, tests, began, partial(evaluations, problem) if callable(hess) else None)
+    hessians = partial(evaluations, problem, kept) if callable(hess) else None
+    describe = partial(outcome, tests, began, hessians)
     report = driver.reporter(callback, bool(common.get("disp")), partial(driver.so_far, describe))
     trace = bool(common.get("trace"))
     return describe(driver.drive(loop, think, x, size, params, tests, limits, began, report, trace))
@@ -96,16 +100,16 @@ def outcome(tests: stopping.Tests, began: float, hessians: Any, run: driver.Run)
     state, watch = run.state, run.watch
     result = driver.result(run, tests, began, x=watch.x, fun=watch.f, jac=watch.g)
     for field, name in (("H", "hess_inv"), ("B", "hess"), ("history", "history")):
-        if hasattr(state, field):
-            result[name] = getattr(state, field)
+        if (value := getattr(state, field, None)) is not None:
+            result[name] = value
     if hessians and result.nhvp:
-        result.nhev = hessians(result.nhvp)
+        result.nhev = hessians()
     return result
 
 
-def evaluations(problem: Later, products: int) -> int:
-    """How many Hessians were evaluated for products: one at each point, or, in the compiled loop, one for each."""
-    return getattr(problem.made and problem.made.hvp, "evaluations", 0) or products
+def evaluations(problem: Later, kept: Any) -> int:
+    """How many Hessians were evaluated for products, one at each point: by the compiled loop, and outside of it."""
+    return (0 if kept is None else int(kept[-1, -1])) + getattr(problem.made and problem.made.hvp, "evaluations", 0)
 
 
 def wanted(entry: Entry, tol: float | None, common: dict[str, Any], jac: Any, hess: Any, x: Any) -> stopping.Tests:
@@ -162,7 +166,7 @@ def differenced(jac: Any) -> str:
 
 
 def prepare(
-    entry: Entry, fun: Any, jac: Any, hess: Any, hessp: Any, args: tuple[Any, ...], x: Any, wish: Any,
+    entry: Entry, params: Any, fun: Any, jac: Any, hess: Any, hessp: Any, args: tuple[Any, ...], x: Any, wish: Any,
     problem: Callable[[], Problem],
 ) -> loops.Loop:  # fmt: skip
     """The loop that will run: compiled, or generic."""
@@ -170,12 +174,18 @@ def prepare(
         raise TypeError(f"fun must be callable; it is {type(fun).__name__}")
     obstacle = "compiled is False" if wish is False else why_generic(entry, fun, jac, hess, args, x, hessp)
     if not obstacle:
-        from refopt import compiled
-
-        return compiled.runner(entry.module, stopping, jitted_problem(fun, jac, hess, hessp))
+        return compiled_loop(entry.module, getattr(params, "search", 0), fun, jac, hess, hessp)
     if wish is True:
         raise ValueError(f"compiled=True is not possible here: {obstacle}")
     return loops.generic(entry.module, stopping, problem())
+
+
+@lru_cache(maxsize=256)
+def compiled_loop(method: Any, search: int, fun: Any, jac: Any, hess: Any, hessp: Any) -> loops.Loop:
+    """The compiled loop of a method with one line search on jitted functions."""
+    from refopt import compiled
+
+    return compiled.runner(method, stopping, jitted_problem(fun, jac, hess, hessp), search)
 
 
 def jitted_problem(fun: Any, jac: Any, hess: Any, hessp: Any) -> Problem:
@@ -201,9 +211,8 @@ def why_generic(
         return "x0 is not a NumPy vector of float64 numbers"
     if args:
         return "args are given; close over them in the jitted function"
-    for name, given in (("jac", jac), ("hess", hess), ("hessp", hessp)):
-        together = given is True and name == "jac"
-        if not (given is None or given is False or given == "3-point" or together or jitted(given)):
+    for name, part in (("jac", None if jac is True else jac), ("hess", hess), ("hessp", hessp)):
+        if not (part is None or jitted(part) or part is False or part == "3-point"):
             return f"{name} is neither jitted nor left to 3-point differences"
     return "" if entry.compiles else f"{entry.name} does not compile"
 

@@ -7,7 +7,7 @@ point that satisfies their conditions a method asks for thought.
 from typing import Any, NamedTuple
 
 from refopt.linesearch import search
-from refopt.ops import Symmetric, Vector, finite, frobenius
+from refopt.ops import Choice, Symmetric, Vector, finite, frobenius
 from refopt.problem import Problem
 from refopt.subproblem import promise
 
@@ -30,7 +30,7 @@ def init(problem: Problem, x: Vector, params: Any) -> State:
 
 
 def along(
-    problem: Problem, state: State, p: Vector, kind: int, c1: float, c2: float, trials: int, first: float
+    problem: Problem, state: State, p: Vector, kind: Choice, c1: float, c2: float, trials: int, first: float
 ) -> State:
     """The state where the search of this kind along p ends; the old one where it finds nothing finite."""
     point = search(problem, state.x, state.f, state.g, p, kind, c1, c2, trials, first)

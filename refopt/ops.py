@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Vector: TypeAlias = Any  # no type that a checker knows fits every array kind; the dialect itself checks kinds
     Matrix: TypeAlias = Any
     Symmetric: TypeAlias = Any
+    Choice: TypeAlias = int
 else:
 
     class Vector:
@@ -32,6 +33,9 @@ else:
 
     class Symmetric:
         """An array of shape (n, n) that equals its transpose."""
+
+    class Choice:
+        """An option that is one of a few words, by its place among them: a constant of the compiled code."""
 
 
 # --- scalars -----------------------------------------------------------------------------------------------------
@@ -398,9 +402,13 @@ def with_row(S: Matrix, k: int, s: Vector) -> Matrix:
 
 def latest(S: Matrix, count: int) -> Matrix:
     """(k, n), the last k = min(count, m) rows that were written, oldest first; row k was the k-th, modulo m."""
-    m, xp = len(S), namespace(S[0])
-    known = [S[i % m] for i in range(max(0, count - m), count)]
-    return xp.stack(known) if known else xp.stack([S[0]])[:0, :]
+    if isinstance(S, tuple):
+        S = namespace(S[0]).stack(list(S))
+    m = S.shape[0]
+    if count <= m:
+        return S[:count, :]
+    oldest = count % m
+    return namespace(S).concat([S[oldest:, :], S[:oldest, :]], axis=0)
 
 
 def two_loop(S: Matrix, Y: Matrix, count: int, gamma: float, g: Vector) -> Vector:

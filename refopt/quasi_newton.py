@@ -10,7 +10,7 @@ Each has its own ``advance(state, point, params)``, in which H learns from  s = 
 from typing import Any, NamedTuple
 
 from refopt.linesearch import FIXED, Point, search
-from refopt.ops import Symmetric, Vector, dot, identity, norm
+from refopt.ops import Choice, Symmetric, Vector, dot, identity, norm
 from refopt.problem import Problem
 
 
@@ -19,7 +19,7 @@ class Params(NamedTuple):
     c2: float = 0.9  #: curvature
     skip: float = 1e-10  #: no update while its denominator is no larger than this part of its factors
     trials: int = 40  #: evaluations of f in one search
-    search: int = 0  #: "strong-wolfe", "hager-zhang", "armijo" or "fixed"
+    search: Choice = 0  #: "strong-wolfe", "hager-zhang", "armijo" or "fixed"
     step: float = 1.0  #: the first α of a search, or the only one
 
 

@@ -16,7 +16,7 @@ from scipy.optimize import rosen, rosen_der, rosen_hess, rosen_hess_prod
 from refopt import catalogue, loop, stopping, words
 from refopt.dialect import Bound, DialectError, Twins, entry_source, groups_of, signature
 from refopt.linesearch.wolfe import between
-from refopt.ops import Matrix, Symmetric, Vector, dot, norm, norm_inf, rank_two
+from refopt.ops import Choice, Matrix, Symmetric, Vector, dot, norm, norm_inf, rank_two
 from refopt.problem import Problem
 from strategies import seeds, spd
 
@@ -54,7 +54,7 @@ def test_every_state_can_cross(entry):
     """The fields of a state are arrays and numbers, each annotated."""
     hints = get_type_hints(entry.module.State)
     assert set(hints.values()) <= {Vector, Matrix, Symmetric, float, int, bool}
-    assert set(get_type_hints(entry.module.Params).values()) <= {float, int, bool}
+    assert set(get_type_hints(entry.module.Params).values()) <= {float, int, bool, Choice}
 
 
 @minimizers
@@ -218,6 +218,39 @@ def test_statements_keep_their_meaning(n, a):
 def fails(x: Vector) -> float:
     a = 1.0
     return sqrt(a - 2.0 * norm(x))
+
+
+class Options(NamedTuple):
+    kind: Choice = 0
+    size: float = 3.0
+
+
+DOUBLED, NEGATED = 1, 2
+
+
+def changed(x: float, kind: Choice) -> float:
+    if kind == DOUBLED:
+        return 2.0 * x
+    if kind == NEGATED:
+        return -x
+    return x
+
+
+def changed_twice(x: float, options: Options) -> float:
+    x = changed(changed(x, options.kind), NEGATED)
+    return x + options.size if options.kind != DOUBLED else x
+
+
+@pytest.mark.parametrize("chosen", [0, DOUBLED, NEGATED])
+def test_of_a_choice_only_the_chosen_case_is_made(chosen):
+    """A choice handed on is a constant of the code; another one that the source makes has a twin of its own."""
+    sources = {}
+    twins = Twins(lambda python, kinds, result: sources.setdefault((python.__name__, len(sources)), python), chosen)
+    twin, _ = twins.of(changed_twice, signature(changed_twice)[0])
+    assert twin(7.0, Options(chosen)) == changed_twice(7.0, Options(chosen))
+    assert len(sources) == (2 if chosen == NEGATED else 3)
+    for (name, _), python in sources.items():
+        assert python.__code__.co_argcount == (2 if name == "changed_twice" else 1)
 
 
 def test_line_numbers_are_those_of_the_source():

@@ -358,8 +358,11 @@ def wavy_hessian(x):
 def test_products_are_those_of_the_generic_reading(pair, seed):
     x, scale = pair[0], abs(pair[1])
     p = np.random.default_rng(seed).standard_normal(len(x))
-    exact = wavy_hessian(x) @ p
-    assert words.hessian_product(wavy_hessian, x, p, scale) == pytest.approx(exact, rel=1e-12, abs=1e-12)
+    exact, kept = wavy_hessian(x) @ p, np.zeros((len(x) + 1,) * 2)
+    for point in (x, x, x + 1.0, x):  # the Hessian is evaluated anew where the point is another
+        product = words.hessian_product(wavy_hessian, point, p, kept)
+        assert product == pytest.approx(wavy_hessian(point) @ p, rel=1e-12, abs=1e-12)
+    assert kept[-1, -1] == 3
     product = derivatives.hvp_of(grad=wavy_gradient, scale=scale)(x, p)
     size = 1e-16 + np.abs(product).max()
     # steps are the same; their sums with x are rounded in another order: eps g / h

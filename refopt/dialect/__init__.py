@@ -16,6 +16,7 @@ from refopt.dialect.kinds import (
     functions_of,
     is_function,
     is_tuple,
+    keeps,
     signature,
 )
 from refopt.dialect.twins import Twins
@@ -34,6 +35,7 @@ __all__ = [
     "groups_of",
     "is_function",
     "is_tuple",
+    "keeps",
     "rows_source",
     "signature",
 ]

@@ -3,11 +3,11 @@
 import ast
 import inspect
 import textwrap
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import Any
 
 from refopt.dialect.expressions import Expressions
-from refopt.dialect.kinds import Kind, elements, name_of, signature
+from refopt.dialect.kinds import Chosen, Kind, elements, is_static, name_of, signature
 
 
 class Body(Expressions):
@@ -26,7 +26,7 @@ class Body(Expressions):
         definition.body = self.block(definition.body)
         if self.result is None:
             raise self.error(definition, "it returns nothing")
-        passed = [name for name, kind in self.names.items() if not isinstance(kind, ModuleType)]
+        passed = [name for name, kind in self.names.items() if not is_static(kind)]
         definition.args.args = [ast.arg(a.arg) for a in definition.args.args if a.arg in passed]
         definition.returns, definition.decorator_list = None, []
 
@@ -37,7 +37,23 @@ class Body(Expressions):
         return self.globals[self.function.__name__]
 
     def block(self, statements: list[ast.stmt]) -> list[ast.stmt]:
-        return [self.dispatched("do", statement) for statement in statements]
+        """The statements up to the first that returns; an `if` that is decided is its body, or nothing."""
+        kept: list[ast.stmt] = []
+        for statement in statements:
+            body = self.decided(statement)
+            kept += [self.dispatched("do", statement)] if body is None else self.block(body)
+            if kept and isinstance(kept[-1], ast.Return):
+                break
+        return kept
+
+    def decided(self, node: Any) -> list[ast.stmt] | None:
+        """What is left of an `if` that asks whether a choice that has been made is a constant."""
+        if not isinstance(node, ast.If) or not isinstance(node.test, ast.Compare):
+            return None
+        kind, (operator, *others) = self.names.get(ast.unparse(node.test.left)), node.test.ops
+        if not isinstance(kind, Chosen) or not isinstance(operator, ast.Eq) or others:
+            return None
+        return node.body if kind.value == self.resolved(node.test.comparators[0]) else node.orelse
 
     def unchanged(self, node: Any) -> Any:
         return node

@@ -27,13 +27,9 @@ def problem_source(bound: Bound, size: str) -> tuple[dict[str, Kind], str]:
     """The arguments that a problem is made of, an address being an int; and the problem."""
     fields = fields_of(bound)
     arguments: dict[str, Kind] = {name: int for name in functions_of(bound) if name not in bound.missing}
-    parts = [
-        f"{name}_at({name})" if name in arguments else name if kind is float else "None"
-        for name, kind in fields.items()
-        if name != "scale"
-    ]
-    numbers = {name: kind for name, kind in fields.items() if kind is float}
-    return arguments | numbers, f"Problem({', '.join(parts)}, {size})"
+    rest = {name: kind for name, kind in fields.items() if kind in (float, Symmetric)}
+    values = {name: f"{name}_at({name})" for name in arguments} | {name: name for name in rest} | {"scale": size}
+    return arguments | rest, f"Problem({', '.join(values.get(name, 'None') for name in fields)})"
 
 
 def entry_source(groups: dict[str, Any], bound: Bound) -> tuple[str, list[Kind]]:

@@ -10,17 +10,19 @@ from refopt import ops, words
 from refopt.dialect.kinds import (
     SCALARS,
     Bound,
+    Chosen,
     DialectError,
     Kind,
     elements,
     fields_of,
     is_function,
+    is_static,
     is_tuple,
     name_of,
     signature,
 )
 from refopt.dialect.operators import OPERATORS, called, multiplied
-from refopt.ops import Vector
+from refopt.ops import Choice, Vector
 
 Typed = tuple[Any, Kind]  # an expression of the twin, and its kind
 
@@ -54,7 +56,8 @@ class Expressions:
 
     def of_Name(self, node: ast.Name) -> Typed:
         if node.id in self.names:
-            return node, self.names[node.id]
+            kind = self.names[node.id]
+            return (ast.Constant(kind.value) if isinstance(kind, Chosen) else node), kind
         constant = self.resolved(node)
         if not isinstance(constant, SCALARS):
             raise self.error(node, f"{node.id} is neither an argument, a variable nor a number")
@@ -66,6 +69,8 @@ class Expressions:
         fields = fields_of(kind)
         if node.attr not in fields:
             raise self.error(node, f"{name_of(kind)} has no field {node.attr!r}; annotate the fields of NamedTuples")
+        if fields[node.attr] is Choice:
+            return ast.Constant(self.twins.chosen.value), self.twins.chosen
         return node, fields[node.attr]
 
     def of_Tuple(self, node: ast.Tuple) -> Typed:
@@ -177,7 +182,8 @@ class Expressions:
         self.fit_all(arguments, wanted, node)
         if isinstance(kind, Bound) and name in kind.missing:
             word, source = differenced(name, kind.missing)
-            given = [ast.Attribute(owner[0], part, ast.Load()) for part in (source, "scale")]
+            parts = source, "kept" if word is words.hessian_product else "scale"
+            given = [ast.Attribute(owner[0], part, ast.Load()) for part in parts]
             return self.call(word, given[0], *(expression for expression, _ in arguments), given[1]), result
         node.func.value = owner[0]  # type: ignore[attr-defined]
         node.args = [self.call(words.copied, expression) for expression, _ in arguments]
@@ -185,7 +191,7 @@ class Expressions:
 
     def call_function(self, node: ast.Call, function: Any, arguments: list[Typed]) -> Typed:
         kinds = [kind for _, kind in arguments]
-        given = [expression for expression, kind in arguments if not isinstance(kind, ModuleType)]
+        given = [expression for expression, kind in arguments if not is_static(kind)]
         if function in (min, max, abs, float, int, bool):
             kind = function if isinstance(function, type) else self.join_all(kinds, node)
             if kind not in SCALARS:
@@ -207,7 +213,9 @@ class Expressions:
             self.fit_all(arguments, wanted, node)
             return self.call(word, *given), result
         wanted, _ = signature(function)
-        twin, result = self.twins.of(function, self.fit_all(arguments, wanted, node))
+        fitted = self.fit_all(arguments, wanted, node)
+        twin, result = self.twins.of(function, fitted)
+        given = [expression for (expression, _), kind in zip(arguments, fitted, strict=True) if not is_static(kind)]
         return self.named(function.__name__, twin, given), result
 
     def call(self, word: Any, *arguments: ast.expr) -> ast.expr:
@@ -234,18 +242,23 @@ class Expressions:
 
     def number(self, node: Any) -> Any:
         expression, kind = self.value(node)
-        if kind not in SCALARS:
+        if kind not in SCALARS and not isinstance(kind, Chosen):
             raise self.error(node, f"{ast.unparse(node)} is {name_of(kind)}, and must be a number here")
         return expression
 
     def fit_all(self, arguments: list[Typed], wanted: Any, node: ast.AST) -> tuple[Kind, ...]:
         if len(arguments) != len(wanted):
             raise self.error(node, f"{ast.unparse(node)} needs {len(wanted)} arguments: none may be left out")
-        return tuple(self.fitting(k, w, node, ast.unparse(e)) for (e, k), w in zip(arguments, wanted, strict=True))
+        return tuple(
+            Chosen(self.globals[e.id]) if w is Choice and k is int else self.fitting(k, w, node, ast.unparse(e))
+            for (e, k), w in zip(arguments, wanted, strict=True)
+        )
 
     def fitting(self, kind: Kind, wanted: Kind, node: ast.AST, what: str) -> Kind:
         """The kind of a value where ``wanted`` was declared; numbers widen."""
         plain = kind.problem if isinstance(kind, Bound) else kind
+        if isinstance(kind, Chosen):
+            return kind if wanted is Choice else self.fitting(int, wanted, node, what)
         if wanted is Any or plain == wanted or (isinstance(wanted, UnionType) and plain in get_args(wanted)):
             return kind
         if kind in SCALARS and wanted in SCALARS and SCALARS.index(kind) <= SCALARS.index(wanted):

@@ -7,9 +7,10 @@ a module (a method, as an argument), or a ``Bound`` problem.
 import inspect
 from collections.abc import Callable
 from functools import cache
+from types import ModuleType
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
-from refopt.ops import Vector
+from refopt.ops import Symmetric, Vector
 
 Kind = Any
 
@@ -27,6 +28,17 @@ class Bound(NamedTuple):
     missing: frozenset[str] = frozenset()
 
 
+class Chosen(NamedTuple):
+    """The kind of a ``Choice`` that has been made: its value is a constant of the code."""
+
+    value: int
+
+
+def is_static(kind: Kind) -> bool:
+    """Whether it is known when the code is made, and need not be passed: a method, or a choice."""
+    return isinstance(kind, ModuleType | Chosen)
+
+
 @cache
 def signature(function: Any) -> tuple[tuple[Kind, ...], Kind]:
     """The declared kinds of the arguments and of the result; ``Any`` where nothing is said."""
@@ -40,10 +52,18 @@ def hints_of(record: type) -> dict[str, Kind]:
 
 
 def fields_of(kind: Kind) -> dict[str, Kind]:
-    """The fields of a NamedTuple, by name; of a bound problem also ``scale``, the sizes |x₀| of its variables."""
+    """The fields of a NamedTuple, by name.
+
+    Of a bound problem also ``scale``, the sizes |x₀| of its variables, and ``kept``, the last Hessian (n + 1, n + 1).
+    """
     if isinstance(kind, Bound):
-        return hints_of(kind.problem) | {"scale": Vector}
+        return hints_of(kind.problem) | {"scale": Vector} | ({"kept": Symmetric} if keeps(kind) else {})
     return hints_of(kind) if isinstance(kind, type) and issubclass(kind, tuple) else {}
+
+
+def keeps(kind: Bound) -> bool:
+    """Whether products come from a Hessian, which is worth keeping for as long as its point stays."""
+    return "hvp" in kind.missing and "hess" not in kind.missing
 
 
 def elements(kind: Kind) -> list[Kind] | None:

@@ -1,18 +1,21 @@
 """Twins of functions, each made once, in the form that their user wants."""
 
 from collections.abc import Callable
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import Any
 
 from refopt.dialect.body import Body
-from refopt.dialect.kinds import Kind, signature
+from refopt.dialect.kinds import Chosen, Kind, is_static, signature
 
 
 class Twins:
-    """All twins that call each other; ``make(python, kinds, result)`` gives each its final form."""
+    """All twins that call each other; ``make(python, kinds, result)`` gives each its final form.
 
-    def __init__(self, make: Callable[[FunctionType, tuple[Kind, ...], Kind], Any]) -> None:
-        self.make = make
+    Of what depends on a ``Choice`` of the options only the case ``chosen`` is made.
+    """
+
+    def __init__(self, make: Callable[[FunctionType, tuple[Kind, ...], Kind], Any], chosen: int = 0) -> None:
+        self.make, self.chosen = make, Chosen(chosen)
         self.made: dict[tuple[Any, tuple[Kind, ...]], tuple[Any, Kind]] = {}
 
     def of(self, function: Any, kinds: tuple[Kind, ...]) -> tuple[Any, Kind]:
@@ -21,7 +24,7 @@ class Twins:
         if key not in self.made:
             body = Body(function, kinds, self)
             python = body.compiled()
-            passed = tuple(kind for kind in kinds if not isinstance(kind, ModuleType))
+            passed = tuple(kind for kind in kinds if not is_static(kind))
             self.made[key] = self.make(python, passed, body.result), body.result
         return self.made[key]
 

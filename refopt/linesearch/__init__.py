@@ -18,7 +18,7 @@ from refopt.linesearch.approximate import hager_zhang
 from refopt.linesearch.backtracking import armijo, fixed
 from refopt.linesearch.point import Point, noise_floor
 from refopt.linesearch.wolfe import strong_wolfe
-from refopt.ops import Vector
+from refopt.ops import Choice, Vector
 from refopt.problem import Problem
 
 __all__ = [
@@ -44,7 +44,7 @@ def search(
     f: float,
     g: Vector,
     p: Vector,
-    kind: int,
+    kind: Choice,
     c1: float,
     c2: float,
     trials: int,

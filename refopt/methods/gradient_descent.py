@@ -14,14 +14,14 @@ The first trial of a search is the last α, twice that where the search cannot l
 from typing import NamedTuple
 
 from refopt.linesearch import ARMIJO, FIXED, search
-from refopt.ops import Vector, dot
+from refopt.ops import Choice, Vector, dot
 from refopt.problem import Problem
 from refopt.quasi_newton import first_guess
 
 
 class Params(NamedTuple):
     step: float = 0.0  #: the first α, or the only one; 0 stands for a tenth of ‖x₀‖/‖g₀‖, or of 1/‖g₀‖ at the origin
-    search: int = 0  #: "strong-wolfe", "hager-zhang", "armijo" or "fixed"
+    search: Choice = 0  #: "strong-wolfe", "hager-zhang", "armijo" or "fixed"
     c1: float = 1e-4  #: sufficient decrease
     c2: float = 0.1  #: curvature
     trials: int = 40  #: evaluations of f in one search

@@ -17,7 +17,7 @@ Deviations from the book, with reasons:
 from typing import NamedTuple
 
 from refopt.linesearch import FIXED, Point, search
-from refopt.ops import Matrix, Vector, blank_rows, dot, latest, norm, two_loop, with_row
+from refopt.ops import Choice, Matrix, Vector, blank_rows, dot, latest, norm, two_loop, with_row
 from refopt.problem import Problem
 from refopt.quasi_newton import curved, first_guess
 
@@ -30,7 +30,7 @@ class Params(NamedTuple):
     c2: float = 0.9  #: curvature
     skip: float = 1e-10  #: a pair is left out while yᵀs ≤ skip ‖s‖‖y‖
     trials: int = 40  #: evaluations of f in one search
-    search: int = 0  #: "strong-wolfe", "hager-zhang", "armijo" or "fixed"
+    search: Choice = 0  #: "strong-wolfe", "hager-zhang", "armijo" or "fixed"
     step: float = 1.0  #: the first α of a search, or the only one
 
 

@@ -18,7 +18,7 @@ Deviations from the book, with reasons:
 from typing import NamedTuple
 
 from refopt.newton_type import State, along, init, predicted, resume
-from refopt.ops import Symmetric, Vector, cholesky, frobenius, norm
+from refopt.ops import Choice, Symmetric, Vector, cholesky, frobenius, norm
 from refopt.problem import Problem
 from refopt.subproblem import solve
 
@@ -27,7 +27,7 @@ __all__ = ["Params", "State", "direction", "init", "predicted", "resume", "step"
 
 class Params(NamedTuple):
     beta: float = 1e-3  #: the first τ > 0, as a part of ‖H‖
-    search: int = 0  #: "strong-wolfe", "hager-zhang", "armijo" or "fixed"
+    search: Choice = 0  #: "strong-wolfe", "hager-zhang", "armijo" or "fixed"
     c1: float = 1e-4  #: sufficient decrease
     c2: float = 0.9  #: curvature
     trials: int = 40  #: evaluations of f in one search

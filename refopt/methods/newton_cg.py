@@ -22,13 +22,13 @@ from typing import NamedTuple
 
 from refopt.krylov import Inner, conjugate_gradients, forcing_term, guarded
 from refopt.linesearch import noise_floor, search
-from refopt.ops import Vector, dimension, norm
+from refopt.ops import Choice, Vector, dimension, norm
 from refopt.problem import Problem
 
 
 class Params(NamedTuple):
     forcing: float = 0.5  #: η is no larger than this
-    search: int = 0  #: "strong-wolfe", "hager-zhang", "armijo" or "fixed"
+    search: Choice = 0  #: "strong-wolfe", "hager-zhang", "armijo" or "fixed"
     c1: float = 1e-4  #: sufficient decrease
     c2: float = 0.9  #: curvature
     trials: int = 40  #: evaluations of f in one search

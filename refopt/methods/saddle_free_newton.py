@@ -22,7 +22,7 @@ Deviation from the paper: a line search makes every step lower f; search = "fixe
 from typing import NamedTuple
 
 from refopt.newton_type import State, along, init, predicted, resume
-from refopt.ops import Symmetric, Vector, absolute, dot, eigh, larger, norm, norm_inf, positive, rmatvec
+from refopt.ops import Choice, Symmetric, Vector, absolute, dot, eigh, larger, norm, norm_inf, positive, rmatvec
 from refopt.problem import Problem
 
 __all__ = ["Params", "State", "direction", "init", "predicted", "resume", "step"]
@@ -32,7 +32,7 @@ class Params(NamedTuple):
     step: float = 1.0  #: the first α of a search, or the only one
     floor: float = 1e-12  #: ε
     radius: float = 0.0  #: Δ, in the units of √f; 0: none
-    search: int = 0  #: "strong-wolfe", "hager-zhang", "armijo" or "fixed"
+    search: Choice = 0  #: "strong-wolfe", "hager-zhang", "armijo" or "fixed"
     c1: float = 1e-4  #: sufficient decrease
     c2: float = 0.9  #: curvature
     trials: int = 40  #: evaluations of f in one search

@@ -140,9 +140,20 @@ def symmetric_part(B: Matrix) -> Symmetric:
 # --- products with the Hessian ---------------------------------------------------------------------------------------
 
 
-def hessian_product(hess: Callable[[Vector], Symmetric], x: Vector, p: Vector, scale: Vector) -> Vector:
-    """∇²f(x) p from the Hessian itself."""
-    return symmetric_product(1.0, hess(copied(x)), p)
+def hessian_product(hess: Callable[[Vector], Symmetric], x: Vector, p: Vector, kept: Symmetric) -> Vector:
+    """∇²f(x) p from the Hessian itself, which is kept, and below it, in one more row, x and how many were evaluated."""
+    n = len(x)
+    known = kept[n, n] > 0.0
+    for i in range(n):
+        known = known and kept[n, i] == x[i]
+    if not known:
+        H = hess(copied(x))
+        for i in range(n):
+            kept[n, i] = x[i]
+            for j in range(i + 1):
+                kept[i, j] = H[i, j]
+        kept[n, n] += 1.0
+    return symmetric_product(1.0, kept, p)
 
 
 def difference_product(grad: Callable[[Vector], Vector], x: Vector, p: Vector, scale: Vector) -> Vector:
