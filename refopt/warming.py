@@ -4,9 +4,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from refopt import compiled, stopping, stopping_residuals
+from refopt import stopping, stopping_residuals
 from refopt.catalogue import ENTRIES, Entry, available
-from refopt.dialect import Bound
+from refopt.compiled import entry_of
+from refopt.dialect import Bound, functions_of
 from refopt.problem import LeastSquares, Problem
 
 DOORS: dict[str, Any] = {"minimize": (Problem, stopping), "least_squares": (LeastSquares, stopping_residuals)}
@@ -22,7 +23,7 @@ def main(names: list[str]) -> int:
     for entry in ENTRIES:
         if entry.compiles and (not names or entry.name in names):
             start = time.perf_counter()
-            forms = [compiled.entry_of(entry.module, DOORS[entry.door][1], bound) for bound in bounds(entry)]
+            forms = [entry_of(entry.module, DOORS[entry.door][1], bound) for bound in bounds(entry)]
             print(f"{entry.name:20s}{len(forms)} forms in {time.perf_counter() - start:.1f} s", flush=True)
     return 0
 
@@ -33,7 +34,7 @@ def bounds(entry: Entry) -> Iterator[Any]:
     Products may come from a Hessian as well.
     """
     problem = DOORS[entry.door][0]
-    never = set(compiled.functions_of(problem)) - {"fun", "residual"}
+    never = set(functions_of(problem)) - {"fun", "residual"}
     for given in range(len(entry.needs), -1, -1):
         there = {name for need in entry.needs[:given] for name in NEEDS[need]}
         yield Bound(problem, frozenset(never - there))

@@ -16,13 +16,16 @@ import pytest
 
 import refopt
 from refopt import catalogue, derivatives, diskcache, loop, stopping
-from refopt.dialect import entry_source, rows_source
+from refopt.dialect import Bound, entry_source, rows_source
 from refopt.methods import bfgs, l_bfgs, newton, newton_cg, saddle_free_newton, trust_dogleg, trust_exact, trust_krylov
 from refopt.ops import Symmetric
 from refopt.problem import Problem
 
 numba = pytest.importorskip("numba")
 compiled = pytest.importorskip("refopt.compiled")
+from refopt.compiled.entry import compiled_entry  # noqa: E402  # numba may be missing
+from refopt.compiled.kept import loaded  # noqa: E402
+from refopt.compiled.ways import Apart, Together  # noqa: E402
 
 pytestmark = [pytest.mark.jit, pytest.mark.xdist_group("jit")]
 
@@ -208,10 +211,10 @@ def test_the_noise_of_the_problem_reaches_the_loop():
 
 
 def test_both_ways_of_compiling_do_the_same():
-    bound = compiled.Bound(Problem, frozenset({"hess", "hvp"}))
+    bound = Bound(Problem, frozenset({"hess", "hvp"}))
     together = compiled.entry_of(bfgs, stopping, bound)
-    way = partial(compiled.Apart, "apart", False, False)
-    apart = compiled.compiled_entry(bfgs, stopping, bound, entry_source, way).entry_point
+    way = partial(Apart, "apart", False, False)
+    apart = compiled_entry(bfgs, stopping, bound, entry_source, way).entry_point
     state, watch, params = begin(bfgs, ROSEN[bfgs], [-1.2, 1.0, -1.2])
     _, (first, second) = zip(*runner(bfgs, ROSEN[bfgs]).code, strict=True)
     addresses = [code.library.get_pointer_to_function(code.fndesc.llvm_func_name) for code in (first, second)]
@@ -229,9 +232,9 @@ def test_both_ways_of_compiling_do_the_same():
 def test_a_library_takes_nobody_else_s_names():
     """All libraries share one table of symbols: a later one would call our counting, which is for one thread."""
     for many in (False, True):
-        way = partial(compiled.Together, f"mine{many}", False, many)
-        bound = compiled.Bound(Problem, frozenset({"hess", "hvp"}))
-        library = compiled.compiled_entry(bfgs, stopping, bound, rows_source if many else entry_source, way).library
+        way = partial(Together, f"mine{many}", False, many)
+        bound = Bound(Problem, frozenset({"hess", "hvp"}))
+        library = compiled_entry(bfgs, stopping, bound, rows_source if many else entry_source, way).library
         names = [function.name for function in library.get_defined_functions()]
         assert any("run" in name for name in names)
         assert all(f"mine{many}" in name for name in names)
@@ -433,7 +436,7 @@ def test_the_cache_is_shared_mended_and_renewed(tmp_path):
 @pytest.mark.parametrize("content", ["no pickle", "cmissing_module\nname\n."])
 def test_what_cannot_be_rebuilt_is_compiled_again(tmp_path, content):
     diskcache.write(tmp_path / "name", content.encode())
-    assert compiled.loaded(tmp_path / "name") is None
+    assert loaded(tmp_path / "name") is None
 
 
 def test_the_same_function_in_two_modules_has_code_for_each(tmp_path):
@@ -447,7 +450,7 @@ def test_the_same_function_in_two_modules_has_code_for_each(tmp_path):
 
 
 def test_an_entry_that_is_kept_is_loaded(caplog):
-    bound = compiled.Bound(Problem, frozenset({"hess", "hvp"}))
+    bound = Bound(Problem, frozenset({"hess", "hvp"}))
     compiled.entry_of(bfgs, stopping, bound)
     compiled.entry_of.cache_clear()
     with caplog.at_level(logging.WARNING, "refopt"):
