@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
 
     warm = commands.add_parser("compile", help="compile methods beforehand, so that no first solve waits for it")
     warm.add_argument("method", nargs="*", help="names of methods (default: all that compile)")
+    warm.add_argument("--many", action="store_true", help="the loops of minimize_many as well")
     warm.set_defaults(run=run_compile)
     return top
 
@@ -204,7 +205,7 @@ def run_recommend(given: argparse.Namespace) -> int:
 def run_compile(given: argparse.Namespace) -> int:
     from refopt import warming
 
-    return warming.main(given.method)
+    return warming.main(given.method, given.many)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 from refopt import stopping, stopping_residuals
 from refopt.catalogue import ENTRIES, Entry, available
 from refopt.compiled import entry_of
-from refopt.dialect import Bound, functions_of
+from refopt.dialect import Bound, entry_source, functions_of, rows_source
 from refopt.problem import LeastSquares, Problem
 
 DOORS: dict[str, Any] = {"minimize": (Problem, stopping), "least_squares": (LeastSquares, stopping_residuals)}
@@ -15,15 +15,20 @@ DOORS: dict[str, Any] = {"minimize": (Problem, stopping), "least_squares": (Leas
 NEEDS = {"jac": ("grad", "jacobian"), "hess": ("hess",), "hessp": ("hvp",)}
 
 
-def main(names: list[str]) -> int:
-    """Compile the methods named, or all that compile, in every form that the front doors ask for."""
+def main(names: list[str], many: bool = False) -> int:
+    """Compile the methods named, or all that compile, in every form that the front doors ask for.
+
+    ``minimize_many`` is left out unless it is asked for; a line search other than the default waits for its first use.
+    """
     unknown = [name for name in names if name not in available()]
     if unknown:
         raise ValueError(f"there is no method {', '.join(unknown)}; there are {', '.join(available())}")
     for entry in ENTRIES:
         if entry.compiles and (not names or entry.name in names):
             start = time.perf_counter()
-            forms = [entry_of(entry.module, DOORS[entry.door][1], bound) for bound in bounds(entry)]
+            module, rules, search = entry.module, DOORS[entry.door][1], getattr(entry.module.Params(), "search", 0)
+            sources = (entry_source, rows_source) if many and entry.door == "minimize" else (entry_source,)
+            forms = [entry_of(module, rules, b, source, False, search) for source in sources for b in bounds(entry)]
             print(f"{entry.name:20s}{len(forms)} forms in {time.perf_counter() - start:.1f} s", flush=True)
     return 0
 

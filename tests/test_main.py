@@ -107,8 +107,8 @@ def test_solve_and_compile_pass_their_arguments_on(monkeypatch):
     assert main(["solve", "nist:MGH09"]) == 3
     assert main(["solve", "nist", "--method", "lm"]) == 3
     assert main(["compile", "bfgs", "lm"]) == 0
-    assert main(["compile"]) == 0
-    assert given == [("nist:MGH09", "lm"), ("nist", "lm"), (["bfgs", "lm"],), ([],)]
+    assert main(["compile", "--many"]) == 0
+    assert given == [("nist:MGH09", "lm"), ("nist", "lm"), (["bfgs", "lm"], False), ([], True)]
 
 
 def test_recommend_names_a_method_and_says_why(capsys):

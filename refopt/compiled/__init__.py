@@ -16,7 +16,7 @@ import numpy as np
 
 from refopt.compiled.entry import entry_of
 from refopt.compiled.objective import Compiled, compile, is_jitted, machine_code, parts
-from refopt.dialect import LEAVE, Bound, fields_of, functions_of, groups_of, keeps, rows_source
+from refopt.dialect import LEAVE, Bound, entry_source, fields_of, functions_of, groups_of, keeps, rows_source
 from refopt.loop import Loop
 from refopt.ops import Vector
 
@@ -33,7 +33,7 @@ def runner(method: Any, rules: Any, problem: Any, search: int = 0) -> Loop:
     ``watch.size`` as scale. The arrays of state and watch are float64; they are left alone: those returned are new.
     """
     addresses, code, bound = linked(problem)
-    entry, groups = entry_of(method, rules, bound, search=search), groups_of(method, rules)
+    entry, groups = entry_of(method, rules, bound, entry_source, False, search), groups_of(method, rules)
     frame = Frame(groups["state"], groups["watch"])
 
     products, unkept = hasattr(method.State, "nhvp"), np.zeros((1, 1))
