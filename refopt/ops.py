@@ -48,7 +48,8 @@ def scalar(value: Any) -> Any:
 
 def dot(x: Vector, y: Vector) -> float:
     """xᵀy, for x, y of shape (n,)."""
-    return scalar(x.dot(y) if type(x) is ndarray else x @ y)
+    value = x.dot(y) if type(x) is ndarray else x @ y
+    return float(value) if isinstance(value, np.floating) else scalar(value)
 
 
 def norm(x: Vector) -> float:
@@ -420,23 +421,20 @@ def two_loop(S: Matrix, Y: Matrix, count: int, gamma: float, g: Vector) -> Vecto
     S, Y are (m, n), written by ``with_row`` for k = 0 … count − 1.   N&W §7.2.   Cost: 10mn flops.
     """
     m, known, r = len(S), list[Any](), g
+    axpy = (
+        _blas_routine("axpy", g.dtype.char) if type(g) is ndarray and g.size > 1000 and g.dtype.char in "fd" else None
+    )
     for i in range(count - 1, max(0, count - m) - 1, -1):
         s, y = S[i % m], Y[i % m]
         ys = dot(y, s)
         a = dot(s, r) / ys
-        r = _moved(r, -a, y, bool(known))
+        r = axpy(y, r, a=-a) if axpy and known else r - a * y  # into r itself where that saves time, but not into g
         known.append((s, y, ys, a))
     r = gamma * r
     for s, y, ys, a in reversed(known):
-        r = _moved(r, a - dot(y, r) / ys, s, True)
+        b = a - dot(y, r) / ys
+        r = axpy(s, r, a=b) if axpy else r + b * s
     return r
-
-
-def _moved(x: Any, a: float, p: Any, own: bool) -> Any:
-    """x + ap, written into x where it is ours and so long that this saves time."""
-    if own and type(x) is ndarray and x.size > 1000 and x.dtype.char in "fd":
-        return _blas_routine("axpy", x.dtype.char)(p, x, a=a)
-    return x + a * p
 
 
 # --- where arrays live -------------------------------------------------------------------------------------------

@@ -17,26 +17,33 @@ def with_row(S: Matrix, k: int, s: Vector) -> Matrix:
 
 
 def two_loop(S: Matrix, Y: Matrix, count: int, gamma: float, g: Vector) -> Vector:
+    """Each change of r waits until the next product with r, so that r is read once for both."""
     m, n = S.shape
     known = min(count, m)
-    a, ys, r = new_vector(known), new_vector(known), copied(g)
+    a, rho, r = new_vector(known), new_vector(known), copied(g)
+    i = last = (count - 1) % m
+    change = 0.0
     for k in range(known):
-        i = (count - 1 - k) % m
         product, curvature = 0.0, 0.0
         for j in range(n):
+            r[j] -= change * Y[last, j]
             product += S[i, j] * r[j]
             curvature += S[i, j] * Y[i, j]
-        a[k], ys[k] = product / curvature, curvature
-        for j in range(n):
-            r[j] -= a[k] * Y[i, j]
+        change = product / curvature
+        a[k], rho[k] = change, 1.0 / curvature
+        last = i
+        i = i - 1 if i > 0 else m - 1
     for j in range(n):
-        r[j] *= gamma
+        r[j] = gamma * (r[j] - change * Y[last, j])
+    change = 0.0
     for k in range(known - 1, -1, -1):
-        i = (count - 1 - k) % m
+        i = i + 1 if i < m - 1 else 0
         product = 0.0
         for j in range(n):
+            r[j] += change * S[last, j]
             product += Y[i, j] * r[j]
-        change = a[k] - product / ys[k]
-        for j in range(n):
-            r[j] += change * S[i, j]
+        change = a[k] - product * rho[k]
+        last = i
+    for j in range(n):
+        r[j] += change * S[last, j]
     return r
