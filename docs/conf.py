@@ -27,6 +27,7 @@ extensions = [
     "ledger",
     "mathml",
     "options",
+    "pictures",
 ]
 exclude_patterns = ["_build"]
 default_role = "code"
