@@ -6,17 +6,11 @@ before the step is tried.
 
 from typing import NamedTuple
 
+from refopt.departure import little
 from refopt.krylov import Inner, guarded
-from refopt.linesearch import noise_floor
 from refopt.ops import Vector, norm
 from refopt.problem import Problem
 from refopt.region import attempt, first_radius
-
-
-class Params(NamedTuple):
-    radius: float = 0.0  #: the first Δ; 0 stands for ‖x₀‖, or 1 at the origin
-    max_radius: float = 1e100  #: no region is larger than this
-    eta: float = 0.1  #: a step is taken if ρ > η
 
 
 class State(NamedTuple):
@@ -57,8 +51,7 @@ def tried(problem: Problem, old: State, eta: float, max_radius: float) -> State:
 
 def adopted(problem: Problem, state: State, found: Inner) -> State:
     """The state with this step next, or a way out of a saddle; a smaller region leaves no less to gain."""
-    small = max(100.0 * noise_floor(problem, state.x, state.f), 1e-12 * (state.first - state.f))
-    step = guarded(problem, state.x, state.g, state.radius, found, small)
+    step = guarded(problem, state.x, state.g, state.radius, found, little(problem, state.x, state.f, state.first))
     gain = step.gain if state.taken else max(step.gain, state.gain)
     return state._replace(p=step.p, promised=step.promised, edge=step.edge, gain=gain, nhvp=state.nhvp + step.products)
 

@@ -4,10 +4,12 @@ Each has its own ``direction``; the next state is where a search along it ends. 
 point that satisfies their conditions a method asks for thought.
 """
 
+from math import inf
 from typing import Any, NamedTuple
 
-from refopt.linesearch import search
-from refopt.ops import Choice, Symmetric, Vector, finite, frobenius
+from refopt.departure import depart, little, reach
+from refopt.linesearch import Point, search
+from refopt.ops import Symmetric, Vector, dot, finite, frobenius, lowest
 from refopt.problem import Problem
 from refopt.subproblem import promise
 
@@ -17,6 +19,7 @@ class State(NamedTuple):
     f: float
     g: Vector
     B: Symmetric  #: the Hessian
+    first: float  #: f(x₀)
     weak: int  #: searches in a row that did not meet their conditions
     taken: bool  #: the last search ended elsewhere than it began
     ok: bool  #: and it makes sense to go on
@@ -26,20 +29,38 @@ class State(NamedTuple):
 
 
 def init(problem: Problem, x: Vector, params: Any) -> State:
-    return State(x, problem.fun(x), problem.grad(x), problem.hess(x), 0, True, True, 1, 1, 1)
+    f = problem.fun(x)
+    return State(x, f, problem.grad(x), problem.hess(x), f, 0, True, True, 1, 1, 1)
 
 
 def along(
     problem: Problem, state: State, p: Vector, kind: Choice, c1: float, c2: float, trials: int, first: float
 ) -> State:
     """The state where the search of this kind along p ends; the old one where it finds nothing finite."""
-    point = search(problem, state.x, state.f, state.g, p, kind, c1, c2, trials, first)
+    return at(problem, state, search(problem, state.x, state.f, state.g, p, kind, c1, c2, trials, first))
+
+
+def downhill(
+    problem: Problem, state: State, p: Vector, kind: int, c1: float, c2: float, trials: int, first: float
+) -> State:
+    """The same, but beside a saddle, where hardly anything is to be gained along p, along negative curvature."""
+    x, f, g, B = state.x, state.f, state.g, state.B
+    if -dot(g, p) <= little(problem, x, f, state.first) and promise(g, B) == inf:
+        lam, v = lowest(B)
+        length = reach(problem, x, f, state.first, lam)
+        p = (-length if dot(g, v) > 0.0 else length) * v
+        return at(problem, state, depart(problem, x, f, g, p, length * lam * length, trials))
+    return along(problem, state, p, kind, c1, c2, trials, first)
+
+
+def at(problem: Problem, state: State, point: Point) -> State:
+    """The state at the point that a search has found."""
     nfev, njev, nhev = state.nfev + point.nfev, state.njev + point.njev, state.nhev
     if point.lower:
         B, nhev = problem.hess(point.x), nhev + 1
         if finite(frobenius(B)):
             weak = 0 if point.wolfe else state.weak + 1
-            return State(point.x, point.f, point.g, B, weak, True, weak < 3, nfev, njev, nhev)
+            return State(point.x, point.f, point.g, B, state.first, weak, True, weak < 3, nfev, njev, nhev)
     return state._replace(taken=False, ok=False, nfev=nfev, njev=njev, nhev=nhev)
 
 

@@ -9,11 +9,18 @@ f(x) − f(x + p) is replaced by the trapezoid rule −½ (g + g₊)ᵀp; a tria
 the radius to a tenth of the step.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from refopt.linesearch import noise_floor
-from refopt.ops import Vector, dot, eps, finite, norm, norm_inf
+from refopt.ops import Symmetric, Vector, dot, eps, finite, frobenius, norm, norm_inf
 from refopt.problem import Problem
+from refopt.subproblem import promise
+
+
+class Params(NamedTuple):
+    radius: float = 0.0  #: the first Δ; 0 stands for ‖x₀‖, or 1 at the origin
+    max_radius: float = 1e100  #: no region is larger than this
+    eta: float = 0.1  #: a step is taken if ρ > η
 
 
 class Trial(NamedTuple):
@@ -71,3 +78,50 @@ def resized(radius: float, length: float, edge: bool, ratio: float, max_radius: 
 def first_radius(x: Vector, radius: float) -> float:
     """The radius that was asked for; 0 stands for ‖x₀‖, or 1 at the origin, so that the units of x do not matter."""
     return radius if radius > 0.0 else norm(x) or 1.0
+
+
+# --- the methods that carry the Hessian ------------------------------------------------------------------------------
+
+
+class State(NamedTuple):
+    x: Vector
+    f: float
+    g: Vector
+    B: Symmetric  #: the Hessian
+    radius: float
+    rejected: int  #: steps refused in a row
+    taken: bool
+    ok: bool  #: the region can still shrink, and refusals are not due to noise
+    nfev: int
+    njev: int
+    nhev: int
+
+
+def init(problem: Problem, x: Vector, params: Any) -> State:
+    f, g, B = problem.fun(x), problem.grad(x), problem.hess(x)
+    return State(x, f, g, B, first_radius(x, params.radius), 0, True, True, 1, 1, 1)
+
+
+def tried(problem: Problem, old: State, p: Vector, promised: float, edge: bool, eta: float, max_radius: float) -> State:
+    """The state after a step was tried.   Cost: one f, and if it is taken one gradient and one Hessian."""
+    x, f, g, B, nhev = old.x, old.f, old.g, old.B, old.nhev
+    trial = attempt(problem, x, f, g, p, promised, edge, old.radius, old.rejected, eta, max_radius)
+    if trial.taken:
+        B, nhev = problem.hess(trial.x), nhev + 1
+        if not finite(frobenius(B)):
+            back = Trial(x, f, g, old.radius, old.rejected, False, True, trial.nfev, trial.njev)
+            trial, B = refused(back, norm(p), False, False), old.B
+    return State(
+        trial.x, trial.f, trial.g, B, trial.radius, trial.rejected, trial.taken, trial.ok,
+        old.nfev + trial.nfev, old.njev + trial.njev, nhev,
+    )  # fmt: skip
+
+
+def predicted(state: State) -> float:
+    """What the unrestricted Newton step would gain, ½ gᵀB⁻¹g; infinite where B has a negative eigenvalue."""
+    return promise(state.g, state.B)
+
+
+def resume(state: State) -> State:
+    """Ready to try again, with the region as large as at the start."""
+    return state._replace(radius=first_radius(state.x, 0.0), rejected=0, ok=True)

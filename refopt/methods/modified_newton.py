@@ -13,12 +13,14 @@ Deviations from the book, with reasons:
 - β is relative to ‖H‖ (Frobenius), so that the units of f and x do not matter.
 - Where H = 0, τ = ‖g‖ makes a step of unit length.
 - τ does not start from the smallest diagonal entry: a single failed factorisation is cheap.
+- Beside a saddle, where p has no more than 1e-12 of the whole decrease left to gain, the step goes along the lowest
+  eigenvector: see ``refopt.departure``.
 """
 
 from typing import NamedTuple
 
-from refopt.newton_type import State, along, init, predicted, resume
-from refopt.ops import Choice, Symmetric, Vector, cholesky, frobenius, norm
+from refopt.newton_type import State, downhill, init, predicted, resume
+from refopt.ops import Symmetric, Vector, cholesky, frobenius, norm
 from refopt.problem import Problem
 from refopt.subproblem import solve
 
@@ -35,7 +37,7 @@ class Params(NamedTuple):
 
 def step(problem: Problem, state: State, params: Params) -> State:
     p, _ = direction(state.B, state.g, params.beta)
-    return along(problem, state, p, params.search, params.c1, params.c2, params.trials, 1.0)
+    return downhill(problem, state, p, params.search, params.c1, params.c2, params.trials, 1.0)
 
 
 def direction(H: Symmetric, g: Vector, beta: float) -> tuple[Vector, float]:

@@ -14,15 +14,16 @@ Deviations from the book, with reasons:
 - The forcing term compares ‖g‖ with the longest gradient seen, not with 1, so that the units of f do not matter.
 - Where −gₖ is taken, the search begins at the length of x (1 at the origin), as no curvature tells how far to go.
 - Where no more than 1e-12 of the whole decrease is left to gain, conjugate gradients on another right-hand side look
-  for negative curvature: at a saddle the search goes along it, downhill, with the length of x.
+  for negative curvature, and the step goes along it: see ``refopt.departure``.
 """
 
 from math import inf
 from typing import NamedTuple
 
+from refopt.departure import depart, little, reach
 from refopt.krylov import Inner, conjugate_gradients, forcing_term, guarded
-from refopt.linesearch import noise_floor, search
-from refopt.ops import Choice, Vector, dimension, norm
+from refopt.linesearch import search
+from refopt.ops import Vector, dimension, dot, norm
 from refopt.problem import Problem
 
 
@@ -39,6 +40,7 @@ class State(NamedTuple):
     f: float
     g: Vector
     p: Vector  #: the next direction
+    bend: float  #: pᵀHp of a way out of a saddle; 0 of other directions
     gain: float  #: what the Newton step would gain, at least; ∞ beside negative curvature
     first: float  #: f(x₀)
     steep: float  #: the longest gradient so far
@@ -52,12 +54,15 @@ class State(NamedTuple):
 
 def init(problem: Problem, x: Vector, params: Params) -> State:
     f, g = problem.fun(x), problem.grad(x)
-    return directed(problem, State(x, f, g, g, 0.0, f, norm(g), 0, True, True, 1, 1, 0), params.forcing)
+    return directed(problem, State(x, f, g, g, 0.0, 0.0, f, norm(g), 0, True, True, 1, 1, 0), params.forcing)
 
 
 def step(problem: Problem, state: State, params: Params) -> State:
     x, f, g, p = state.x, state.f, state.g, state.p
-    point = search(problem, x, f, g, p, params.search, params.c1, params.c2, params.trials, 1.0)
+    if state.bend < 0.0:
+        point = depart(problem, x, f, g, p, state.bend, params.trials)
+    else:
+        point = search(problem, x, f, g, p, params.search, params.c1, params.c2, params.trials, 1.0)
     weak = 0 if point.wolfe else state.weak + 1
     new = state._replace(
         x=point.x, f=point.f, g=point.g, steep=max(state.steep, norm(point.g)), weak=weak, taken=point.lower,
@@ -69,9 +74,14 @@ def step(problem: Problem, state: State, params: Params) -> State:
 def directed(problem: Problem, state: State, forcing: float) -> State:
     """The state with its next direction."""
     x, g = state.x, state.g
-    small = max(100.0 * noise_floor(problem, x, state.f), 1e-12 * (state.first - state.f))
-    found = guarded(problem, x, g, norm(x) or 1.0, direction(problem, x, g, forcing, state.steep), small)
-    return state._replace(p=found.p, gain=found.gain, nhvp=state.nhvp + found.products)
+    small = little(problem, x, state.f, state.first)
+    found = guarded(problem, x, g, 1.0, direction(problem, x, g, forcing, state.steep), small)
+    bend, length = -2.0 * (found.promised + dot(g, found.p)) if found.edge else 0.0, 1.0
+    if bend < 0.0:
+        length = reach(problem, x, state.f, state.first, bend)
+    return state._replace(
+        p=length * found.p, bend=length * bend * length, gain=found.gain, nhvp=state.nhvp + found.products
+    )
 
 
 def direction(problem: Problem, x: Vector, g: Vector, forcing: float, steep: float) -> Inner:

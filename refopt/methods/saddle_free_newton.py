@@ -13,16 +13,18 @@ Y. N. Dauphin et al., Identifying and attacking the saddle point problem in high
 Shapes: x, g, p are (n,); H is (n, n), symmetric.   Cost of a step: 9n³ flops.
 
 Where H ≻ 0 this is Newton's method. Along an eigenvector of negative curvature Newton's step climbs towards the
-saddle, this one descends from it. A point exactly on the stable manifold of a saddle has no slope away from it, and
-stays there; the run then does not claim success.
+saddle, this one descends from it.
 
-Deviation from the paper: a line search makes every step lower f; search = "fixed" and step give the paper's form.
+Deviations from the paper, with reasons:
+- A line search makes every step lower f; search = "fixed" and step give the paper's form.
+- A point exactly on the stable manifold of a saddle has no slope away from it. Beside the saddle, where p has no more
+  than 1e-12 of the whole decrease left to gain, the step goes along the lowest eigenvector: see ``refopt.departure``.
 """
 
 from typing import NamedTuple
 
-from refopt.newton_type import State, along, init, predicted, resume
-from refopt.ops import Choice, Symmetric, Vector, absolute, dot, eigh, larger, norm, norm_inf, positive, rmatvec
+from refopt.newton_type import State, downhill, init, predicted, resume
+from refopt.ops import Symmetric, Vector, absolute, dot, eigh, larger, norm, norm_inf, positive, rmatvec
 from refopt.problem import Problem
 
 __all__ = ["Params", "State", "direction", "init", "predicted", "resume", "step"]
@@ -40,7 +42,7 @@ class Params(NamedTuple):
 
 def step(problem: Problem, state: State, params: Params) -> State:
     p = within(direction(state.B, state.g, params.floor), state.g, params.radius)
-    return along(problem, state, p, params.search, params.c1, params.c2, params.trials, params.step)
+    return downhill(problem, state, p, params.search, params.c1, params.c2, params.trials, params.step)
 
 
 def direction(H: Symmetric, g: Vector, floor: float) -> Vector:

@@ -16,61 +16,13 @@ Deviations from the book, with reasons:
 - The radius starts at the length of x₀ (1 at the origin). Rounding and trials that are not finite: ``refopt.region``.
 """
 
-from typing import NamedTuple
-
-from refopt.ops import Symmetric, Vector, finite, frobenius, norm
 from refopt.problem import Problem
-from refopt.region import Trial, attempt, first_radius, refused
-from refopt.subproblem import decrease, dogleg, promise
+from refopt.region import Params, State, init, predicted, resume, tried
+from refopt.subproblem import decrease, dogleg
 
-
-class Params(NamedTuple):
-    radius: float = 0.0  #: the first Δ; 0 stands for ‖x₀‖, or 1 at the origin
-    max_radius: float = 1e100  #: no region is larger than this
-    eta: float = 0.1  #: a step is taken if ρ > η
-
-
-class State(NamedTuple):
-    x: Vector
-    f: float
-    g: Vector
-    B: Symmetric
-    radius: float
-    rejected: int  #: steps refused in a row
-    taken: bool
-    ok: bool  #: the region can still shrink, and refusals are not due to noise
-    nfev: int
-    njev: int
-    nhev: int
-
-
-def init(problem: Problem, x: Vector, params: Params) -> State:
-    f, g, B = problem.fun(x), problem.grad(x), problem.hess(x)
-    return State(x, f, g, B, first_radius(x, params.radius), 0, True, True, 1, 1, 1)
+__all__ = ["Params", "State", "init", "predicted", "resume", "step"]
 
 
 def step(problem: Problem, state: State, params: Params) -> State:
-    x, f, g, B, radius, rejected = state.x, state.f, state.g, state.B, state.radius, state.rejected
-    p, edge = dogleg(g, B, radius)
-    promised = decrease(g, B, p)
-    trial = attempt(problem, x, f, g, p, promised, edge, radius, rejected, params.eta, params.max_radius)
-    nhev = state.nhev
-    if trial.taken:
-        B, nhev = problem.hess(trial.x), nhev + 1
-        if not finite(frobenius(B)):
-            old = Trial(x, f, g, radius, rejected, False, True, trial.nfev, trial.njev)
-            trial, B = refused(old, norm(p), False, False), state.B
-    nfev, njev = state.nfev + trial.nfev, state.njev + trial.njev
-    return State(
-        trial.x, trial.f, trial.g, B, trial.radius, trial.rejected, trial.taken, trial.ok, nfev, njev, nhev
-    )  # fmt: skip
-
-
-def predicted(state: State) -> float:
-    """What the unrestricted Newton step would gain, ½ gᵀB⁻¹g; infinite where B has a negative eigenvalue."""
-    return promise(state.g, state.B)
-
-
-def resume(state: State) -> State:
-    """Ready to try again, with the region as large as at the start."""
-    return state._replace(radius=first_radius(state.x, 0.0), rejected=0, ok=True)
+    p, edge = dogleg(state.g, state.B, state.radius)
+    return tried(problem, state, p, decrease(state.g, state.B, p), edge, params.eta, params.max_radius)

@@ -17,10 +17,11 @@ Deviations from the book, with reasons:
 - The radius starts at the length of x₀ (1 at the origin). Rounding and trials that are not finite: ``refopt.region``.
 """
 
-from refopt.inexact import Params, State, adopted, begun, predicted, resume, tried
+from refopt.inexact import State, adopted, begun, predicted, resume, tried
 from refopt.krylov import forcing_term, steihaug
 from refopt.ops import Vector
 from refopt.problem import Problem
+from refopt.region import Params
 
 __all__ = ["Params", "State", "init", "predicted", "resume", "step"]
 

@@ -108,6 +108,21 @@ def test_a_saddle_beside_the_start_is_left(entry):
     assert result.fun == pytest.approx(-0.5, rel=1e-9)
 
 
+@globals_
+@pytest.mark.parametrize("x0", [[0.0, 0.0], [1.0, 0.0], [1e-9, 0.0], [1e3, 0.0], [0.0, 1e-12]])
+@pytest.mark.parametrize("shift", [0.0, 7.0])
+@pytest.mark.parametrize("c", [1e-12, 1.0, 1e12])
+def test_an_exact_saddle_and_its_axis_are_left(entry, x0, shift, c):
+    """No gradient shows the way; the Hessian does. Neither do the units of f matter, nor its digits beside a shift."""
+    saddle = double_well_saddle()
+    result = refopt.minimize(
+        lambda x: c * (saddle.fun(x) + shift), x0, jac=lambda x: c * saddle.grad(x), hess=lambda x: c * saddle.hess(x),
+        method=entry.name,
+    )  # fmt: skip
+    assert result.success
+    assert result.fun == pytest.approx(c * (shift - 0.5), rel=1e-9)
+
+
 @methods
 def test_no_method_calls_a_saddle_a_success(entry):
     """From (1, 0) every gradient points along the axis to the saddle."""

@@ -100,19 +100,7 @@ def test_states_are_whole_and_counts_are_honest(name):
 # --- the radius ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("length", "lam", "ratio", "expected"),
-    [
-        (2.0, 1.0, 0.2, 0.5), (1.0, 0.0, 0.2, 0.25), (2.0, 1.0, 0.25, 2.0), (2.0, 1.0, 0.75, 2.0),
-        (2.0, 1.0, 0.8, 4.0), (1.0, 0.0, 0.8, 2.0), (2.0, 1.0, 5.0, 4.0),
-    ],
-)  # fmt: skip
-def test_radius_after_an_accepted_step(length, lam, ratio, expected):
-    assert trust_exact.resized(2.0, length, lam, ratio, 100.0) == expected
-
-
 def test_radius_has_a_limit():
-    assert trust_exact.resized(2.0, 2.0, 1.0, 1.0, 3.0) == 3.0
     problem = Problem(lambda x: -x[0], lambda x: np.array([-1.0]), lambda x: np.zeros((1, 1)))
     states = states_of(problem, np.ones(1), 12, trust_exact.Params(max_radius=20.0))
     assert max(state.radius for state in states) == 20.0

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from problems import PROBLEMS, barrier, double_well, saddle
-from refopt import minimize
+from refopt import available, minimize
 from refopt.stopping import Status
-from runs import ROSENBROCK, START, float32, methods, solve
+from runs import METHODS, ROSENBROCK, START, float32, methods, solve
 
 
 @methods
@@ -86,11 +86,12 @@ SADDLES = {
 
 
 @pytest.mark.parametrize("start", SADDLES)
-def test_saddles_are_left_where_the_hessian_is_seen(start):
+@pytest.mark.parametrize("method", [m for m in METHODS if {"hess", "hessp"} & set(available()[m].needs)])
+def test_saddles_are_left_where_the_hessian_is_seen(method, start):
     (fun, jac, hess), x0 = SADDLES[start]
-    result = minimize(fun, x0, method="trust-exact", jac=jac, hess=hess)
+    result = minimize(fun, x0, method=method, jac=jac, hess=hess)
     assert result.status == Status.CONVERGED
-    assert result.fun == pytest.approx(0.0, abs=1e-20)
+    assert result.fun == pytest.approx(0.0, abs=1e-18)  # a gradient of 1e-9, curvatures of 2 and more
 
 
 def test_a_zero_gradient_at_the_start_is_pointed_out_where_it_is_not():
@@ -166,9 +167,12 @@ def test_everything_in_float32(method, name):
     result = solve(method, float32(double["fun"]), p.x0.astype("float32"), double["grad"], double["hess"])
     assert result.x.dtype == np.float32
     assert result.success
-    f, values = p.fun(result.x.astype(float)), np.linalg.eigvalsh(double["hess"](result.x))
-    hidden = -(2.0**-11.5) * values[-1] < values[0] < 0.0  # a saddle whose curvature such a Hessian does not show
-    assert hidden or any(abs(f - m) <= 1e-5 * max(m, p.fun(p.x0)) for m in p.minima)
+    f = p.fun(result.x.astype(float))
+    arrived = any(abs(f - m) <= 1e-5 * max(m, p.fun(p.x0)) for m in p.minima)
+    if not arrived:  # at the saddle of wood, λ₁ = −1.2e-4 ‖H‖, which is within √eps ‖H‖, or not seen by gradients
+        assert (name, method) in (("wood", "bfgs"), ("wood", "l-bfgs"), ("wood", "newton-cg"))
+        assert result.x == pytest.approx([-0.968, 0.947, -0.970, 0.951], abs=0.04)
+        assert abs(result.jac).max() <= 1e-6 * abs(p.grad(p.x0)).max()
 
 
 @methods

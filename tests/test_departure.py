@@ -1,0 +1,81 @@
+"""Leaving a saddle along negative curvature: worked by hand."""
+
+import numpy as np
+import pytest
+
+from refopt.departure import depart, little, reach
+from refopt.problem import Problem
+
+EPS = 2.0**-52
+
+
+def along(f, slope=lambda t: 0.0):
+    """f in one variable, as a problem."""
+    return Problem(lambda x: float(f(x[0])), lambda x: np.array([float(slope(x[0]))]))
+
+
+def left(problem, bend=-1.0, trials=40, x=0.0):
+    """From x along p = 1."""
+    x = np.array([x])
+    return depart(problem, x, problem.fun(x), problem.grad(x), np.ones(1), bend, trials)
+
+
+def test_a_step_that_is_too_long_is_halved():
+    """f = −½x² + 8x⁴ is below −¼x² for x² < 1/32: α = 1/8."""
+    point = left(along(lambda x: -(x**2) / 2 + 8 * x**4, lambda x: -x + 32 * x**3))
+    assert (point.alpha, point.nfev, point.njev) == (0.125, 4, 1)
+    assert point.x.tolist() == [0.125]
+    assert point.f == -(0.125**2) / 2 + 8 * 0.125**4
+    assert point.g.tolist() == [-0.125 + 32 * 0.125**3]
+    assert point.lower
+    assert point.wolfe
+
+
+def test_a_step_that_is_too_short_is_doubled_while_f_falls():
+    """f = −½x² + ½(x/8)⁴·… has its minimum at 8, where it has fallen by ¼·64: the condition holds with equality."""
+    point = left(along(lambda x: -(x**2) / 2 + x**4 / 256))
+    assert (point.alpha, point.nfev) == (8.0, 5)
+
+
+def test_a_wall_is_kept_away_from():
+    point = left(along(lambda x: -(x**2) / 2 if x < 0.05 else np.nan))
+    assert (point.alpha, point.nfev) == (pytest.approx(0.01), 3)
+    assert left(along(lambda x: -(x**2) / 2 if x == 0 else np.inf)).alpha == 0.0
+
+
+def test_curvature_that_is_not_there_leads_nowhere():
+    for problem in (along(lambda x: 1.0 + x**2), along(lambda x: 1.0 - x**2 / 5)):
+        point = left(problem)
+        assert (point.lower, point.x[0], point.njev) == (False, 0.0, 0)
+        assert 10 < point.nfev < 30  # until a quarter of α² is the noise, 10 eps
+
+
+def test_noise_ends_the_search():
+    problem = along(lambda x: x**2)._replace(noise=1.0)
+    assert left(problem).nfev == 1
+    assert left(problem._replace(noise=0.01)).nfev == 3  # ¼ 4⁻² = 0.016, ¼ 4⁻³ = 0.004
+
+
+def test_a_gradient_that_is_not_finite_refuses_the_point():
+    point = left(along(lambda x: -(x**2), lambda x: 0.0 if x == 0 else np.nan))
+    assert (point.lower, point.x[0], point.njev) == (False, 0.0, 1)
+
+
+def test_there_is_an_end():
+    assert left(along(lambda x: -(x**2))).nfev == 40
+    assert left(along(lambda x: -(x**2)), trials=7).alpha == 64.0
+
+
+def test_the_reach_is_the_length_of_x_or_what_f_has_fallen_or_visible():
+    problem, x = Problem(None), np.array([3.0, 4.0])
+    assert reach(problem, x, 0.0, 0.0, -2.0) == 5.0
+    assert reach(problem, 0 * x, 0.0, 0.0, -2.0) == 1.0
+    assert reach(problem, x, -49.0, 0.0, -2.0) == 7.0
+    assert reach(problem, 1e-30 * x, 1.0, 1.0, -2.0) == pytest.approx((1000 * EPS) ** 0.5)
+
+
+def test_little_is_noise_or_a_small_part_of_the_decrease():
+    problem, x = Problem(None), np.ones(2)
+    assert little(problem, x, 3.0, 3.0) == 3000 * EPS
+    assert little(problem, x, 0.0, 5.0) == 5e-12
+    assert little(problem._replace(noise=0.1), x, 0.0, 5.0) == 10.0
