@@ -64,6 +64,7 @@ ENTRIES = (
     Entry("natural-gradient", "minimize", "natural gradient", ("jac", "hess"), True, "2n³/3", "3n² + 10n", True),
     Entry("diagonal-newton", "minimize", "Newton", ("jac", "hess"), True, "O(n²)", "n² + 10n"),
     Entry("newton-cg", "minimize", "Newton", ("jac", "hessp"), True, "products with the Hessian", "12n"),
+    Entry("hessian-free", "minimize", "Newton", ("jac", "hessp"), True, "products with the Hessian", "14n"),
     Entry("trust-dogleg", "minimize", "trust region", ("jac", "hess"), True, "n³/3", "2n² + 10n"),
     Entry("trust-ncg", "minimize", "trust region", ("jac", "hessp"), True, "products with the Hessian", "12n"),
     Entry(

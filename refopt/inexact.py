@@ -1,4 +1,4 @@
-"""What the trust-region methods share that see the Hessian through products only.
+"""What the methods share that see the Hessian through products only.
 
 Each has its own ``planned(problem, state, params)``, which finds the next step: a state knows what its model promises
 before the step is tried.
@@ -6,11 +6,33 @@ before the step is tried.
 
 from typing import NamedTuple
 
-from refopt.departure import little
+from refopt.departure import little, reach
 from refopt.krylov import Inner, guarded
-from refopt.ops import Vector, norm
+from refopt.ops import Vector, dot, norm
 from refopt.problem import Problem
 from refopt.region import attempt, first_radius
+
+
+class Way(NamedTuple):
+    """A direction to search along."""
+
+    p: Vector
+    bend: float  #: pᵀHp of a way out of a saddle; 0 of other directions
+    gain: float  #: what the Newton step would gain, at least; ∞ beside negative curvature
+    products: int
+
+
+def way(problem: Problem, x: Vector, f: float, g: Vector, first: float, found: Inner) -> Way:
+    """The direction found, or, where hardly anything is left to gain, the way out of a saddle, if this is one."""
+    step = guarded(problem, x, g, 1.0, found, little(problem, x, f, first))
+    bend = -2.0 * (step.promised + dot(g, step.p)) if step.edge else 0.0
+    if bend < 0.0:
+        length = reach(problem, x, f, first, bend)
+        return Way(length * step.p, length * bend * length, step.gain, step.products)
+    return Way(step.p, 0.0, step.gain, step.products)
+
+
+# --- trust regions ---------------------------------------------------------------------------------------------------
 
 
 class State(NamedTuple):

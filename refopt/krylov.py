@@ -27,6 +27,7 @@ class Iterate(NamedTuple):
     concave: bool  #: dᵀHd is negative, and not from rounding
     promised: float  #: m(0) − m(z)
     gain: float  #: what they would gain without a boundary, d included; ∞ where the model has no minimum
+    size: float  #: the largest ‖Hd‖/‖d‖
     products: int
 
 
@@ -41,46 +42,71 @@ class Inner(NamedTuple):
 
 
 def conjugate_gradients(
-    problem: Problem, x: Vector, g: Vector, shift: float, radius: float, forcing: float, limit: int
-) -> Iterate:
+    problem: Problem, x: Vector, g: Vector, start: Vector, shift: float, radius: float, forcing: float,
+    progress: float, limit: int,
+) -> Iterate:  # fmt: skip
     """To ‖r‖ ≤ forcing ‖g‖, to a d without positive curvature, or to the boundary ‖z‖ = Δ, with H + shift I for H.
 
-    Up to `limit` products. ‖H‖ is estimated by the largest ‖Hd‖/‖d‖: curvature within 10 eps ‖H‖ is none, and it counts
-    as negative, or for the gain as more than that, from √eps ‖H‖ on.
+    From the best multiple of `start`, or from 0 where it does not lead downhill. They end as well where the last
+    k = max(10, j/10) of j iterations have gained less than the part k · progress of all. Up to `limit` products beside
+    that for the start. ‖H‖ is estimated by the largest ‖Hd‖/‖d‖: curvature within 10 eps ‖H‖ is none, and it counts as
+    negative, or for the gain as more than that, from √eps ‖H‖ on.
     """
-    z, r, d = 0.0 * g, g, -g
-    square = dot(g, g)
-    least, size, promised, gain, bend = forcing * forcing * square, 0.0, 0.0, 0.0, 0.0
+    z, r, promised, products, size, bend = 0.0 * g, g, 0.0, 0, 0.0, 0.0
+    least, since, due = forcing * forcing * dot(g, g), 0, 10.0
+    slope = dot(g, start)
+    if slope < 0.0:
+        Hd, products = problem.hvp(x, start) + shift * start, 1
+        bend = dot(start, Hd)
+        if bend > 0.0:
+            t = -slope / bend
+            z, r, promised = t * start, g + t * Hd, -0.5 * t * slope
+    d, gain, before = -r, promised, promised
+    square = dot(r, r)
     for k in range(limit):
         if not square > least:
-            return Iterate(z, d, square, bend, True, False, promised, gain, k)
+            return Iterate(z, d, square, bend, True, False, promised, gain, size, products + k)
         Hd = problem.hvp(x, d) + shift * d
         bend, length = dot(d, Hd), dot(d, d)
         if not finite(bend):
-            return Iterate(z, d, square, 0.0, False, False, promised, inf, k + 1)
+            return Iterate(z, d, square, 0.0, False, False, promised, inf, size, products + k + 1)
         size = max(size, norm(Hd) / length**0.5)
         flat = eps(x) ** 0.5 * size * length
         if not bend > 10.0 * eps(x) * size * length:
             concave = bend < -flat
             gain = inf if concave or flat == 0.0 else gain + 0.5 * (square / flat) * square
-            return Iterate(z, d, square, bend, False, concave, promised, gain, k + 1)
+            return Iterate(z, d, square, bend, False, concave, promised, gain, size, products + k + 1)
         gain = gain + 0.5 * (square / max(bend, flat)) * square
         alpha = square / bend
         z_new = z + alpha * d
         if norm(z_new) >= radius:
-            return Iterate(z, d, square, bend, False, False, promised, gain, k + 1)
+            return Iterate(z, d, square, bend, False, False, promised, gain, size, products + k + 1)
         promised = promised + 0.5 * alpha * square
         z, r = z_new, r + alpha * Hd
-        before = square
-        square = dot(r, r)
-        d = (square / before) * d - r
-    return Iterate(z, d, square, bend, True, False, promised, gain, limit)
+        rr = dot(r, r)
+        d, square = (rr / square) * d - r, rr
+        if k + 1 >= due:
+            if promised - before < (k + 1 - since) * progress * promised:
+                return Iterate(z, d, square, bend, True, False, promised, gain, size, products + k + 1)
+            before, since, due = promised, k + 1, k + 1 + max(10.0, 0.1 * k)
+    return Iterate(z, d, square, bend, True, False, promised, gain, size, products + limit)
+
+
+def truncated(problem: Problem, x: Vector, g: Vector, forcing: float) -> Inner:
+    """The inexact Newton step; −g with the length of x (1 at the origin) where its curvature is not positive.
+
+    N&W, Algorithm 7.1.
+    """
+    s = norm(g) or 1.0  # squares of g itself might overflow
+    cg = conjugate_gradients(problem, x, g / s, 0.0 * g, 0.0, inf, forcing, 0.0, 10 * dimension(g))
+    p = s * cg.z if norm(cg.z) > 0.0 else -((norm(x) or 1.0) / s) * g
+    return Inner(p, s * cg.promised * s, False, s * cg.gain * s, cg.products)
 
 
 def steihaug(problem: Problem, x: Vector, g: Vector, radius: float, forcing: float) -> Inner:
     """The iteration, and from its last point along the last direction to the boundary.   N&W, Algorithm 7.2."""
     s = norm(g) or 1.0  # squares of g itself might overflow
-    cg = conjugate_gradients(problem, x, g / s, 0.0, radius / s, forcing, 10 * dimension(g))
+    cg = conjugate_gradients(problem, x, g / s, 0.0 * g, 0.0, radius / s, forcing, 0.0, 10 * dimension(g))
     if cg.solved:
         return Inner(s * cg.z, s * cg.promised * s, False, s * cg.gain * s, cg.products)
     tau = boundary(cg.z, cg.d, radius / s)
@@ -127,7 +153,7 @@ def escape(problem: Problem, x: Vector, g: Vector, radius: float) -> Inner:
     they meet a direction that shows it, after n products at most but for rounding.
     """
     b = oblique(g)
-    cg = conjugate_gradients(problem, x, b, 0.0, inf, eps(g) ** 0.5, 3 * dimension(g) + 10)
+    cg = conjugate_gradients(problem, x, b, 0.0 * b, 0.0, inf, eps(g) ** 0.5, 0.0, 3 * dimension(g) + 10)
     if not cg.concave:
         return Inner(0.0 * g, 0.0, False, 0.0, cg.products)
     t = radius / norm(cg.d)

@@ -29,6 +29,11 @@ def run(solver, B, g, radius, *rest):
     return solver(products(B), 0 * g, g, radius, *rest)
 
 
+def solve_by_cg(B, g, start=0.0, shift=0.0, forcing=1e-10, progress=0.0):
+    start = start + 0.0 * g
+    return conjugate_gradients(products(B), 0 * g, g, start, shift, inf, forcing, progress, 50 * len(g))
+
+
 def path(g, B, radius, steps):
     """The iterates of conjugate gradients by the letter of the book, up to the boundary."""
     z, r, d = 0 * g, g, -g
@@ -64,7 +69,7 @@ def exactly(g, B, radius):
 @given(st.data(), st.integers(1, 6))
 def test_a_definite_system_is_solved(data, n):
     B, g = data.draw(spd(n, 1e2)), data.draw(nonzero_vectors(n))
-    cg = run(lambda *a: conjugate_gradients(*a[:3], 0.0, a[3], 1e-10, 50 * n), B, g, inf)
+    cg = solve_by_cg(B, g)
     assert cg.solved
     # ‖r‖ ≤ 1e-10‖g‖ and the smallest eigenvalue is 1 or more; the recurrence drifts from the residual by rounding
     assert np.linalg.norm(B @ cg.z + g) <= 2e-10 * np.linalg.norm(g)
@@ -76,14 +81,14 @@ def test_a_definite_system_is_solved(data, n):
 @given(st.data(), st.integers(1, 6), st.floats(0.01, 100.0))
 def test_a_shift_is_added_to_the_matrix(data, n, shift):
     B, g = data.draw(spd(n, 1e2)), data.draw(nonzero_vectors(n))
-    cg = run(lambda *a: conjugate_gradients(*a[:3], shift, a[3], 1e-10, 50 * n), B, g, inf)
+    cg = solve_by_cg(B, g, shift=shift)
     assert np.linalg.norm(B @ cg.z + shift * cg.z + g) <= 2e-10 * np.linalg.norm(g)
 
 
 @given(st.data(), st.integers(1, 6), st.floats(0.001, 0.9))
 def test_the_residual_is_as_small_as_asked_for_and_no_smaller_than_needed(data, n, forcing):
     B, g = data.draw(spd(n, 1e2)), data.draw(nonzero_vectors(n))
-    cg = run(lambda *a: conjugate_gradients(*a[:3], 0.0, a[3], forcing, 50 * n), B, g, inf)
+    cg = solve_by_cg(B, g, forcing=forcing)
     assert np.linalg.norm(B @ cg.z + g) <= forcing * np.linalg.norm(g) * (1 + 1e-9)
     before = list(path(g, B, inf, cg.products))[-1]
     assert np.linalg.norm(B @ before + g) > forcing * np.linalg.norm(g) * (1 - 1e-9)

@@ -17,13 +17,13 @@ Deviations from the book, with reasons:
   for negative curvature, and the step goes along it: see ``refopt.departure``.
 """
 
-from math import inf
 from typing import NamedTuple
 
-from refopt.departure import depart, little, reach
-from refopt.krylov import Inner, conjugate_gradients, forcing_term, guarded
+from refopt.departure import depart
+from refopt.inexact import way
+from refopt.krylov import forcing_term, truncated
 from refopt.linesearch import search
-from refopt.ops import Vector, dimension, dot, norm
+from refopt.ops import Vector, norm
 from refopt.problem import Problem
 
 
@@ -74,22 +74,9 @@ def step(problem: Problem, state: State, params: Params) -> State:
 def directed(problem: Problem, state: State, forcing: float) -> State:
     """The state with its next direction."""
     x, g = state.x, state.g
-    small = little(problem, x, state.f, state.first)
-    found = guarded(problem, x, g, 1.0, direction(problem, x, g, forcing, state.steep), small)
-    bend, length = -2.0 * (found.promised + dot(g, found.p)) if found.edge else 0.0, 1.0
-    if bend < 0.0:
-        length = reach(problem, x, state.f, state.first, bend)
-    return state._replace(
-        p=length * found.p, bend=length * bend * length, gain=found.gain, nhvp=state.nhvp + found.products
-    )
-
-
-def direction(problem: Problem, x: Vector, g: Vector, forcing: float, steep: float) -> Inner:
-    """The inexact Newton direction."""
-    s = norm(g) or 1.0  # squares of g itself might overflow
-    cg = conjugate_gradients(problem, x, g / s, 0.0, inf, min(forcing, forcing_term(g, steep)), 10 * dimension(g))
-    p = s * cg.z if norm(cg.z) > 0.0 else -((norm(x) or 1.0) / s) * g
-    return Inner(p, s * cg.promised * s, False, s * cg.gain * s, cg.products)
+    newton = truncated(problem, x, g, min(forcing, forcing_term(g, state.steep)))
+    p, bend, gain, products = way(problem, x, state.f, g, state.first, newton)
+    return state._replace(p=p, bend=bend, gain=gain, nhvp=state.nhvp + products)
 
 
 def predicted(state: State) -> float:

@@ -15,10 +15,11 @@ from refopt.problem import Problem
 EPS = 2.0**-52
 
 SECOND = [e for e in refopt.available().values() if e.door == "minimize" and {"hess", "hessp"} & set(e.needs)]
-GLOBAL = ["modified-newton", "saddle-free-newton", "newton-cg", "trust-dogleg", "trust-ncg", "trust-krylov"]
+LOCAL = ["newton", "damped-newton", "diagonal-newton", "natural-gradient", "adahessian"]  #: near a minimum only
+GLOBAL = [e for e in SECOND if e.name not in LOCAL]
 
 methods = pytest.mark.parametrize("entry", SECOND, ids=lambda entry: entry.name)
-globals_ = pytest.mark.parametrize("entry", [e for e in SECOND if e.name in GLOBAL], ids=lambda entry: entry.name)
+globals_ = pytest.mark.parametrize("entry", GLOBAL, ids=lambda entry: entry.name)
 exact_ = pytest.mark.parametrize(
     "entry",
     [e for e in SECOND if e.name not in ("damped-newton", "diagonal-newton", "adahessian")],

@@ -7,9 +7,8 @@ import pytest
 
 import refopt
 from problems import saddle
-from refopt import stopping
+from refopt import region, stopping
 from refopt.linesearch import wolfe
-from refopt.methods import trust_exact
 from refopt.noise import Differences, FunctionNoise
 from refopt.stopping import DONE, Ending, Status
 from variants import DERIVATIVES, VARIANTS, answer, cases, keep, record, solve, survey, times, tolerance, verdict
@@ -175,7 +174,7 @@ MUTANTS = [
     (stopping, "think", content, "nist:Misra1a/1", "from the answer", "bfgs", "false success"),
     (stopping, "noise_floor", lambda *_: 0.0, "mgh:freudenstein_roth", "1e-6 from the answer", "bfgs", "false alarm"),
     (wolfe, "noise_floor", lambda *_: 0.0, "mgh:bard", "from the answer", "bfgs", "false alarm"),
-    (trust_exact, "noise_floor", lambda *_: 0.0, "himmelblau", "plus 1e8", "trust-exact", "false alarm"),
+    (region, "noise_floor", lambda *_: 0.0, "himmelblau", "plus 1e8", "trust-exact", "false alarm"),
 ]  # fmt: skip
 
 
