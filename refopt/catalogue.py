@@ -85,6 +85,8 @@ ENTRIES = (
 
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 
+SCIPY = {"minimize": {"dogleg": "trust-dogleg", "l-bfgs-b": "l-bfgs"}}  #: its names for the same, where they are others
+
 
 def available() -> dict[str, Entry]:
     """Every method by name: its door, family, the derivatives it needs, whether it compiles, cost and memory."""
@@ -92,8 +94,9 @@ def available() -> dict[str, Entry]:
 
 
 def find(name: Any, door: str) -> Entry:
-    """The entry of a method's name; upper case and underscores do not matter."""
-    entry = BY_NAME.get(name) or BY_NAME.get(name.lower().replace("_", "-")) if isinstance(name, str) else None
+    """The entry of a method's name, or of SciPy's for it; upper case and underscores do not matter."""
+    plain = name.lower().replace("_", "-") if isinstance(name, str) else ""
+    entry = BY_NAME.get(SCIPY.get(door, {}).get(plain, plain))
     if entry is None or entry.door != door:
         names = ", ".join(entry.name for entry in ENTRIES if entry.door == door)
         raise ValueError(f"{door} knows no method {name!r}; its methods are {names}")

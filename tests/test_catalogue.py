@@ -3,6 +3,8 @@
 import inspect
 
 import pytest
+from scipy.optimize import minimize as scipy_minimize
+from scipy.optimize import rosen, rosen_der, rosen_hess
 
 import refopt
 from refopt.catalogue import COMMON, ENTRIES, available, find, split_options
@@ -41,6 +43,19 @@ def test_entries_are_complete(name):
 @pytest.mark.parametrize("name", ["trust-exact", "TRUST-EXACT", "Trust_Exact", "trust_exact"])
 def test_spelling_is_forgiven(name):
     assert find(name, "minimize").name == "trust-exact"
+
+
+@pytest.mark.parametrize(
+    "name", ["BFGS", "L-BFGS-B", "Newton-CG", "dogleg", "trust-ncg", "trust-krylov", "trust-exact"]
+)
+def test_scipys_names_mean_the_same_methods(name):
+    """Each does what SciPy's does: as near to the minimum, with the same derivatives."""
+    assert find(name, "minimize").name == {"l-bfgs-b": "l-bfgs", "dogleg": "trust-dogleg"}.get(
+        name.lower(), name.lower()
+    )
+    given = {"jac": rosen_der} | ({"hess": rosen_hess} if name.lower() not in ("bfgs", "l-bfgs-b") else {})
+    for run in (refopt.minimize, scipy_minimize):
+        assert run(rosen, [0.8, 0.9], method=name, **given).x == pytest.approx([1.0, 1.0], abs=1e-3)
 
 
 @pytest.mark.parametrize("name", ["nelder-mead", "", None, 3, print, "lm"])

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from problems import PROBLEMS, barrier, double_well, saddle
-from refopt import available, minimize
+from refopt import available, minimize, zoo
 from refopt.stopping import Status
-from runs import METHODS, ROSENBROCK, START, float32, methods, solve
+from runs import METHODS, ROSENBROCK, START, STEPPERS, float32, hessian, methods, solve
 
 
 @methods
@@ -270,6 +270,32 @@ def test_a_gradient_by_differences_of_what_starts_at_zero(method):
     result = minimize(p.fun, p.x0, method=method)
     assert result.success
     assert result.fun < 1e-8
+
+
+CONVEX = {
+    "quartic": (*zoo.get("quartic").problem[:3], zoo.get("quartic").x0, zoo.get("quartic").minima[0].x),
+    "barrier": (*barrier, np.array([0.7, 1.4]), np.ones(2)),
+    "cosh": (
+        lambda x: float(np.cosh(x - 1).sum()),
+        lambda x: np.sinh(x - 1),
+        lambda x: np.diag(np.cosh(x - 1)),
+        np.array([2.0, 0.5, 1.5]),
+        np.ones(3),
+    ),
+}
+PACE = {"adam": {"step": 0.03}, "adagrad": {"step": 1.0}}  #: their own are made for thousands of noisy steps
+
+
+@pytest.mark.parametrize("name", CONVEX)
+@pytest.mark.parametrize("method", sorted(STEPPERS))
+def test_steps_without_a_search_arrive_in_a_convex_bowl(method, name):
+    fun, jac, hess, x0, x = CONVEX[name]
+    options = PACE.get(method, {}) | ({"fisher": hess} if method == "natural-gradient" else {})
+    given = {} if method == "natural-gradient" else hessian(method, hess)
+    result = minimize(fun, x0, method=method, jac=jac, options=options, **given)
+    assert result.success
+    # a gradient of 1e-7 of the first, which is below 3, at worst, and curvatures of 1 and more
+    assert result.x == pytest.approx(x, abs=3e-7)
 
 
 @methods
