@@ -75,6 +75,13 @@ RULES = (
         ("saddle-free-newton", "trust-dogleg", "bfgs"),
     ),
     Rule(
+        "Is f a sum of squares, and are products known?",
+        lambda case: bool({"hess", "hessp"} & set(case.derivatives)) and case.structure == "least-squares",
+        "hessian-free",
+        "with products Jᵀ(Jd) the model is convex, and its damping follows its success",
+        ("newton-cg", "trust-krylov", "l-bfgs"),
+    ),
+    Rule(
         "Are products with the Hessian known, f convex?",
         lambda case: bool({"hess", "hessp"} & set(case.derivatives)) and case.convex is True,
         "newton-cg",
