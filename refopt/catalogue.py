@@ -76,7 +76,7 @@ ENTRIES = (
         "k products with the Hessian and 6k²n",
         "2kn + 10n",
     ),
-    Entry("adagrad", "minimize", "adaptive", ("jac",), True, "O(n)", "6n"),
+    Entry("adagrad", "minimize", "adaptive", ("jac",), True, "O(n)", "7n"),
     Entry("adam", "minimize", "adaptive", ("jac",), True, "O(n)", "7n"),
     Entry("adahessian", "minimize", "adaptive", ("jac", "hessp"), True, "a product with the Hessian", "9n"),
     Entry("lm", "least_squares", "Gauss-Newton", ("jac",), True, "2mn²", "2mn + 3n²"),

@@ -3,7 +3,7 @@
     Dₖ = zₖ ∘ Hₖzₖ,    zₖ ∈ {−1, 1}ⁿ           Hₖ = ∇²f(xₖ);   E[z ∘ Hz] = diag H for random signs
     mₖ = β₁ mₖ₋₁ + (1 − β₁) gₖ,      vₖ = β₂ vₖ₋₁ + (1 − β₂) Dₖ²
     m̂ₖ = mₖ / (1 − β₁ᵗ),            v̂ₖ = vₖ / (1 − β₂ᵗ)              t = k + 1
-    xₖ₊₁ = xₖ − η m̂ₖ / (v̂ₖᵖ + ε)    p = ½; squares, powers and quotients component by component
+    xₖ₊₁ = xₖ − η m̂ₖ / (v̂ₖᵃ + ε)    a = ½; squares, powers and quotients component by component
 
 Z. Yao, A. Gholami, S. Shen, M. Mustafa, K. Keutzer & M. W. Mahoney, AdaHessian, arXiv:2006.00719, §3.
 Shapes: x, g, m, v, z are (n,).   Cost of a step: a product with the Hessian, and O(n).
@@ -17,8 +17,9 @@ Deviations from the source, with reasons:
 
 from typing import NamedTuple
 
+from refopt.adaptive import corrected, direction, mean
 from refopt.linesearch import fixed
-from refopt.ops import Vector, dot, positive, power, signs
+from refopt.ops import Vector, dot, signs
 from refopt.problem import Problem
 
 
@@ -27,7 +28,7 @@ class Params(NamedTuple):
     beta1: float = 0.9  #: β₁
     beta2: float = 0.999  #: β₂
     eps: float = 1e-6  #: ε
-    exponent: float = 0.5  #: p
+    exponent: float = 0.5  #: a
     trials: int = 40  #: shortenings of a step to where f is not finite
 
 
@@ -47,31 +48,30 @@ class State(NamedTuple):
 
 
 def init(problem: Problem, x: Vector, params: Params) -> State:
-    f, g, D = problem.fun(x), problem.grad(x), probe(problem, x, 1)
-    m, v = (1.0 - params.beta1) * g, (1.0 - params.beta2) * (D * D)
-    return State(x, f, g, m, v, direction(m, v, 1, params), 1, True, True, 1, 1, 1)
+    f, g = problem.fun(x), problem.grad(x)
+    return learnt(problem, State(x, f, g, 0.0 * g, 0.0 * g, 0.0 * g, 0, True, True, 1, 1, 0), params)
 
 
 def step(problem: Problem, state: State, params: Params) -> State:
     point = fixed(problem, state.x, state.f, state.g, state.p, params.trials, 1.0)
-    g, t, nfev, njev = point.g, state.t + 1, state.nfev + point.nfev, state.njev + point.njev
-    D = probe(problem, point.x, t)
-    m = params.beta1 * state.m + (1.0 - params.beta1) * g
-    v = params.beta2 * state.v + (1.0 - params.beta2) * (D * D)
-    p = direction(m, v, t, params)
-    return State(point.x, point.f, g, m, v, p, t, point.lower, point.lower, nfev, njev, state.nhvp + 1)
+    nfev, njev = state.nfev + point.nfev, state.njev + point.njev
+    new = state._replace(x=point.x, f=point.f, g=point.g, taken=point.lower, ok=point.lower, nfev=nfev, njev=njev)
+    return learnt(problem, new, params)
 
 
-def probe(problem: Problem, x: Vector, t: int) -> Vector:
-    """z ∘ Hz for the t-th signs: one product, an unbiased estimate of diag H."""
-    z = signs(x, t)
+def learnt(problem: Problem, state: State, params: Params) -> State:
+    """The state with its gradient and a probe of its Hessian in the means, and its next step."""
+    t = state.t + 1
+    D = probe(problem, state.x, signs(state.x, t))
+    m, v = mean(state.m, state.g, params.beta1), mean(state.v, D * D, params.beta2)
+    m_hat, v_hat = corrected(m, params.beta1, t), corrected(v, params.beta2, t)
+    p = direction(m_hat, v_hat, params.step, params.exponent, params.eps)
+    return state._replace(m=m, v=v, p=p, t=t, nhvp=state.nhvp + 1)
+
+
+def probe(problem: Problem, x: Vector, z: Vector) -> Vector:
+    """z ∘ Hz: one product, and for random signs z an unbiased estimate of diag H."""
     return z * problem.hvp(x, z)
-
-
-def direction(m: Vector, v: Vector, t: int, params: Params) -> Vector:
-    """−η m̂ / (v̂ᵖ + ε), 0 where that is 0/0."""
-    m_hat, v_hat = m / (1.0 - params.beta1**t), v / (1.0 - params.beta2**t)
-    return -params.step * m_hat / positive(power(v_hat, params.exponent, params.eps))
 
 
 def predicted(state: State) -> float:

@@ -75,10 +75,11 @@ def test_the_rate_with_exact_searches_is_that_of_the_book():
 
 
 def adagrad_steps(g, params):
-    v = 0
-    for each in g:
-        v = v + each**2
-        yield params.step * each / (v**params.exponent + params.eps)
+    m = v = 0
+    for t, each in enumerate(g, 1):
+        m = params.beta1 * m + (1 - params.beta1) * each
+        v = params.beta2 * v + each**2
+        yield params.step * m / (1 - params.beta1**t) / (v**params.exponent + params.eps)
 
 
 def adam_steps(g, d, params):
@@ -90,10 +91,12 @@ def adam_steps(g, d, params):
         yield params.step * m / (1 - params.beta1**t) / (corrected + params.eps)
 
 
-@pytest.mark.parametrize("exponent", [0.5, 1.0])
+@pytest.mark.parametrize(
+    "options", [{}, {"exponent": 1.0}, {"beta1": 0.5}, {"beta1": 0.0}, {"beta2": 0.9}, {"eps": 1e-2}], ids=str
+)
 @pytest.mark.parametrize("method", ADAPTIVE, ids=lambda method: method.__name__.rpartition(".")[2])
-def test_every_step_is_the_papers(method, exponent):
-    params = method.Params(step=0.03, exponent=exponent)
+def test_every_step_is_the_papers(method, options):
+    params = method.Params(step=0.03, **options)
     run = states(method, 12, params)
     g = [QUARTIC.problem.grad(state.x) for state in run]
     if method is adagrad:
@@ -115,8 +118,9 @@ def test_the_first_step_of_adam_is_as_long_in_every_variable():
 
 def test_one_probe_of_a_diagonal_hessian_is_exact_and_the_mean_of_all_is_the_diagonal():
     d, H = np.array([3.0, -2.0, 0.5]), np.array([[1.0, 2, 3], [2, 4, 5], [3, 5, 6]])
-    assert (adahessian.probe(Problem(None, hvp=lambda x, p: d * p), np.zeros(3), 7) == d).all()
-    probes = [np.array(z) * (H @ np.array(z)) for z in product((-1.0, 1.0), repeat=3)]
+    assert (adahessian.probe(Problem(None, hvp=lambda x, p: d * p), np.zeros(3), np.array([1.0, -1, -1])) == d).all()
+    problem = Problem(None, hvp=lambda x, p: H @ p)
+    probes = [adahessian.probe(problem, np.zeros(3), np.array(z)) for z in product((-1.0, 1.0), repeat=3)]
     assert np.mean(probes, axis=0) == pytest.approx(np.diag(H))
 
 
