@@ -10,6 +10,7 @@ Shapes: x, g, p, r, y are (n,); B is (n, n), symmetric.   Cost of a step: a few 
 
 Deviations from the book, with reasons:
 - The radius follows the rules of ``refopt.region``, as for every trust-region method here.
+- search and step: the step is p times `step`, or where a search along p ends, whose gain then is the actual decrease.
 - No update is larger than B/√eps, in which what B has learnt would drown: refused steps can end anywhere.
 - B₀ = (10 ‖g₀‖/‖x₀‖) I (denominator 1 at the origin): the units of f and x do not matter, and the first step is a tenth
   as long as x₀, because one that is too long ends on plateaus.
@@ -17,10 +18,11 @@ Deviations from the book, with reasons:
 
 from typing import NamedTuple
 
+from refopt.linesearch import FIXED, search
 from refopt.ops import Symmetric, Vector, dot, eps, finite, frobenius, identity, norm, rank_one
 from refopt.problem import Problem
-from refopt.region import attempt, first_radius
-from refopt.subproblem import more_sorensen
+from refopt.region import Trial, attempt, first_radius, refused, resized
+from refopt.subproblem import decrease, more_sorensen
 
 
 class Params(NamedTuple):
@@ -29,6 +31,11 @@ class Params(NamedTuple):
     eta: float = 1e-3  #: a step is taken if ρ > η
     skip: float = 1e-8  #: no update while (rᵀp)² < skip² ‖r‖² ‖p‖²
     accuracy: float = 0.1  #: of ‖p‖ = Δ
+    search: int = 3  #: "fixed": none, the region decides; "strong-wolfe", "hager-zhang" or "armijo" along p
+    step: float = 1.0  #: the first α of a search, or the only one
+    c1: float = 1e-4  #: sufficient decrease
+    c2: float = 0.9  #: curvature
+    trials: int = 40  #: evaluations of f in one search
 
 
 class State(NamedTuple):
@@ -58,17 +65,36 @@ def first_guess(x: Vector, g: Vector) -> float:
 def step(problem: Problem, state: State, params: Params) -> State:
     x, f, g, B, fresh = state.x, state.f, state.g, state.B, state.fresh
     p, lam, promised = more_sorensen(g, B, state.radius, params.accuracy)
-    trial = attempt(
-        problem, x, f, g, p, promised, lam > 0.0, state.radius, state.rejected, params.eta, params.max_radius
-    )
+    if params.search != FIXED:
+        trial = sought(problem, state, p, promised, lam > 0.0, params)
+    else:
+        if params.step != 1.0:
+            p = params.step * p
+            promised = decrease(g, B, p)
+        trial = attempt(
+            problem, x, f, g, p, promised, lam > 0.0, state.radius, state.rejected, params.eta, params.max_radius
+        )
     nfev, njev = state.nfev + trial.nfev, state.njev + trial.njev
-    y = trial.g - g
+    s, y = trial.x - x, trial.g - g
     if not trial.taken:
-        y, njev = problem.grad(x + p) - g, njev + 1  # a refused step is the one that B has most to learn from
-    if learns(B, p, y, params.skip, fresh):
-        B, fresh = update(B, p, y), False
+        s, y, njev = p, problem.grad(x + p) - g, njev + 1  # a refused step is the one that B has most to learn from
+    if learns(B, s, y, params.skip, fresh):
+        B, fresh = update(B, s, y), False
     ok = trial.ok
     return State(trial.x, trial.f, trial.g, B, trial.radius, fresh, trial.rejected, trial.taken, ok, nfev, njev)
+
+
+def sought(problem: Problem, state: State, p: Vector, promised: float, edge: bool, params: Params) -> Trial:
+    """Where a search along the region's step ends; the region grows to hold it."""
+    x, f, g = state.x, state.f, state.g
+    point = search(problem, x, f, g, p, params.search, params.c1, params.c2, params.trials, params.step)
+    length = norm(point.x - x)
+    if not point.lower:
+        old = Trial(x, f, g, state.radius, state.rejected, False, True, point.nfev, point.njev)
+        return refused(old, norm(p), True, False)
+    ratio = (f - point.f) / promised if promised > 0.0 else 1.0
+    radius = min(max(length, resized(state.radius, length, edge, ratio, params.max_radius)), params.max_radius)
+    return Trial(point.x, point.f, point.g, radius, 0, True, True, point.nfev, point.njev)
 
 
 def learns(B: Symmetric, s: Vector, y: Vector, skip: float, fresh: bool) -> bool:

@@ -15,6 +15,7 @@ from refopt.loop import iterate
 from refopt.methods import bfgs, broyden, dfp, sr1
 from refopt.problem import Problem
 from refopt.region import first_radius
+from refopt.subproblem import more_sorensen
 from strategies import nonzero_vectors, spd, symmetric_indefinite
 
 EPS = 2.0**-52
@@ -193,6 +194,32 @@ def test_each_state_of_sr1_follows_from_the_last(problem):
             assert new.radius < old.radius
             assert new.njev == old.njev + 1
     assert np.linalg.matrix_rank(states[1].B - states[0].B) == 1
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("name", ["rosenbrock", "wood", "beale"])
+def test_sr1_with_a_search_along_the_regions_step(search, name):
+    problem = PROBLEMS[name]
+    options = {"search": search, "trace": True}
+    result = refopt.minimize(problem.fun, problem.x0, jac=problem.grad, method="sr1", options=options)
+    assert result.success
+    assert result.fun == pytest.approx(min(problem.minima, key=lambda m: abs(m - result.fun)), abs=1e-9)
+    for old, new in pairwise(result.trace[:-5]):
+        if new.taken and search != "fixed":
+            step = more_sorensen(old.g, old.B, old.radius, 0.1)
+            s, alpha = new.x - old.x, np.linalg.norm(new.x - old.x) / np.linalg.norm(step.p)
+            assert s == pytest.approx(alpha * step.p, rel=1e-6, abs=1e-9 * np.linalg.norm(old.x))
+            assert new.f <= old.f + 1e-4 * (old.g @ s) + 1e-12 * abs(old.f)
+            assert new.radius >= np.linalg.norm(s) * (1 - 1e-12)
+
+
+def test_sr1_goes_a_part_of_the_regions_step():
+    problem, params = PROBLEMS["beale"], sr1.Params(step=0.3)
+    for old, new in pairwise(islice(iterate(sr1, functions(problem), problem.x0, params), 8)):
+        p = 0.3 * more_sorensen(old.g, old.B, old.radius, 0.1).p
+        promised = -(old.g @ p) - 0.5 * p @ old.B @ p
+        kept = problem.fun(old.x + p) < old.f - 1e-3 * promised
+        assert new.x == pytest.approx(old.x + p if kept else old.x, rel=1e-14)
 
 
 def test_sr1_leaves_a_saddle_that_it_did_not_begin_on():
