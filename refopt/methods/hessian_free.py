@@ -129,8 +129,8 @@ def ratio(problem: Problem, state: State, point: Point) -> float:
 def adapted(lam: float, ratio: float) -> float:
     """The damping after a step with the reduction ratio ρ."""
     if ratio > 0.75:
-        return 2.0 * lam / 3.0
-    return 1.5 * lam if ratio < 0.25 else lam
+        return 2 * lam / 3
+    return 3 * lam / 2 if ratio < 0.25 else lam
 
 
 def predicted(state: State) -> float:

@@ -114,6 +114,37 @@ def low_rank(gamma, q, Hq):
     return Hq - gamma * q
 
 
+def scaled(draw, loops, follows=True):
+    """The same with f times c: γ = sᵀy/yᵀy follows, or stays."""
+    found = learnt(draw, loops) if follows else learnt(draw, loops, draw.size(2), 1)
+    c = draw.magnitude() * 10
+    S, Y, gamma, q = found["S"], found["Y"], found["gamma"], found["q"]
+    return found | {"c": c, "Hq_scaled": loops(S, c * Y, len(S), gamma / c if follows else gamma, c * q)}
+
+
+def unscaled(draw, loops):
+    """H₀ = γI for f and for cf, where it matters."""
+    found = scaled(draw, loops, False)
+    change = found["Hq_scaled"] - found["Hq"]
+    return found if size(change) > 1e-3 * size(found["Hq"]) else unscaled(draw, loops)
+
+
+@claim(
+    "l-bfgs.scale-free",
+    "f → cf changes no step: H becomes H/c, g becomes cg",
+    NW + "§6.1 and §7.2",
+    scaled,
+    "conditional",
+    given="γ = sᵀy/yᵀy, which becomes γ/c; not with a γ that stays",
+    uses=LOOPS,
+    scale=lambda S, Y, gamma, q: growth(S, Y, gamma) * size(q),
+    because=PRODUCTS,
+    fails=(Fails("γ stays", unscaled, lambda Hq, Hq_scaled: (Hq_scaled - Hq) / bulk(Hq)),),
+)
+def scale_free(S, Y, gamma, q, Hq, Hq_scaled):
+    return Hq_scaled - Hq, dense(S, Y, gamma) @ q - Hq
+
+
 def newest(draw, loops):
     """The product with the newest y; and y as it becomes where q has taken the place of the old gradient."""
     found = learnt(draw, loops)

@@ -51,6 +51,24 @@ def quadratic_one_step(A, b, w_new):
 
 
 @claim(
+    "newton.part-of-a-step",
+    "On a quadratic, η of the step leaves e₊ = (1 − η)e: linear convergence, at the same rate in every direction",
+    NW + "§3.3",
+    lambda draw, direction: {
+        "A": (A := draw.spd(draw.size(), 1e4)),
+        "e": (e := draw.vector(len(A))),
+        "eta": (eta := draw.number(0, 2)),
+        "e_new": e + eta * direction(A, A @ e),
+    },
+    uses=("newton.direction",),
+    scale=lambda A, e: condition(A) * size(e),
+    because="the solve loses eps κ of a step as long as e",
+)
+def part_of_a_step(e, eta, e_new):
+    return e_new - (1 - eta) * e
+
+
+@claim(
     "newton.exercise-2x2",
     "A = [[4, 1], [1, 2]], b = (3, 2), w = 0: the step is (4/7, 5/7), ∇f is then 0 and f = −11/7",
     "direct",

@@ -1,10 +1,10 @@
-"""Saddle-free Newton: |H| in place of H."""
+"""Saddle-free Newton, |H| in place of H; and modified Newton, H + τI."""
 
 import numpy as np
 
 from refopt.oracle.claim import Fails, claim
 from refopt.oracle.claims import NW
-from refopt.oracle.draw import condition, excess, least, size, solve, with_spectrum
+from refopt.oracle.draw import condition, excess, eye, least, size, solve, with_spectrum
 
 DAUPHIN = "Dauphin et al., NeurIPS 27 (2014), arXiv:1406.2572, §4"
 FLOOR = 1e-14
@@ -80,6 +80,34 @@ def newton(H, g, p):
     return H @ p + g
 
 
+def region(draw, direction, within):
+    """A step that is cut, and another of the same |H|-length."""
+    found = drawn(draw, direction)
+    A, g, p, d = found["absolute"], found["g"], found["p"], draw.vector(len(found["g"]))
+    radius = float(-(g @ p)) ** 0.5 * draw.number(0.1, 2)
+    cut = within(p, g, radius)
+    return found | {"radius": radius, "cut": cut, "d": d * (float(cut @ A @ cut) / float(d @ A @ d)) ** 0.5}
+
+
+@claim(
+    "saddle-free.region",
+    "The step cut to pᵀ|H|p = Δ² is −Δ|H|⁻¹g/√(gᵀ|H|⁻¹g): of all steps of that length the one with the least gᵀp",
+    DAUPHIN,
+    region,
+    uses=("saddle-free-newton.direction", "saddle-free-newton.within"),
+    scale=lambda H, g, p, radius, cut, d: (
+        condition(H) * size(g) * size(p) + radius**2,
+        condition(H) * size(g) * (size(cut) + size(d)),
+        condition(H) * (size(H) * size(p) + size(g)),
+    ),
+    because=SOLVED,
+    exact=False,
+)
+def cut_to_the_region(H, absolute, g, p, radius, cut, d):
+    length, whole = cut @ absolute @ cut, p @ absolute @ p
+    return length - min(whole, radius**2), excess(g @ cut - g @ d), absolute @ cut * (whole / length) ** 0.5 + g
+
+
 def near_a_saddle(draw, direction):
     """f = ½x² − ½y² + ¼y⁴ has a saddle at the origin; four steps from close by."""
     path = [draw.array([1, 0]) * draw.number(-0.3, 0.3) + draw.array([0, 1]) * draw.number(0.01, 0.3)]
@@ -114,3 +142,34 @@ def escapes(path):
     """y₊ = y + (y − y³)/(1 − 3y²) ≥ 2y(1 − y²) for 0 < y < 1/√3."""
     (x, y), (x_new, y_new) = path[:2]
     return x_new + 0 * x, excess(2 * (1 - y**2) * abs(y) - abs(y_new))
+
+
+# --- modified Newton -------------------------------------------------------------------------------------------------
+
+
+def modified(draw, direction):
+    n = draw.size()
+    H = draw.spd(n, 1e3) if n == 1 or draw.rng.integers(2) else draw.indefinite(n)
+    p, tau = direction(H, g := draw.vector(n), 1e-3)
+    return {"H": H, "g": g, "p": p, "tau": tau}
+
+
+@claim(
+    "modified-newton.descends",
+    "With the first τ = 0, β‖H‖, 2β‖H‖, … that makes H + τI ≻ 0, (H + τI)p = −g descends; it is Newton's if H ≻ 0",
+    NW + "§3.4 (Algorithm 3.3)",
+    modified,
+    uses=("modified-newton.direction",),
+    scale=lambda H, g, p, tau: (
+        size(g) * size(p),
+        condition(H + tau * eye(H)) * (size(H) * size(p) + size(g)),
+        size(H),
+        size(H),
+    ),
+    because="a stable solve; eigenvalues are known to n eps ‖H‖",
+    exact=False,
+)
+def descends(H, g, p, tau):
+    lowest, first = least(H), 1e-3 * size(H)
+    too_small = excess(lowest + tau / 2) if tau > first else tau if lowest > 0 else 0.0
+    return excess(g @ p), (H + tau * eye(H)) @ p + g, excess(-lowest - tau), too_small
