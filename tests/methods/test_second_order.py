@@ -124,6 +124,17 @@ def test_an_exact_saddle_and_its_axis_are_left(entry, x0, shift, c):
     assert result.fun == pytest.approx(c * (shift - 0.5), rel=1e-9)
 
 
+@globals_
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_saddle_is_left_on_every_array_kind(entry, namespace, dtype):
+    case = zoo.get("saddle", like=namespace.asarray(np.ones(1, dtype)))
+    x0 = namespace.asarray(np.zeros(2, dtype))
+    last = states_of(entry.module, case.problem, x0, 40)[-1]
+    assert namespace.owns(last.x)
+    assert namespace.to_numpy(last.x).dtype == np.dtype(dtype)
+    assert abs(last.f - case.minima[0].fun) <= 1e-10
+
+
 @methods
 def test_no_method_calls_a_saddle_a_success(entry):
     """From (1, 0) every gradient points along the axis to the saddle."""
