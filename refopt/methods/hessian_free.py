@@ -20,8 +20,8 @@ Deviations from the paper, with reasons:
   back through the iterates of conjugate gradients.
 - λ₀ is a thousandth of ‖g₀‖/‖x₀‖ (denominator 1 at the origin), so that the units of f and x do not matter, and λ is
   no less than eps ‖B‖: what is smaller changes nothing, and would take long to grow again.
-- Where no more than 1e-12 of the whole decrease is left to gain, the step is that of ``newton-cg``, without damping,
-  and negative curvature is looked for: only that tells whether this is a minimum.
+- Where no more than 1e-12 of the whole decrease is left to gain, there is no damping, and negative curvature is looked
+  for: only that tells whether this is a minimum.
 """
 
 from math import inf
@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 from refopt.departure import depart, little
 from refopt.inexact import way
-from refopt.krylov import Inner, conjugate_gradients, forcing_term, truncated
+from refopt.krylov import Inner, conjugate_gradients, forcing_term
 from refopt.linesearch import Point, noise_floor, search
 from refopt.ops import Vector, dimension, dot, eps, norm
 from refopt.problem import Problem
@@ -90,13 +90,14 @@ def step(problem: Problem, state: State, params: Params) -> State:
 def planned(problem: Problem, state: State, params: Params) -> State:
     """The state with its next direction, from the last one."""
     x, g = state.x, state.g
-    forcing = min(params.forcing, forcing_term(g, state.steep))
-    found = damped(problem, x, g, state.p, state.lam, max(forcing, eps(g) ** 0.5), params.progress)
+    forcing = max(min(params.forcing, forcing_term(g, state.steep)), eps(g) ** 0.5)
+    found = damped(problem, x, g, state.p, state.lam, forcing, params.progress)
     p, products = found.step.p, found.step.products
     bend, gain, promised = 0.0, found.step.gain, found.step.promised
     if gain <= little(problem, x, state.f, state.first):
-        out = way(problem, x, state.f, g, state.first, truncated(problem, x, g, forcing))
-        p, bend, gain, products = out.p, out.bend, out.gain, products + out.products
+        newton = damped(problem, x, g, p, 0.0, forcing, params.progress).step
+        out = way(problem, x, state.f, g, state.first, newton)
+        p, bend, promised, gain, products = out.p, out.bend, newton.promised, out.gain, products + out.products
     return state._replace(
         p=p, bend=bend, promised=promised, gain=gain, size=max(state.size, found.size), nhvp=state.nhvp + products
     )

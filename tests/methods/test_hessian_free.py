@@ -201,7 +201,7 @@ def test_with_gauss_newton_products_a_fit_is_solved_without_negative_curvature(s
     )  # fmt: skip
     assert result.success
     assert all(state.gain < np.inf for state in result.trace)
-    assert all(new.f < old.f for old, new in pairwise(result.trace[:-2]))
+    assert all(new.f <= old.f * (1 + 10 * EPS) for old, new in pairwise(result.trace))
 
 
 def test_where_f_has_lost_its_digits_slopes_tell_the_ratio():

@@ -61,7 +61,7 @@ def test_on_a_convex_quadratic_one_whole_step_is_enough(entry, n):
     A, b, x0 = M @ M.T + np.eye(n), rng.standard_normal(n), rng.standard_normal(n)
     problem = Problem(lambda x: 0.5 * x @ A @ x - b @ x, lambda x: A @ x - b, lambda x: A)
     room = {"radius": 1e3} if entry.name.startswith("trust") else {}
-    steps = 6 if "hessp" in entry.needs else 1
+    steps = 10 if entry.name == "hessian-free" else 6 if "hessp" in entry.needs else 1  # its damping falls by thirds
     last = states_of(entry.module, problem, x0, steps + 1, **room)[-1]
     # one stable solve, of a condition below 1e2
     assert last.x == pytest.approx(np.linalg.solve(A, b), abs=1e4 * EPS * (1 + abs(x0).max()))
