@@ -54,8 +54,8 @@ for name, (method, products) in runs.items():
 
 # %%
 # Left, what the products buy: with the Gauss-Newton matrix a digit costs half as many. Right, the damping: with the
-# Hessian it grows as long as conjugate gradients meet negative curvature, with the Gauss-Newton matrix it falls from the
-# start, and the last steps are those of Newton's method.
+# Hessian it grows as long as conjugate gradients meet negative curvature; with the Gauss-Newton matrix it falls from
+# the start, and the last steps are those of Newton's method.
 
 best = min(state.f for trace in traces.values() for state in trace)
 figure, (fall, damping) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
