@@ -6,8 +6,9 @@ before the step is tried.
 
 from typing import NamedTuple
 
-from refopt.departure import little, reach
+from refopt.departure import depart, little, reach
 from refopt.krylov import Inner, guarded
+from refopt.linesearch import Point, search
 from refopt.ops import Vector, dot, norm
 from refopt.problem import Problem
 from refopt.region import attempt, first_radius
@@ -30,6 +31,16 @@ def way(problem: Problem, x: Vector, f: float, g: Vector, first: float, found: I
         length = reach(problem, x, f, first, bend)
         return Way(length * step.p, length * bend * length, step.gain, step.products)
     return Way(step.p, 0.0, step.gain, step.products)
+
+
+def ahead(
+    problem: Problem, x: Vector, f: float, g: Vector, p: Vector, bend: float, kind: int, c1: float, c2: float,
+    trials: int,
+) -> Point:  # fmt: skip
+    """Where the search of this kind along p ends, or the way out of a saddle, bend < 0."""
+    if bend < 0.0:
+        return depart(problem, x, f, g, p, bend, trials)
+    return search(problem, x, f, g, p, kind, c1, c2, trials, 1.0)
 
 
 # --- trust regions ---------------------------------------------------------------------------------------------------

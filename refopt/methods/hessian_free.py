@@ -27,10 +27,10 @@ Deviations from the paper, with reasons:
 from math import inf
 from typing import NamedTuple
 
-from refopt.departure import depart, little
-from refopt.inexact import way
+from refopt.departure import little
+from refopt.inexact import ahead, way
 from refopt.krylov import Inner, conjugate_gradients, forcing_term
-from refopt.linesearch import Point, noise_floor, search
+from refopt.linesearch import Point, noise_floor
 from refopt.ops import Vector, dimension, dot, eps, norm
 from refopt.problem import Problem
 
@@ -74,10 +74,7 @@ def init(problem: Problem, x: Vector, params: Params) -> State:
 
 def step(problem: Problem, state: State, params: Params) -> State:
     x, f, g, p = state.x, state.f, state.g, state.p
-    if state.bend < 0.0:
-        point = depart(problem, x, f, g, p, state.bend, params.trials)
-    else:
-        point = search(problem, x, f, g, p, params.search, params.c1, params.c2, params.trials, 1.0)
+    point = ahead(problem, x, f, g, p, state.bend, params.search, params.c1, params.c2, params.trials)
     lam = max(adapted(state.lam, ratio(problem, state, point)), eps(x) * state.size)
     weak = 0 if point.wolfe else state.weak + 1
     new = state._replace(

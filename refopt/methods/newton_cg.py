@@ -19,10 +19,8 @@ Deviations from the book, with reasons:
 
 from typing import NamedTuple
 
-from refopt.departure import depart
-from refopt.inexact import way
+from refopt.inexact import ahead, way
 from refopt.krylov import forcing_term, truncated
-from refopt.linesearch import search
 from refopt.ops import Vector, norm
 from refopt.problem import Problem
 
@@ -59,10 +57,7 @@ def init(problem: Problem, x: Vector, params: Params) -> State:
 
 def step(problem: Problem, state: State, params: Params) -> State:
     x, f, g, p = state.x, state.f, state.g, state.p
-    if state.bend < 0.0:
-        point = depart(problem, x, f, g, p, state.bend, params.trials)
-    else:
-        point = search(problem, x, f, g, p, params.search, params.c1, params.c2, params.trials, 1.0)
+    point = ahead(problem, x, f, g, p, state.bend, params.search, params.c1, params.c2, params.trials)
     weak = 0 if point.wolfe else state.weak + 1
     new = state._replace(
         x=point.x, f=point.f, g=point.g, steep=max(state.steep, norm(point.g)), weak=weak, taken=point.lower,
