@@ -9,7 +9,7 @@ from typing import NamedTuple
 from refopt.departure import depart, little, reach
 from refopt.krylov import Inner, guarded
 from refopt.linesearch import Point, search
-from refopt.ops import Vector, dot, norm
+from refopt.ops import Choice, Vector, dot, norm
 from refopt.problem import Problem
 from refopt.region import attempt, first_radius
 
@@ -34,7 +34,7 @@ def way(problem: Problem, x: Vector, f: float, g: Vector, first: float, found: I
 
 
 def ahead(
-    problem: Problem, x: Vector, f: float, g: Vector, p: Vector, bend: float, kind: int, c1: float, c2: float,
+    problem: Problem, x: Vector, f: float, g: Vector, p: Vector, bend: float, kind: Choice, c1: float, c2: float,
     trials: int,
 ) -> Point:  # fmt: skip
     """Where the search of this kind along p ends, or the way out of a saddle, bend < 0."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from refopt.departure import depart, little, reach
 from refopt.linesearch import Point, search
-from refopt.ops import Symmetric, Vector, dot, finite, frobenius, lowest
+from refopt.ops import Choice, Symmetric, Vector, dot, finite, frobenius, lowest
 from refopt.problem import Problem
 from refopt.subproblem import promise
 
@@ -41,7 +41,7 @@ def along(
 
 
 def downhill(
-    problem: Problem, state: State, p: Vector, kind: int, c1: float, c2: float, trials: int, first: float
+    problem: Problem, state: State, p: Vector, kind: Choice, c1: float, c2: float, trials: int, first: float
 ) -> State:
     """The same, but beside a saddle, where hardly anything is to be gained along p, along negative curvature."""
     x, f, g, B = state.x, state.f, state.g, state.B

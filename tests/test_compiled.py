@@ -16,7 +16,7 @@ import pytest
 
 import refopt
 from refopt import catalogue, derivatives, diskcache, loop, stopping
-from refopt.dialect import entry_source, rows_source
+from refopt.dialect import Bound, entry_source, rows_source
 from refopt.methods import bfgs, l_bfgs, trust_exact
 from refopt.ops import Symmetric
 from refopt.problem import Problem

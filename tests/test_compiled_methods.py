@@ -107,7 +107,7 @@ def compare(found, wanted, first, rtol):
 @pytest.mark.parametrize("x0", [[-1.2, 1.0], [0.0, 0.0, 0.0], [-1.2, 1.0, -1.2, 1.0, 2.0]], ids=len)
 def test_state_by_state_from_the_same_state(entry, x0):
     tests, problem = stopping.Tests(), problem_for(entry)
-    run = compiled.runner(entry.module, stopping, problem).run
+    run = compiled.runner(entry.module, stopping, problem, getattr(entry.module.Params(), "search", 0)).run
     first = state, watch, params = begin(entry, problem, x0)
     for step in range(25):
         if watch.verdict != stopping.RUNNING:

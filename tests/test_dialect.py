@@ -29,9 +29,9 @@ methods = pytest.mark.parametrize("entry", COMPILED, ids=lambda entry: entry.nam
 minimizers = pytest.mark.parametrize("entry", MINIMIZERS, ids=lambda entry: entry.name)
 
 
-def plain():
+def plain(search=0):
     """Twins that stay Python functions."""
-    return Twins(lambda python, kinds, result: python)
+    return Twins(lambda python, kinds, result: python, search)
 
 
 def twin_of(function, *kinds):
@@ -64,7 +64,7 @@ def test_the_twin_of_the_loop_goes_the_same_way(entry, n):
     problem = Problem(rosen, rosen_der, rosen_hess, rosen_hess_prod)
     params, tests = method.Params(), stopping.Tests()
     kinds = method, stopping, Bound(Problem), method.State, stopping.Watch, method.Params, stopping.Tests, int
-    twin, result = plain().of(loop.run, kinds)
+    twin, result = plain(getattr(params, "search", 0)).of(loop.run, kinds)
     assert result == tuple[method.State, stopping.Watch, int]
     state = method.State(*map(arrayed, method.init(problem, x0, params)))
     watch = stopping.watch(state.x, state.f, state.g, abs(state.x))

@@ -31,7 +31,7 @@ from refopt.departure import little
 from refopt.inexact import ahead, way
 from refopt.krylov import Inner, conjugate_gradients, forcing_term
 from refopt.linesearch import Point, noise_floor
-from refopt.ops import Vector, dimension, dot, eps, norm
+from refopt.ops import Choice, Vector, dimension, dot, eps, norm
 from refopt.problem import Problem
 
 
@@ -39,7 +39,7 @@ class Params(NamedTuple):
     damping: float = 0.0  #: λ₀, in the units of the Hessian; 0 stands for 1e-3 ‖g₀‖/‖x₀‖
     forcing: float = 0.5  #: η
     progress: float = 5e-4  #: ε
-    search: int = 0  #: "strong-wolfe", "hager-zhang", "armijo" or "fixed"
+    search: Choice = 0  #: "strong-wolfe", "hager-zhang", "armijo" or "fixed"
     c1: float = 1e-4  #: sufficient decrease
     c2: float = 0.9  #: curvature
     trials: int = 40  #: evaluations of f in one search

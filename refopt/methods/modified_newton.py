@@ -20,7 +20,7 @@ Deviations from the book, with reasons:
 from typing import NamedTuple
 
 from refopt.newton_type import State, downhill, init, predicted, resume
-from refopt.ops import Symmetric, Vector, cholesky, frobenius, norm
+from refopt.ops import Choice, Symmetric, Vector, cholesky, frobenius, norm
 from refopt.problem import Problem
 from refopt.subproblem import solve
 

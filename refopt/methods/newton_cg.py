@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from refopt.inexact import ahead, way
 from refopt.krylov import forcing_term, truncated
-from refopt.ops import Vector, norm
+from refopt.ops import Choice, Vector, norm
 from refopt.problem import Problem
 
 

@@ -24,7 +24,7 @@ Deviations from the paper, with reasons:
 from typing import NamedTuple
 
 from refopt.newton_type import State, downhill, init, predicted, resume
-from refopt.ops import Symmetric, Vector, absolute, dot, eigh, larger, norm, norm_inf, positive, rmatvec
+from refopt.ops import Choice, Symmetric, Vector, absolute, dot, eigh, larger, norm, norm_inf, positive, rmatvec
 from refopt.problem import Problem
 
 __all__ = ["Params", "State", "direction", "init", "predicted", "resume", "step"]

@@ -19,7 +19,7 @@ Deviations from the book, with reasons:
 from typing import NamedTuple
 
 from refopt.linesearch import FIXED, search
-from refopt.ops import Symmetric, Vector, dot, eps, finite, frobenius, identity, norm, rank_one
+from refopt.ops import Choice, Symmetric, Vector, dot, eps, finite, frobenius, identity, norm, rank_one
 from refopt.problem import Problem
 from refopt.region import Trial, attempt, first_radius, refused, resized
 from refopt.subproblem import decrease, more_sorensen
@@ -31,7 +31,7 @@ class Params(NamedTuple):
     eta: float = 1e-3  #: a step is taken if ρ > η
     skip: float = 1e-8  #: no update while (rᵀp)² < skip² ‖r‖² ‖p‖²
     accuracy: float = 0.1  #: of ‖p‖ = Δ
-    search: int = 3  #: "fixed": none, the region decides; "strong-wolfe", "hager-zhang" or "armijo" along p
+    search: Choice = 3  #: "fixed": none, the region decides; "strong-wolfe", "hager-zhang" or "armijo" along p
     step: float = 1.0  #: the first α of a search, or the only one
     c1: float = 1e-4  #: sufficient decrease
     c2: float = 0.9  #: curvature
