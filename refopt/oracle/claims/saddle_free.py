@@ -5,6 +5,7 @@ import numpy as np
 from refopt.oracle.claim import Fails, claim
 from refopt.oracle.claims import NW
 from refopt.oracle.draw import condition, excess, eye, least, size, solve, with_spectrum
+from refopt.problem import Problem
 
 DAUPHIN = "Dauphin et al., NeurIPS 27 (2014), arXiv:1406.2572, §4"
 FLOOR = 1e-14
@@ -142,6 +143,34 @@ def escapes(path):
     """y₊ = y + (y − y³)/(1 − 3y²) ≥ 2y(1 − y²) for 0 < y < 1/√3."""
     (x, y), (x_new, y_new) = path[:2]
     return x_new + 0 * x, excess(2 * (1 - y**2) * abs(y) - abs(y_new))
+
+
+def departed(draw, depart, convex=False):
+    """f = ½xᵀHx + ¼‖x‖⁴ at its saddle, and a step along an eigenvector, of any length."""
+    Q, values = draw.orthogonal(n := draw.size(2)), draw.mixed(n)
+    values = abs(values) if convex else values
+    H, p = with_spectrum(Q, values), Q[:, 0] * draw.magnitude(2)
+    problem = Problem(lambda x: x @ H @ x / 2 + (x @ x) ** 2 / 4, lambda x: H @ x + (x @ x) * x)
+    bend = -abs(values[0]) * float(p @ p)
+    point = depart(problem, 0 * p, 0.0, 0 * p, p, bend, 80)
+    return {"bend": bend, "p": p, "x": point.x, "alpha": point.alpha, "f": point.f}
+
+
+@claim(
+    "saddle-free.departure",
+    "Where the gradient vanishes, some α lowers f by ¼α²|pᵀHp| at least:   f(x + αp) ≤ f(x) + ¼α² pᵀHp",
+    "J. J. Moré & D. C. Sorensen, Math. Program. 16 (1979) 1; " + NW + "§3.4",
+    departed,
+    "conditional",
+    given="pᵀHp < 0",
+    uses=("departure.depart",),
+    scale=lambda bend, p, alpha: (abs(bend) * alpha**2, alpha * size(p), 1.0),
+    because="values of f are sums of terms of this size",
+    exact=False,
+    fails=(Fails("H ≻ 0", lambda draw, depart: departed(draw, depart, True), lambda f: 0.0 if f < 0 else 1.0),),
+)
+def departure(bend, p, x, alpha, f):
+    return excess(f - alpha**2 * bend / 4), x - alpha * p, 0.0 if f < 0 else 1.0
 
 
 # --- modified Newton -------------------------------------------------------------------------------------------------
