@@ -21,11 +21,6 @@ EPS = 2.0**-52
 TIGHT = {"forcing": 0.0, "progress": 0.0, "search": SEARCHES.index("armijo"), "c1": 1e-2}
 
 
-def value(state, p, lam=0.0):
-    """q(p), without damping m(p) − f."""
-    return state.g @ p + 0.5 * p @ state.B @ p + 0.5 * lam * p @ p
-
-
 # --- the step --------------------------------------------------------------------------------------------------------
 
 
@@ -91,6 +86,18 @@ def test_negative_curvature_makes_the_damping_grow():
     assert first.p @ first.g < 0
     assert second.lam == pytest.approx(1.5e-3)
     assert second.f < first.f
+
+
+def test_a_step_that_leads_uphill_is_turned_round():
+    """From a warm start, before negative curvature: q(p) < 0 although gᵀp > 0, so q(−p) is lower still."""
+    B = np.array([[0.0, -0.57, -1.75], [-0.57, -1.35, 0.93], [-1.75, 0.93, 1.33]])
+    g, last = np.array([-1.34, 0.36, 1.29]), np.array([0.45, -1.69, -0.73])
+    problem = Problem(None, hvp=lambda x, p: B @ p)
+    raw = conjugate_gradients(problem, 0 * g, g, last, 0.0, np.inf, 1e-8, 0.0, 30).z
+    p = hessian_free.damped(problem, 0 * g, g, last, 0.0, 1e-8, 0.0).step.p
+    assert g @ raw > 0
+    assert p == pytest.approx(-raw)
+    assert g @ p + 0.5 * p @ B @ p < g @ raw + 0.5 * raw @ B @ raw < 0
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
