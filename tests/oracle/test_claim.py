@@ -94,7 +94,7 @@ def test_find_by_name_pattern_and_topic():
 def test_find_helps_with_a_wrong_name():
     with pytest.raises(ValueError, match=r"did you mean .*bfgs\.secant"):
         find("bfgs.secand")
-    with pytest.raises(ValueError, match="the topics are .*bfgs, "):
+    with pytest.raises(ValueError, match=r"the topics are .*bfgs, "):
         find("xyz")
 
 
