@@ -31,7 +31,7 @@ def minimize(
     fun : callable ``fun(x, *args) -> float``, or ``-> (float, gradient)`` with ``jac=True``. Jitted by numba, it is
         minimized by a compiled loop.
     x0 : (n,) numbers, or an array of any kind (NumPy, CuPy, PyTorch, ...), which ``fun`` then receives. Not modified.
-    method : a name from ``refopt.available()``.
+    method : a name from ``refopt.available()``, or SciPy's for the same.
     jac : callable ``-> (n,)``, True, "autograd", "2-point", "3-point", "cs", or None for 3-point differences.
     hess : callable ``-> (n, n)``, "autograd", "2-point", "3-point", "cs", or None for differences of the gradient.
         Where products suffice it may return a sparse matrix or a ``LinearOperator``.
