@@ -52,17 +52,9 @@ def conjugate_gradients(
     that for the start. ‖H‖ is estimated by the largest ‖Hd‖/‖d‖: curvature within 10 eps ‖H‖ is none, and it counts as
     negative, or for the gain as more than that, from √eps ‖H‖ on.
     """
-    z, r, promised, products, size, bend = 0.0 * g, g, 0.0, 0, 0.0, 0.0
-    least, since, due = forcing * forcing * dot(g, g), 0, 10.0
-    slope = dot(g, start)
-    if slope < 0.0:
-        Hd, products = problem.hvp(x, start) + shift * start, 1
-        bend = dot(start, Hd)
-        if bend > 0.0:
-            t = -slope / bend
-            z, r, promised = t * start, g + t * Hd, -0.5 * t * slope
-    d, gain, before = -r, promised, promised
-    square = dot(r, r)
+    z, r, promised, products = best_multiple(problem, x, g, start, shift)
+    d, square, gain, before = -r, dot(r, r), promised, promised
+    least, since, due, size, bend = forcing * forcing * dot(g, g), 0, 10.0, 0.0, 0.0
     for k in range(limit):
         if not square > least:
             return Iterate(z, d, square, bend, True, False, promised, gain, size, products + k)
@@ -90,6 +82,23 @@ def conjugate_gradients(
                 return Iterate(z, d, square, bend, True, False, promised, gain, size, products + k + 1)
             before, since, due = promised, k + 1, k + 1 + max(10.0, 0.1 * k)
     return Iterate(z, d, square, bend, True, False, promised, gain, size, products + limit)
+
+
+def best_multiple(
+    problem: Problem, x: Vector, g: Vector, start: Vector, shift: float
+) -> tuple[Vector, Vector, float, int]:
+    """z = t · start, the residual there, m(0) − m(z), and the products spent.
+
+    t = −gᵀstart / startᵀ(H + shift I) start, or 0 where that is not positive.
+    """
+    slope, products = dot(g, start), 0
+    if slope < 0.0:
+        Hs, products = problem.hvp(x, start) + shift * start, 1
+        bend = dot(start, Hs)
+        if bend > 0.0:
+            t = -slope / bend
+            return t * start, g + t * Hs, -0.5 * t * slope, products
+    return 0.0 * g, g, 0.0, products
 
 
 def truncated(problem: Problem, x: Vector, g: Vector, forcing: float) -> Inner:
