@@ -12,6 +12,7 @@ p is always a direction of descent. Where H ≻ 0 it is Newton's, and convergenc
 Deviations from the book, with reasons:
 - β is relative to ‖H‖ (Frobenius), so that the units of f and x do not matter.
 - Where H = 0, τ = ‖g‖ makes a step of unit length.
+- A factorisation that succeeds by rounding only, H being singular, counts as failed: its step has no length to speak of.
 - τ does not start from the smallest diagonal entry: a single failed factorisation is cheap.
 - Beside a saddle, where p has no more than 1e-12 of the whole decrease left to gain, the step goes along the lowest
   eigenvector: see ``refopt.departure``.
@@ -20,7 +21,7 @@ Deviations from the book, with reasons:
 from typing import NamedTuple
 
 from refopt.newton_type import State, downhill, init, predicted, resume
-from refopt.ops import Choice, Symmetric, Vector, cholesky, frobenius, norm
+from refopt.ops import Choice, Symmetric, Vector, cholesky, dot, eps, frobenius, norm
 from refopt.problem import Problem
 from refopt.subproblem import solve
 
@@ -42,9 +43,19 @@ def step(problem: Problem, state: State, params: Params) -> State:
 
 def direction(H: Symmetric, g: Vector, beta: float) -> tuple[Vector, float]:
     """p = −(H + τI)⁻¹g, and τ."""
-    tau, first = 0.0, beta * frobenius(H) or norm(g) or 1.0
-    L, ok = cholesky(H, tau)
+    size = frobenius(H)
+    tau, first = 0.0, beta * size or norm(g) or 1.0
+    p, ok = raised(H, tau, g, size)
     while not ok and tau < 1e9 * first:
         tau = max(2.0 * tau, first)
-        L, ok = cholesky(H, tau)
-    return -solve(L, g), tau
+        p, ok = raised(H, tau, g, size)
+    return p, tau
+
+
+def raised(H: Symmetric, tau: float, g: Vector, size: float) -> tuple[Vector, bool]:
+    """p = −(H + τI)⁻¹g, and whether H + τI ≻ 0 beyond rounding: its curvature along p is −gᵀp/‖p‖²."""
+    L, ok = cholesky(H, tau)
+    if not ok:
+        return -g, False
+    p = -solve(L, g)
+    return p, -dot(g, p) >= 10.0 * eps(g) * size * dot(p, p)

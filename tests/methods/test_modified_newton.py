@@ -40,6 +40,15 @@ def test_a_definite_hessian_is_left_alone(data, n):
     assert np.linalg.norm(H @ p + g) <= 100 * n * EPS * np.linalg.norm(H) * np.linalg.norm(p)
 
 
+def test_what_is_definite_by_rounding_only_is_raised():
+    """The first Hessian of McCormick's function from the origin: singular, but Cholesky's factorisation succeeds."""
+    H, g = np.array([[2.0, -2.0], [-2.0, 2.0 + 2 * EPS]]), np.array([-0.5, 3.5])
+    assert np.linalg.cholesky(H).all()
+    p, tau = modified_newton.direction(H, g, 1e-3)
+    assert tau == 1e-3 * np.linalg.norm(H)
+    assert np.linalg.norm(p) <= np.linalg.norm(g) / tau
+
+
 def test_without_curvature_the_step_is_downhill_and_of_unit_length():
     p, _ = modified_newton.direction(np.zeros((2, 2)), np.array([3.0, 4.0]), 1e-3)
     assert p == pytest.approx([-0.6, -0.8])
