@@ -12,7 +12,7 @@ p is always a direction of descent. Where H ≻ 0 it is Newton's, and convergenc
 Deviations from the book, with reasons:
 - β is relative to ‖H‖ (Frobenius), so that the units of f and x do not matter.
 - Where H = 0, τ = ‖g‖ makes a step of unit length.
-- A factorisation that succeeds by rounding only, H being singular, counts as failed: its step has no length to speak of.
+- A factorisation that succeeds by rounding only, H being singular, counts as failed: nothing limits its step.
 - τ does not start from the smallest diagonal entry: a single failed factorisation is cheap.
 - Beside a saddle, where p has no more than 1e-12 of the whole decrease left to gain, the step goes along the lowest
   eigenvector: see ``refopt.departure``.

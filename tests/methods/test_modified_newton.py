@@ -43,7 +43,7 @@ def test_a_definite_hessian_is_left_alone(data, n):
 def test_what_is_definite_by_rounding_only_is_raised():
     """The first Hessian of McCormick's function from the origin: singular, but Cholesky's factorisation succeeds."""
     H, g = np.array([[2.0, -2.0], [-2.0, 2.0 + 2 * EPS]]), np.array([-0.5, 3.5])
-    assert np.linalg.cholesky(H).all()
+    np.linalg.cholesky(H)  # does not raise
     p, tau = modified_newton.direction(H, g, 1e-3)
     assert tau == 1e-3 * np.linalg.norm(H)
     assert np.linalg.norm(p) <= np.linalg.norm(g) / tau
