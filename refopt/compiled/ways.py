@@ -9,6 +9,9 @@ import numba
 from llvmlite import binding
 from numba import types
 from numba.core import compiler
+from numba.core import typed_passes as typed
+from numba.core import untyped_passes as untyped
+from numba.core.compiler_machinery import PassManager
 from numba.core.registry import cpu_target
 from numba.core.typing.templates import make_concrete_template
 
@@ -112,7 +115,22 @@ class Together:
         flags: Any = compiler.Flags()
         cpu_target.options.parse_as_flags(flags, {"nopython": True, "no_cpython_wrapper": inner, **options})
         flags.no_compile, flags.enable_looplift, flags.no_rewrites = inner, False, True
-        return compiler.compile_extra(self.typing, self.context, python, arguments, result, flags, {}, self.library)
+        return compiler.compile_extra(
+            self.typing, self.context, python, arguments, result, flags, {}, self.library, pipeline_class=Passes
+        )
+
+
+class Passes(compiler.CompilerBase):
+    """Those of numba's passes that the dialect needs: it has no closures, no literals to unroll, nothing to inline."""
+
+    def define_pipelines(self) -> list[Any]:
+        manager = PassManager("dialect")
+        before = (untyped.TranslateByteCode, untyped.FixupArgs, untyped.IRProcessing, untyped.ReconstructSSA)
+        after = (typed.PreLowerStripPhis, typed.IRLegalization, typed.AnnotateTypes, typed.NativeLowering)
+        for step in (*before, typed.NopythonTypeInference, *after, typed.NoPythonBackend):
+            manager.add_pass(step, step.__name__)
+        manager.finalize()
+        return [manager]
 
 
 class Inner:
