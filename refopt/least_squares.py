@@ -69,7 +69,7 @@ def least_squares(
     loop = prepare(entry, fun, jac, args, kwargs or {}, x, common.get("compiled", "auto"), problem)
     if tests.differences > 0.0:
         loop = loops.with_wider_differences(loop, entry.module, stopping_residuals, problem)
-    if scale is not None:
+    if scale is not None and "rescale" in params._fields:
         params, loop = params._replace(rescale=False), scaled(loop, entry.module, scale)
     think = driver.thinker(stopping_residuals, entry.module, problem, params, tests)
     describe = partial(driver.so_far, partial(sketch, tests, began))
@@ -77,6 +77,8 @@ def least_squares(
     trace = bool(common.get("trace"))
     done = driver.drive(loop, think, x, sizes(x), params, tests, limits, began, report, trace)
     with np.errstate(all="ignore"):
+        if not getattr(done.state, "exact", True):
+            done = done._replace(state=entry.module.renewed(problem(done.watch.rough), done.state))
         if done.ending.status == stopping.Status.PRECISION and done.ending.success:
             final = problem(done.watch.rough)
             done = done._replace(state=stopping_residuals.refined(entry.module, final, done.state, params, tests))

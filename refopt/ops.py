@@ -295,6 +295,11 @@ def positive(d: Vector) -> Vector:
     return xp.where(d == 0.0, xp.ones_like(d), d)
 
 
+def outer(u: Vector, v: Vector) -> Matrix:
+    """(m, n) matrix uvᵀ, for u of shape (m,) and v of shape (n,)."""
+    return u[:, None] * v[None, :]
+
+
 def triangular(J: Matrix, r: Vector) -> tuple[Matrix, Vector, bool]:
     """R and c of J = QR, c = Qᵀr, for J (m, n) and r (m,); and whether the columns of J are linearly independent.
 

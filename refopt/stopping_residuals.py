@@ -16,6 +16,7 @@ user's ftol (D ≤ ftol f) and xtol (‖Dp‖ ≤ xtol ‖Dx‖, p undamped) cou
 from math import inf
 from typing import Any, NamedTuple
 
+from refopt.linearised import polish
 from refopt.linesearch import noise_floor
 from refopt.noise import differences_of, measure_f, measure_g
 from refopt.ops import (
@@ -24,6 +25,7 @@ from refopt.ops import (
     column_norms,
     dot,
     eps,
+    finite,
     larger,
     norm,
     norm_inf,
@@ -77,7 +79,7 @@ def watch(x: Vector, f: float, g: Vector, size: Vector) -> Watch:
 def refined(method: Any, problem: LeastSquares, state: Any, params: Any, tests: Tests) -> Any:
     """The polish of what has converged."""
     if params.polish:
-        return method.polish(problem, state, params, trials(state, tests))
+        return polish(problem, state, trials(state, tests))
     return state
 
 
@@ -161,6 +163,11 @@ def think(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: 
     Measure before judging. Noise of f beyond its rounding allows another try with a fresh region; slopes that
     contradict the Jacobian end the run; a point that is stationary to working precision is a success.
     """
+    better = state if finite(method.predicted(state)) else method.renewed(problem, state)
+    better = refined(method, problem, better, params, tests) if tried == 0 else better
+    if norm_inf(better.g) < 0.9 * norm_inf(state.g) or not finite(method.predicted(state)):
+        better = better._replace(nfev=state.nfev, njev=state.njev)  # the driver counts what thinking costs
+        return problem, better, look(method, problem, better, watch, tests)
     ef = noise_floor(problem, state.x, state.f)
     promised, gnorm = method.predicted(state), norm_inf(state.g)
     error = 0.0

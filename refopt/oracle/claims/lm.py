@@ -25,7 +25,9 @@ def step_for_damping(J, r, d, lam):
 
 def step_for_radius(J, r, d, radius):
     """p and λ with ‖Dp‖ ≤ Δ."""
-    R, c, _ = lm.triangle(J, r)
+    R, c, full = triangular(J, r)
+    if not full:
+        R, c = damped(R, c, EPS**0.5 * positive(column_norms(J)))
     found = lm.constrained(R, c, d, radius, 0.0, ACCURACY)
     return found.p, found.lam
 
