@@ -169,13 +169,13 @@ def refused(problem: LeastSquares, state: Any, step: Any, gain: float, nfev: int
 # --- the polish --------------------------------------------------------------------------------------------------
 
 
-def polish(problem: LeastSquares, state: Any, trials: int) -> Any:
+def polish(problem: LeastSquares, state: Any, trials: int, failures: int) -> Any:
     """Up to ``trials`` steps s = p + Ep, as long as each makes p shorter by a tenth or more.   Cost of one: r and J.
 
-    f must not rise beyond its noise, or 1e-10 f; nothing is left to do where every |sᵢ| ≤ 2 eps |xᵢ|. The first steps
-    may fail, two of them: each teaches E what is wrong with it.
+    f must not rise beyond its noise, or 1e-10 f; nothing is left to do where every |sᵢ| ≤ 2 eps |xᵢ|. So many
+    ``failures`` may occur, each of which teaches E what is wrong with it.
     """
-    p, E, failures = gauss_newton(state), outer(0.0 * state.x, 0.0 * state.x), 2
+    p, E = gauss_newton(state), outer(0.0 * state.x, 0.0 * state.x)
     nfev, njev, d = state.nfev, state.njev, state.d
     for _ in range(trials):
         s = p + E @ p
@@ -189,7 +189,7 @@ def polish(problem: LeastSquares, state: Any, trials: int) -> Any:
         q = gauss_newton(new)
         E = learnt(E, s, p - q, d)
         if new.full and norm(d * q) < 0.9 * norm(d * p):
-            state, p, failures = new, q, 0
+            state, p = new, q
         elif failures > 0:
             failures = failures - 1
         else:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from refopt.linearised import polish
 from refopt.linesearch import noise_floor
-from refopt.noise import differences_of, measure_f, measure_g
+from refopt.noise import decrement, differences_for, differences_of, measure_f, measure_g
 from refopt.ops import (
     Vector,
     absolute,
@@ -34,7 +34,7 @@ from refopt.ops import (
     solve_upper,
 )
 from refopt.problem import LeastSquares, Problem
-from refopt.stopping import BUDGET, DONE, RUNNING, STUCK, WRONG_GRADIENT, Ending, Status, is_news, spent
+from refopt.stopping import BUDGET, DONE, MANY, RUNNING, STUCK, WRONG_GRADIENT, Ending, Status, is_news, spent
 
 SAFE = 1e-6  #: a gradient this much smaller than at the start is small
 
@@ -79,7 +79,7 @@ def watch(x: Vector, f: float, g: Vector, size: Vector) -> Watch:
 def refined(method: Any, problem: LeastSquares, state: Any, params: Any, tests: Tests) -> Any:
     """The polish of what has converged."""
     if params.polish:
-        return polish(problem, state, trials(state, tests))
+        return polish(problem, state, trials(state, tests), 0)
     return state
 
 
@@ -163,13 +163,10 @@ def think(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: 
     Measure before judging. Noise of f beyond its rounding allows another try with a fresh region; slopes that
     contradict the Jacobian end the run; a point that is stationary to working precision is a success.
     """
-    better = state if finite(method.predicted(state)) else method.renewed(problem, state)
-    better = refined(method, problem, better, params, tests) if tried == 0 else better
-    if norm_inf(better.g) < 0.9 * norm_inf(state.g) or not finite(method.predicted(state)):
-        better = better._replace(nfev=state.nfev, njev=state.njev)  # the driver counts what thinking costs
-        return problem, better, look(method, problem, better, watch, tests)
     ef = noise_floor(problem, state.x, state.f)
     promised, gnorm = method.predicted(state), norm_inf(state.g)
+    if not finite(promised):
+        return regarded(method, problem, method.renewed(problem, state), state, watch, tests)
     error = 0.0
     if tests.differences > 0.0:
         content = watch.small and ended(problem, watch, state, promised, tests)
@@ -194,11 +191,21 @@ def think(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: 
             return problem._replace(noise=2.0 * noise), method.resume(state, params), watch._replace(verdict=RUNNING)
     if stationary(problem, state, watch, promised, tests, error):
         return Ending(Status.PRECISION, True)
+    if params.polish and tried < 6:
+        better = polish(problem, state, trials(state, tests), 2 * state.x.shape[0])
+        if norm_inf(better.g) < 0.9 * gnorm:
+            return regarded(method, problem, better, state, watch, tests)
     if state.ok and watch.patience < 50:
         return problem, state, watch._replace(patience=watch.patience + 15, verdict=RUNNING)
     if not state.full:
         return Ending(Status.SINGULAR, False, DEPENDENT)
     return Ending(Status.PRECISION if promised <= 10.0 * ef else Status.LINE_SEARCH, False, NOISY)
+
+
+def regarded(method: Any, problem: LeastSquares, better: Any, state: Any, watch: Watch, tests: Tests) -> Any:
+    """What to go on with, a better state in place of the old; what it cost is counted by the driver."""
+    better = better._replace(nfev=state.nfev, njev=state.njev)
+    return problem, better, look(method, problem, better, watch, tests)
 
 
 def stationary(problem: LeastSquares, state: Any, watch: Watch, promised: float, tests: Tests, error: float) -> bool:
@@ -209,12 +216,23 @@ def stationary(problem: LeastSquares, state: Any, watch: Watch, promised: float,
     if angle <= 2.0 * state.r.shape[0] * eps(state.x):
         return True
     ef = noise_floor(problem, state.x, state.f)
-    if promised <= 10.0 * ef and gnorm <= (2.0 if tests.differences > 0.0 else 0.5) * SAFE * watch.g0:
+    reach = (2.0 if tests.differences > 0.0 else 0.5) * SAFE * watch.g0
+    if promised <= 10.0 * ef and gnorm <= reach:
         return True
-    near = gnorm <= 1e-3 * watch.g0 or gained <= 10.0 * ef or nearby(state, watch) or promised <= 10.0 * ef
-    if tests.differences == 0.0:
-        error = 10.0 * measure_g(as_function(problem), state.x, watch.size)
-    return near and gnorm <= error
+    stayed = nearby(state, watch)
+    falling = gnorm <= 1e-3 * watch.g0 and (angle <= 1e-3 or state.f <= 1e-6 * watch.f0)
+    function, exact = as_function(problem), tests.differences == 0.0
+    if exact:
+        error = 10.0 * measure_g(function, state.x, watch.size)
+    if gnorm <= error and (falling or stayed or gained <= 10.0 * ef or promised <= 10.0 * ef):
+        return True
+    n = state.x.shape[0]
+    if not (gnorm <= max(error, reach) or (exact and stayed)) or n > MANY:
+        return False
+    grad, enough = function.grad, 10.0 * ef
+    if not exact:
+        grad, enough = differences_for(problem, watch, tests), max(enough, 1e-8 * min(state.f, gained))
+    return decrement(grad, state.x, state.g, watch.size, 0.1 * error) <= enough
 
 
 def nearby(state: Any, watch: Watch) -> bool:

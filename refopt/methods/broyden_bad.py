@@ -4,9 +4,10 @@
     Jₖ₊₁⁻¹ = Jₖ⁻¹ + (sₖ − Jₖ⁻¹yₖ) yₖᵀ / yₖᵀyₖ      for a square J; by the formula of Sherman and Morrison the same as
     Jₖ₊₁   = Jₖ + (yₖ − Jₖsₖ) wₖᵀ / wₖᵀsₖ,   wₖ = Jₖᵀyₖ      which needs no square J
 
-This is the nearest matrix to Jₖ⁻¹ in the Frobenius norm that maps yₖ to sₖ. "Bad" is its name, not a verdict: it does not
-depend on the units of the variables. The step sₖ is Powell's dogleg along the model ‖Jₖp + rₖ‖, in a region that follows
-how well the model holds; the Jacobian is evaluated at the start, and again where it does not (``refopt.broyden_type``).
+This is the nearest matrix to Jₖ⁻¹ in the Frobenius norm that maps yₖ to sₖ. "Bad" is its name, not a verdict: it does
+not depend on the units of the variables. The step sₖ is Powell's dogleg along the model ‖Jₖp + rₖ‖, in a region that
+follows how well the model holds; the Jacobian is evaluated at the start, and again where it does not
+(``refopt.broyden_type``).
 
 C. G. Broyden, A class of methods for solving nonlinear simultaneous equations, *Math. Comp.* 19 (1965) 577;
 J. E. Dennis & R. B. Schnabel, *Numerical Methods for Unconstrained Optimization and Nonlinear Equations*, §8.1, §8.3.

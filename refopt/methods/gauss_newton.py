@@ -8,12 +8,11 @@ with the first α of 1, α', α'', … that gains a part of what the linear mode
     f(xₖ) − f(xₖ + αpₖ) ≥ η (α − ½α²) ‖Jₖpₖ‖²,      f = ½‖r‖²
 
 pₖ descends, gₖᵀpₖ = −‖Jₖpₖ‖², but a full step may be too long: from |x| ≥ 1.4 it drives r = arctan x to infinity.
-``search`` "fixed" takes it nevertheless. Near a minimum e₊ ≈ −(JᵀJ)⁻¹Se with S = Σ rᵢ∇²rᵢ: quadratic convergence where the
-residuals vanish, none where they are large.
+``search`` "fixed" takes it nevertheless. Near a minimum e₊ ≈ −(JᵀJ)⁻¹Se with S = Σ rᵢ∇²rᵢ: convergence is quadratic
+where the residuals vanish, and there is none where they are large.
 
-J. Nocedal & S. J. Wright, *Numerical Optimization*, 2nd ed., §10.3;  J. E. Dennis & R. B. Schnabel, *Numerical Methods for
-Unconstrained Optimization and Nonlinear Equations*, §10.2;  Å. Björck, *Numerical Methods for Least Squares Problems*,
-1996, §9.2.
+J. Nocedal & S. J. Wright, *Numerical Optimization*, 2nd ed., §10.3;  J. E. Dennis & R. B. Schnabel, *Numerical Methods
+for Unconstrained Optimization and Nonlinear Equations*, §10.2.
 Shapes: x, g, c, d, p are (n,); r is (m,); J (m, n); R (n, n), upper triangular, J = QR and c = Qᵀr.
 Cost of a step: 2mn² flops, and 20n³ more where J is rank-deficient.
 
