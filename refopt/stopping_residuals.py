@@ -195,7 +195,8 @@ def think(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: 
         better = polish(problem, state, trials(state, tests), 2 * state.x.shape[0])
         if norm_inf(better.g) < 0.9 * gnorm:
             return regarded(method, problem, better, state, watch, tests)
-    if state.ok and watch.patience < 50:
+    if (state.ok or tests.differences > 0.0) and watch.patience < 50:
+        state = state if state.ok else method.resume(state, params)
         return problem, state, watch._replace(patience=watch.patience + 15, verdict=RUNNING)
     if not state.full:
         return Ending(Status.SINGULAR, False, DEPENDENT)
@@ -227,7 +228,7 @@ def stationary(problem: LeastSquares, state: Any, watch: Watch, promised: float,
     if gnorm <= error and (falling or stayed or gained <= 10.0 * ef or promised <= 10.0 * ef):
         return True
     n = state.x.shape[0]
-    if not (gnorm <= max(error, reach) or (exact and stayed)) or n > MANY:
+    if not (gnorm <= max(error, 0.5 * SAFE * watch.g0) or (exact and stayed)) or n > MANY:
         return False
     grad, enough = function.grad, 10.0 * ef
     if not exact:
