@@ -81,7 +81,9 @@ def least_squares(
             done = done._replace(state=entry.module.renewed(problem(done.watch.rough), done.state))
         if done.ending.status == stopping.Status.PRECISION and done.ending.success and done.watch.rough == 0.0:
             final = problem(done.watch.rough)
-            done = done._replace(state=stopping_residuals.refined(entry.module, final, done.state, params, tests))
+            watch = done.watch._replace(verdict=stopping.DONE)
+            state, _ = stopping_residuals.finished(entry.module, final, done.state, watch, params, tests)
+            done = done._replace(state=state)
         return outcome(tests, began, done)
 
 

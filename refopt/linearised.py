@@ -172,14 +172,14 @@ def refused(problem: LeastSquares, state: Any, step: Any, gain: float, nfev: int
 def polish(problem: LeastSquares, state: Any, trials: int, failures: int) -> Any:
     """Up to ``trials`` steps s = p + Ep, as long as each makes p shorter by a tenth or more.   Cost of one: r and J.
 
-    f must not rise beyond its noise, or 1e-10 f; nothing is left to do where every |sᵢ| ≤ 2 eps |xᵢ|. So many
+    f must not rise beyond its noise, or 1e-10 f; nothing is left to do where every |sᵢ| ≤ 64 eps |xᵢ|. So many
     ``failures`` may occur, each of which teaches E what is wrong with it.
     """
     p, E = gauss_newton(state), outer(0.0 * state.x, 0.0 * state.x)
     nfev, njev, d = state.nfev, state.njev, state.d
     for _ in range(trials):
         s = p + E @ p
-        if not norm_inf(larger(absolute(s) - 2.0 * eps(s) * absolute(state.x), 0.0 * s)) > 0.0:
+        if not norm_inf(larger(absolute(s) - 64.0 * eps(s) * absolute(state.x), 0.0 * s)) > 0.0:
             break
         trial, nfev = tried(problem, state, s, 0.0, 0.0), nfev + 1
         if not trial.gain >= -max(1e-10 * state.f, problem.noise):

@@ -282,7 +282,7 @@ def column_norms(J: Matrix) -> Vector:
     """(n,) norms ‖Jⱼ‖₂ of the columns of J (m, n)."""
     _rooted("column_norms", J)
     if type(J) is ndarray:
-        return np.sqrt(np.einsum("ij,ij->j", J, J))
+        return np.sqrt(np.add.reduce(J * J))
     xp = namespace(J)
     return xp.sqrt(xp.sum(J * J, axis=0))
 

@@ -36,6 +36,7 @@ from refopt.ops import (
 from refopt.problem import LeastSquares, Problem
 from refopt.stopping import BUDGET, DONE, MANY, RUNNING, STUCK, WRONG_GRADIENT, Ending, Status, is_news, spent
 
+NEAR = 6  #: a verdict: not done, but so near that a polish may lead there
 SAFE = 1e-6  #: a gradient this much smaller than at the start is small
 
 
@@ -68,19 +69,22 @@ class Watch(NamedTuple):
     patience: int  #: the stall that makes the run stop to think
     rough: float  #: the relative noise of f that differences are made for, 0 for rounding
     small: bool  #: the gradient is small
+    near: bool  #: a polish before the end has still to be tried
     verdict: int
 
 
 def watch(x: Vector, f: float, g: Vector, size: Vector) -> Watch:
     gnorm = norm_inf(g)
-    return Watch(f, gnorm, gnorm, size, f, gnorm, -1, 5, 0.0, False, RUNNING)
+    return Watch(f, gnorm, gnorm, size, f, gnorm, -1, 5, 0.0, False, True, RUNNING)
 
 
-def refined(method: Any, problem: LeastSquares, state: Any, params: Any, tests: Tests) -> Any:
-    """The polish of what has converged."""
-    if params.polish:
-        return polish(problem, state, trials(state, tests), 0)
-    return state
+def finished(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: Any, tests: Tests) -> Any:
+    """The polish of what has converged, or nearly; then it is looked at again."""
+    if params.polish and (watch.verdict == DONE or watch.verdict == NEAR):
+        state = polish(problem, state, trials(state, tests), 0)
+    if watch.verdict == NEAR:
+        watch = look(method, problem, state, watch._replace(near=False), tests)
+    return state, watch
 
 
 def trials(state: Any, tests: Tests) -> int:
@@ -94,7 +98,14 @@ def look(method: Any, problem: LeastSquares, state: Any, old: Watch, tests: Test
     new = observe(problem, old, state, tests)
     if new.small and ended(problem, new, state, method.predicted(state), tests):
         return new._replace(verdict=STUCK if tests.differences > 0.0 else DONE)  # noise may look like that
+    if old.near and new.verdict == RUNNING and tests.differences == 0.0 and close(state, new):
+        return new._replace(verdict=NEAR)
     return new
+
+
+def close(state: Any, watch: Watch) -> bool:
+    """Whether Gauss-Newton steps hardly change f any more."""
+    return state.taken and state.promised <= 1e-4 * state.f and norm_inf(state.g) <= 1e-2 * watch.gmax
 
 
 def observe(problem: LeastSquares, old: Watch, state: Any, tests: Tests) -> Watch:
