@@ -14,8 +14,19 @@ J, and a step that fails is one too many.
 from math import inf
 from typing import NamedTuple
 
-from refopt.linearised import Path, Trial, arrived, dogleg, first_radius, judged, refused, regular, resized, tried
-from refopt.linearised import predicted as promise
+from refopt.linearised import (
+    Path,
+    Trial,
+    arrived,
+    dogleg,
+    first_radius,
+    judged,
+    promise,
+    refused,
+    regular,
+    resized,
+    tried,
+)
 from refopt.ops import Matrix, Vector, column_norms, dot, larger, positive, rmatvec, triangular
 from refopt.problem import LeastSquares
 
@@ -74,19 +85,18 @@ def landed(problem: LeastSquares, state: State, params: Params, path: Path, tria
         if gain > params.eta * path.promised:
             d = larger(state.d, norms) if params.rescale else state.d
             radius = resized(state.radius, path, path.edge, gain, 0.1)
-            state = state._replace(radius=radius, rejected=0, exact=exact)
-            return arrived(state, trial, J, g, d, path.promised, nfev, njev)
+            state = state._replace(exact=exact)
+            return arrived(state, trial, J, g, d, radius, path.promised, nfev, njev)
     if state.exact:
         return refused(problem, state, path, gain, nfev, njev)
-    state = state._replace(nfev=nfev, njev=njev, taken=False)
-    return renewed(problem, state)
+    return renewed(problem, state._replace(nfev=nfev, njev=njev))
 
 
 def renewed(problem: LeastSquares, state: State) -> State:
     """The state at the same point with the Jacobian there.   Cost: one Jacobian."""
     J = problem.jacobian(state.x)
     R, c, full = triangular(J, state.r)
-    return state._replace(J=J, g=rmatvec(J, state.r), R=R, c=c, full=full, exact=True, ok=True, njev=state.njev + 1)
+    return state._replace(J=J, g=rmatvec(J, state.r), R=R, c=c, full=full, exact=True, taken=False, njev=state.njev + 1)
 
 
 def predicted(state: State) -> float:

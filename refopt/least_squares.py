@@ -216,7 +216,7 @@ def generic_problem(
         fun, jac = both.value, both.derivative
     residual = Residual(partial(fun, **kwargs), args)
     if callable(jac):
-        shape = lambda x: (residual.m, x.shape[0])  # noqa: E731
+        shape = lambda x: (residual.rows(x), x.shape[0])  # noqa: E731
         return LeastSquares(residual, array_function(partial(jac, **kwargs), args, shape, "jac"))
     if isinstance(jac, str) or jac is None or jac is False:
         raw = (lambda x: fun(x, *args, **kwargs)) if jac in ("autograd", "cs") else residual
@@ -235,6 +235,10 @@ class Residual:
         if self.m == 0:
             self.m = length(value)
         return same_kind(value, x, (self.m,), "fun")
+
+    def rows(self, x: Any) -> int:
+        """m, asked of the function where a compiled loop has not said it."""
+        return self.m or int(self(x).shape[0])
 
 
 def length(value: Any) -> int:

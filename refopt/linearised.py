@@ -55,7 +55,7 @@ def gauss_newton(state: Any) -> Vector:
     return 0.0 * state.c
 
 
-def predicted(state: Any) -> float:
+def promise(state: Any) -> float:
     """What a Gauss-Newton step would gain, without what lies along singular vectors of JD⁻¹ below 1e-10."""
     _, z = damped(state.R, state.c, 1e-10 * positive(column_norms(state.R)))
     return 0.5 * dot(z, z)
@@ -94,15 +94,6 @@ def judged(state: Any, trial: Trial, p: Vector, J: Matrix) -> tuple[Vector, Vect
     if trial.drowned:
         gain = -0.5 * dot(state.g + g, p)
     return g, norms, gain if finite(norm_inf(norms)) else -inf
-
-
-def arrived(state: Any, trial: Trial, J: Matrix, g: Vector, d: Vector, promised: float, nfev: int, njev: int) -> Any:
-    """The state at the point that was tried."""
-    R, c, full = triangular(J, trial.r)
-    return state._replace(
-        x=trial.x, f=trial.f, g=g, r=trial.r, J=J, R=R, c=c, full=full, d=d, promised=promised, taken=True, ok=True,
-        nfev=nfev, njev=njev,
-    )  # fmt: skip
 
 
 # --- in a region ‖Dp‖ ≤ Δ ----------------------------------------------------------------------------------------
@@ -155,6 +146,17 @@ def resized(radius: float, step: Any, edge: bool, gain: float, least: float) -> 
     return min(max(t, least), 0.5) * step.length
 
 
+def arrived(
+    state: Any, trial: Trial, J: Matrix, g: Vector, d: Vector, radius: float, promised: float, nfev: int, njev: int
+) -> Any:
+    """The state at the point that was tried."""
+    R, c, full = triangular(J, trial.r)
+    return state._replace(
+        x=trial.x, f=trial.f, g=g, r=trial.r, J=J, R=R, c=c, full=full, d=d, radius=radius, promised=promised,
+        rejected=0, taken=True, ok=True, nfev=nfev, njev=njev,
+    )  # fmt: skip
+
+
 def refused(problem: LeastSquares, state: Any, step: Any, gain: float, nfev: int, njev: int) -> Any:
     """The state at the old point, in a smaller region; ok while that can still shrink and noise is not to blame."""
     ef, rejected = noise_floor(problem, state.x, state.f), state.rejected + 1
@@ -175,26 +177,31 @@ def polish(problem: LeastSquares, state: Any, trials: int, failures: int) -> Any
     f must not rise beyond its noise, or 1e-10 f; nothing is left to do where every |sᵢ| ≤ 64 eps |xᵢ|. So many
     ``failures`` may occur, each of which teaches E what is wrong with it.
     """
-    p, E = gauss_newton(state), outer(0.0 * state.x, 0.0 * state.x)
-    nfev, njev, d = state.nfev, state.njev, state.d
+    x, f, r, J, R, c, d, nfev, njev = (
+        state.x, state.f, state.r, state.J, state.R, state.c, state.d, state.nfev, state.njev,
+    )  # fmt: skip
+    p, E = gauss_newton(state), outer(0.0 * x, 0.0 * x)
     for _ in range(trials):
         s = p + E @ p
-        if not norm_inf(larger(absolute(s) - 64.0 * eps(s) * absolute(state.x), 0.0 * s)) > 0.0:
+        if not norm_inf(larger(absolute(s) - 64.0 * eps(s) * absolute(x), 0.0 * s)) > 0.0:
             break
-        trial, nfev = tried(problem, state, s, 0.0, 0.0), nfev + 1
-        if not trial.gain >= -max(1e-10 * state.f, problem.noise):
+        r_new, nfev = problem.residual(x + s), nfev + 1
+        f_new = 0.5 * dot(r_new, r_new)
+        if not f_new <= f + max(1e-10 * f, problem.noise):
             break
-        J, njev = problem.jacobian(trial.x), njev + 1
-        new = arrived(state, trial, J, rmatvec(J, trial.r), d, state.promised, nfev, njev)
-        q = gauss_newton(new)
+        J_new, njev = problem.jacobian(x + s), njev + 1
+        R_new, c_new, full = triangular(J_new, r_new)
+        if not full:
+            break
+        q = -solve_upper(R_new, c_new)
         E = learnt(E, s, p - q, d)
-        if new.full and norm(d * q) < 0.9 * norm(d * p):
-            state, p = new, q
+        if norm(d * q) < 0.9 * norm(d * p):
+            x, f, r, J, R, c, p = x + s, f_new, r_new, J_new, R_new, c_new, q
         elif failures > 0:
             failures = failures - 1
         else:
             break
-    return state._replace(nfev=nfev, njev=njev)
+    return state._replace(x=x, f=f, g=rmatvec(J, r), r=r, J=J, R=R, c=c, nfev=nfev, njev=njev)
 
 
 def learnt(E: Matrix, s: Vector, y: Vector, d: Vector) -> Matrix:

@@ -80,8 +80,8 @@ def watch(x: Vector, f: float, g: Vector, size: Vector) -> Watch:
 
 def finished(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: Any, tests: Tests) -> Any:
     """The polish of what has converged, or nearly; then it is looked at again."""
-    if params.polish and (watch.verdict == DONE or watch.verdict == NEAR):
-        state = polish(problem, state, trials(state, tests), 0)
+    wanted = params.polish and (watch.verdict == DONE or watch.verdict == NEAR)
+    state = polish(problem, state, trials(state, tests) if wanted else 0, 0)
     if watch.verdict == NEAR:
         watch = look(method, problem, state, watch._replace(near=False), tests)
     return state, watch
@@ -96,16 +96,14 @@ def trials(state: Any, tests: Tests) -> int:
 def look(method: Any, problem: LeastSquares, state: Any, old: Watch, tests: Tests) -> Watch:
     """Take note of a state; ask the model only when the gradient is small."""
     new = observe(problem, old, state, tests)
-    if new.small and ended(problem, new, state, method.predicted(state), tests):
+    promised = method.predicted(state) if new.small else inf  # infinite as well where J is not the Jacobian at x
+    if finite(promised) and ended(problem, new, state, promised, tests):
         return new._replace(verdict=STUCK if tests.differences > 0.0 else DONE)  # noise may look like that
-    if old.near and new.verdict == RUNNING and tests.differences == 0.0 and close(state, new):
-        return new._replace(verdict=NEAR)
+    if old.near and new.verdict == RUNNING and tests.differences == 0.0:
+        close = state.taken and state.promised <= 1e-4 * state.f and norm_inf(state.g) <= 1e-2 * new.gmax
+        if close and finite(method.predicted(state)):
+            return new._replace(verdict=NEAR)
     return new
-
-
-def close(state: Any, watch: Watch) -> bool:
-    """Whether Gauss-Newton steps hardly change f any more."""
-    return state.taken and state.promised <= 1e-4 * state.f and norm_inf(state.g) <= 1e-2 * watch.gmax
 
 
 def observe(problem: LeastSquares, old: Watch, state: Any, tests: Tests) -> Watch:
@@ -146,7 +144,7 @@ def ended(problem: LeastSquares, old: Watch, state: Any, promised: float, tests:
     if gnorm == 0.0 or tests.absolute_only:
         return True
     if gnorm <= target(old, old.gmax, tests):
-        if promised <= max(ef, min(1e-15 * (old.f0 - f), 1e-6 * f)) or f <= 1e-20 * old.f0:
+        if promised <= max(ef, min(1e-15 * (old.f0 - f), 1e-10 * f)) or f <= 1e-20 * old.f0:
             return True
         if state.promised <= ef and promised <= 1e-6 * f and cosine(state) <= tests.gtol:
             return True
@@ -200,12 +198,16 @@ def think(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: 
             return Ending(Status.BAD_DERIVATIVE, False, WRONG_GRADIENT)
         if noise > ef:
             return problem._replace(noise=2.0 * noise), method.resume(state, params), watch._replace(verdict=RUNNING)
+    if tests.differences == 0.0:
+        error = 10.0 * measure_g(as_function(problem), state.x, watch.size)
     if stationary(problem, state, watch, promised, tests, error):
         return Ending(Status.PRECISION, True)
     if params.polish and tried < 6:
         better = polish(problem, state, trials(state, tests), 2 * state.x.shape[0])
         if norm_inf(better.g) < 0.9 * gnorm:
             return regarded(method, problem, better, state, watch, tests)
+    if exhausted(problem, state, watch, tests, error):
+        return Ending(Status.PRECISION, True)
     if (state.ok or tests.differences > 0.0) and watch.patience < 50:
         state = state if state.ok else method.resume(state, params)
         return problem, state, watch._replace(patience=watch.patience + 15, verdict=RUNNING)
@@ -228,22 +230,25 @@ def stationary(problem: LeastSquares, state: Any, watch: Watch, promised: float,
     if angle <= 2.0 * state.r.shape[0] * eps(state.x):
         return True
     ef = noise_floor(problem, state.x, state.f)
-    reach = (2.0 if tests.differences > 0.0 else 0.5) * SAFE * watch.g0
-    if promised <= 10.0 * ef and gnorm <= reach:
+    if promised <= 10.0 * ef and gnorm <= (2.0 if tests.differences > 0.0 else 0.5) * SAFE * watch.g0:
         return True
-    stayed = nearby(state, watch)
     falling = gnorm <= 1e-3 * watch.g0 and (angle <= 1e-3 or state.f <= 1e-6 * watch.f0)
-    function, exact = as_function(problem), tests.differences == 0.0
-    if exact:
-        error = 10.0 * measure_g(function, state.x, watch.size)
-    if gnorm <= error and (falling or stayed or gained <= 10.0 * ef or promised <= 10.0 * ef):
-        return True
-    n = state.x.shape[0]
-    if not (gnorm <= max(error, 0.5 * SAFE * watch.g0) or (exact and stayed)) or n > MANY:
+    near = falling or gained <= 10.0 * ef or nearby(state, watch) or promised <= 10.0 * ef
+    return near and gnorm <= error
+
+
+def exhausted(problem: LeastSquares, state: Any, watch: Watch, tests: Tests, error: float) -> bool:
+    """Whether a Newton step, with second derivatives by differences, would gain no more than noise.
+
+    Asked where the gradient is small beside the first, or within its noise, or the run has not left its start.
+    """
+    gnorm, exact = norm_inf(state.g), tests.differences == 0.0
+    small = gnorm <= max(error, 0.5 * SAFE * watch.g0) or (exact and nearby(state, watch))
+    if not small or state.x.shape[0] > MANY:
         return False
-    grad, enough = function.grad, 10.0 * ef
+    grad, enough = as_function(problem).grad, 10.0 * noise_floor(problem, state.x, state.f)
     if not exact:
-        grad, enough = differences_for(problem, watch, tests), max(enough, 1e-8 * min(state.f, gained))
+        grad, enough = differences_for(problem, watch, tests), max(enough, 1e-8 * min(state.f, watch.f0 - state.f))
     return decrement(grad, state.x, state.g, watch.size, 0.1 * error) <= enough
 
 

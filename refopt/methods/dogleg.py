@@ -23,17 +23,8 @@ Deviations from the sources, with reasons:
 
 from typing import NamedTuple
 
-from refopt.linearised import (
-    arrived,
-    dogleg,
-    first_radius,
-    judged,
-    predicted,
-    refused,
-    regular,
-    resized,
-    tried,
-)
+from refopt.linearised import arrived, dogleg, first_radius, judged, refused, regular, resized, tried
+from refopt.linearised import promise as predicted
 from refopt.ops import Matrix, Vector, column_norms, dot, larger, positive, rmatvec, triangular
 from refopt.problem import LeastSquares
 
@@ -83,8 +74,8 @@ def step(problem: LeastSquares, state: State, params: Params) -> State:
         g, norms, gain = judged(state, trial, path.p, J)
         if gain > params.eta * path.promised:
             d = larger(state.d, norms) if params.rescale else state.d
-            state = state._replace(radius=resized(state.radius, path, path.edge, gain, 0.1), rejected=0)
-            return arrived(state, trial, J, g, d, path.promised, nfev, njev)
+            radius = resized(state.radius, path, path.edge, gain, 0.1)
+            return arrived(state, trial, J, g, d, radius, path.promised, nfev, njev)
     return refused(problem, state, path, gain, nfev, njev)
 
 

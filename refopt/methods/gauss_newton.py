@@ -23,7 +23,8 @@ Deviations from the sources, with reasons:
 
 from typing import NamedTuple
 
-from refopt.linearised import arrived, judged, predicted, tried
+from refopt.linearised import judged, tried
+from refopt.linearised import promise as predicted
 from refopt.linesearch import ARMIJO, FIXED
 from refopt.ops import (
     Matrix,
@@ -64,7 +65,6 @@ class State(NamedTuple):
     c: Vector
     full: bool  #: J has full column rank
     d: Vector  #: ‖Jⱼ‖
-    p: Vector  #: the next step
     alpha: float
     promised: float  #: what the model said that the last step would gain
     taken: bool
@@ -77,22 +77,24 @@ def init(problem: LeastSquares, x: Vector, params: Params) -> State:
     r, J = problem.residual(x), problem.jacobian(x)
     R, c, full = triangular(J, r)
     f, g, d = 0.5 * dot(r, r), rmatvec(J, r), column_norms(J)
-    return State(x, f, g, r, J, R, c, full, d, shortest(R, c, full), 0.0, 0.0, True, True, 1, 1)
+    return State(x, f, g, r, J, R, c, full, d, 0.0, 0.0, True, True, 1, 1)
 
 
 def step(problem: LeastSquares, state: State, params: Params) -> State:
-    alpha, nfev, njev = params.step, state.nfev, state.njev
-    gain, slope = 0.0, dot(state.g, state.p)
+    whole = shortest(state.R, state.c, state.full)
+    gain, slope, alpha, nfev, njev = 0.0, dot(state.g, whole), params.step, state.nfev, state.njev
     for _ in range(params.trials):
-        p, promised = alpha * state.p, -(alpha - 0.5 * alpha * alpha) * slope
+        p, promised = alpha * whole, -(alpha - 0.5 * alpha * alpha) * slope
         trial, nfev = tried(problem, state, p, promised, params.eta), nfev + 1
         gain = trial.gain
         if trial.worth or (params.search == FIXED and finite(trial.f)):
             J, njev = problem.jacobian(trial.x), njev + 1
             g, d, gain = judged(state, trial, p, J)
             if gain > params.eta * promised or (params.search == FIXED and finite(gain)):
-                new = arrived(state, trial, J, g, d, promised, nfev, njev)
-                return new._replace(p=shortest(new.R, new.c, new.full), alpha=alpha)
+                R, c, full = triangular(J, trial.r)
+                return State(
+                    trial.x, trial.f, g, trial.r, J, R, c, full, d, alpha, promised, True, True, nfev, njev
+                )  # fmt: skip
         bend = -gain - alpha * slope
         alpha = alpha * min(max(-0.5 * alpha * slope / bend if bend > 0.0 else 0.5, 0.1), 0.5)
     return state._replace(taken=False, ok=False, nfev=nfev, njev=njev)

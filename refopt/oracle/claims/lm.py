@@ -28,7 +28,7 @@ def step_for_radius(J, r, d, radius):
     R, c, full = triangular(J, r)
     if not full:
         R, c = damped(R, c, 2.0**-26 * positive(column_norms(J)))
-    found = lm.constrained(R, c, d, radius, 0.0, ACCURACY)
+    found = lm.constrained(R, c, d, radius, ACCURACY)
     return found.p, found.lam
 
 
