@@ -69,7 +69,7 @@ def init(problem: LeastSquares, x: Vector, params: Params) -> State:
 
 def attempted(problem: LeastSquares, state: State, params: Params) -> tuple[Path, Trial]:
     """The step, and what the residuals say of it."""
-    R, c = regular(state)
+    R, c = regular(state.R, state.c, state.full)
     path = dogleg(R, c, state.g, positive(state.d), state.radius)
     return path, tried(problem, state, path.p, path.promised, params.eta)
 

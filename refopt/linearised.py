@@ -41,11 +41,11 @@ from refopt.problem import LeastSquares
 from refopt.subproblem import boundary
 
 
-def regular(state: Any) -> tuple[Matrix, Vector]:
+def regular(R: Matrix, c: Vector, full: bool) -> tuple[Matrix, Vector]:
     """R and c; where J is rank-deficient, S and z with SᵀS = JᵀJ + eps diag(‖Jⱼ‖²) and Sᵀz = Jᵀr."""
-    if state.full:
-        return state.R, state.c
-    return damped(state.R, state.c, eps(state.c) ** 0.5 * positive(column_norms(state.R)))
+    if full:
+        return R, c
+    return damped(R, c, eps(c) ** 0.5 * positive(column_norms(R)))
 
 
 def gauss_newton(state: Any) -> Vector:
@@ -209,6 +209,6 @@ def learnt(E: Matrix, s: Vector, y: Vector, d: Vector) -> Matrix:
     t = d * (d * s)
     row = t + rmatvec(E, t)
     bend = dot(row, y)
-    if abs(bend) > 1e-10 * norm(row) * norm(y):
+    if bend * bend > 1e-20 * dot(row, row) * dot(y, y):
         return E + outer((s - y - E @ y) / bend, row)
     return E

@@ -3,7 +3,7 @@
 f = ½‖r‖², g = Jᵀr, and norms of g are ∞-norms. A run has converged when r = 0 or g = 0, or
 
     (a)  ‖g‖ ≤ min(gtol · max over visited states of ‖g‖,  max(gtol, 1e-6) · ‖g(x₀)‖)       and one of
-    (b)  a full Gauss-Newton step would gain D ≤ ef,  or  D ≤ min(1e-15 (f₀ − f), 1e-6 f)
+    (b)  a full Gauss-Newton step would gain D ≤ ef,  or  D ≤ min(1e-15 (f₀ − f), 1e-10 f), 1e-6 f with differences
     (c)  maxⱼ |Jⱼᵀr| / (‖Jⱼ‖‖r‖) ≤ gtol,  the last step promised ≤ ef,  and  D ≤ 1e-6 f
     (d)  ‖r‖ ≤ 1e-10 ‖r(x₀)‖
 
@@ -11,6 +11,9 @@ The cosine alone never falls where r → 0, and D never where J loses rank in th
 along singular vectors of J below 1e-10. The noise of f is ef = max(10 eps f, N), N what was measured of it. The
 user's ftol (D ≤ ftol f) and xtol (‖Dp‖ ≤ xtol ‖Dx‖, p undamped) count in place of (a) to (d), but only where
 ‖g‖ ≤ 1e-6 ‖g(x₀)‖.
+
+A polish is tried once before the end, where the last step promised 1e-4 f or less and ‖g‖ has fallen to a hundredth: it
+converges faster than the methods do.
 """
 
 from math import inf
@@ -144,7 +147,8 @@ def ended(problem: LeastSquares, old: Watch, state: Any, promised: float, tests:
     if gnorm == 0.0 or tests.absolute_only:
         return True
     if gnorm <= target(old, old.gmax, tests):
-        if promised <= max(ef, min(1e-15 * (old.f0 - f), 1e-10 * f)) or f <= 1e-20 * old.f0:
+        share = 1e-10 if tests.differences == 0.0 else 1e-6
+        if promised <= max(ef, min(1e-15 * (old.f0 - f), share * f)) or f <= 1e-20 * old.f0:
             return True
         if state.promised <= ef and promised <= 1e-6 * f and cosine(state) <= tests.gtol:
             return True
@@ -248,7 +252,8 @@ def exhausted(problem: LeastSquares, state: Any, watch: Watch, tests: Tests, err
         return False
     grad, enough = as_function(problem).grad, 10.0 * noise_floor(problem, state.x, state.f)
     if not exact:
-        grad, enough = differences_for(problem, watch, tests), max(enough, 1e-8 * min(state.f, watch.f0 - state.f))
+        grad = differences_for(problem, watch, tests)
+        enough = max(min(enough, 1e-3 * state.f), 1e-8 * min(state.f, watch.f0 - state.f))
     return decrement(grad, state.x, state.g, watch.size, 0.1 * error) <= enough
 
 

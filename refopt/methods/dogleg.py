@@ -65,7 +65,7 @@ def init(problem: LeastSquares, x: Vector, params: Params) -> State:
 
 
 def step(problem: LeastSquares, state: State, params: Params) -> State:
-    R, c = regular(state)
+    R, c = regular(state.R, state.c, state.full)
     path = dogleg(R, c, state.g, positive(state.d), state.radius)
     trial = tried(problem, state, path.p, path.promised, params.eta)
     gain, nfev, njev = trial.gain, state.nfev + 1, state.njev

@@ -20,7 +20,7 @@ Deviations from the sources, with reasons:
 - A trial that is not finite shrinks the radius to a tenth of the step.
 - The radius starts at ‖Dx₀‖, not a hundred times that: fewer starts lose themselves on a plateau.
 - Where J is rank-deficient it is damped by √eps of its columns, which gives nearly the shortest step.
-- Every λ starts from the triangle R, factored once per Jacobian, not from J; and each search for one starts from λ = 0.
+- Every λ starts from the triangle R, factored once per Jacobian, not from J.
 """
 
 from typing import NamedTuple
@@ -68,6 +68,7 @@ class State(NamedTuple):
     full: bool  #: J has full column rank
     d: Vector  #: the diagonal of D, 0 for a column that has always been 0
     radius: float
+    lam: float
     promised: float  #: what the model said that the last step would gain
     rejected: int  #: steps refused in a row
     taken: bool
@@ -93,7 +94,7 @@ def init(problem: LeastSquares, x: Vector, params: Params) -> State:
     R, c, full = triangular(J, r)
     radius = reach(x, d, R, c, params)
     f, g = 0.5 * dot(r, r), rmatvec(J, r)
-    return State(x, f, g, r, J, R, c, full, d, radius, 0.0, 0, True, True, 1, 1)
+    return State(x, f, g, r, J, R, c, full, d, radius, params.damping, 0.0, 0, True, True, 1, 1)
 
 
 def reach(x: Vector, d: Vector, R: Matrix, c: Vector, params: Params) -> float:
@@ -105,13 +106,13 @@ def reach(x: Vector, d: Vector, R: Matrix, c: Vector, params: Params) -> float:
 
 
 def step(problem: LeastSquares, state: State, params: Params) -> State:
-    R, c = regular(state)
-    inner = constrained(R, c, positive(state.d), state.radius, params.accuracy)
+    R, c = regular(state.R, state.c, state.full)
+    inner = constrained(R, c, positive(state.d), state.radius, state.lam, params.accuracy)
     p, nfev, njev = inner.p, state.nfev + 1, state.njev
     if params.geodesic:
         p, nfev = p + 0.5 * acceleration(problem, state, inner), nfev + 1
     trial = tried(problem, state, p, inner.promised, params.eta)
-    gain = trial.gain
+    gain, state = trial.gain, state._replace(lam=inner.lam)
     if trial.worth:
         J, njev = problem.jacobian(trial.x), njev + 1
         g, norms, gain = judged(state, trial, p, J)
@@ -122,16 +123,16 @@ def step(problem: LeastSquares, state: State, params: Params) -> State:
     return refused(problem, state, inner, gain, nfev, njev)
 
 
-def constrained(R: Matrix, c: Vector, d: Vector, radius: float, accuracy: float) -> Step:
+def constrained(R: Matrix, c: Vector, d: Vector, radius: float, guess: float, accuracy: float) -> Step:
     """The damped step with ‖Dp‖ = Δ (1 ± accuracy), or the Gauss-Newton step if that is inside.   Cost: 10n³/3 per λ.
 
-    Newton's method on  1/Δ − 1/‖Dp(λ)‖ = 0  inside a shrinking interval, from λ = 0; Moré (1978), §5.
+    Newton's method on  1/Δ − 1/‖Dp(λ)‖ = 0  inside a shrinking interval, from λ = 0 or the last λ; Moré (1978), §5.
     """
     best = damped_step(R, c, d, 0.0)
     if best.length <= (1.0 + accuracy) * radius or not radius > 0.0:
         return best
     low, high = 0.0, norm(rmatvec(R, c) / d) / radius
-    lam = newton(best, d, radius)
+    lam = max(guess, newton(best, d, radius))
     for _ in range(30):
         lam = lam if low < lam < high else inside(low, high)
         S, z = damped(R, c, lam**0.5 * d)

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from refopt.linearised import regular
 from refopt.methods import lm
-from refopt.ops import column_norms, damped, positive, triangular
+from refopt.ops import damped, triangular
 from refopt.oracle.claim import Fails, claim
 from refopt.oracle.claims import NW
 from refopt.oracle.draw import condition, excess, size, solve
@@ -25,10 +26,8 @@ def step_for_damping(J, r, d, lam):
 
 def step_for_radius(J, r, d, radius):
     """p and λ with ‖Dp‖ ≤ Δ."""
-    R, c, full = triangular(J, r)
-    if not full:
-        R, c = damped(R, c, 2.0**-26 * positive(column_norms(J)))
-    found = lm.constrained(R, c, d, radius, ACCURACY)
+    R, c = regular(*triangular(J, r))
+    found = lm.constrained(R, c, d, radius, 0.0, ACCURACY)
     return found.p, found.lam
 
 
