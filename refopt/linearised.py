@@ -187,7 +187,8 @@ def polish(problem: LeastSquares, state: Any, trials: int, failures: int) -> Any
             break
         r_new, nfev = problem.residual(x + s), nfev + 1
         f_new = 0.5 * dot(r_new, r_new)
-        if not f_new <= f + max(1e-10 * f, problem.noise):
+        low = f_new <= f + max(1e-10 * f, problem.noise)
+        if not (low or (failures > 0 and finite(f_new))):
             break
         J_new, njev = problem.jacobian(x + s), njev + 1
         R_new, c_new, full = triangular(J_new, r_new)
@@ -195,7 +196,7 @@ def polish(problem: LeastSquares, state: Any, trials: int, failures: int) -> Any
             break
         q = -solve_upper(R_new, c_new)
         E = learnt(E, s, p - q, d)
-        if norm(d * q) < 0.9 * norm(d * p):
+        if low and norm(d * q) < 0.9 * norm(d * p):
             x, f, r, J, R, c, p = x + s, f_new, r_new, J_new, R_new, c_new, q
         elif failures > 0:
             failures = failures - 1

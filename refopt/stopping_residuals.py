@@ -260,7 +260,7 @@ def exhausted(problem: LeastSquares, state: Any, watch: Watch, tests: Tests, err
 def nearby(state: Any, watch: Watch) -> bool:
     """Whether the run never left its start: no variable has changed by a millionth of its size."""
     sizes = larger(absolute(state.x), watch.size)
-    return norm_inf((absolute(state.x) - watch.size) / sizes) <= 1e-6
+    return norm_inf(larger(absolute(absolute(state.x) - watch.size) - 1e-6 * sizes, 0.0 * sizes)) == 0.0
 
 
 def as_function(problem: LeastSquares) -> Problem:

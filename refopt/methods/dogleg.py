@@ -23,8 +23,17 @@ Deviations from the sources, with reasons:
 
 from typing import NamedTuple
 
-from refopt.linearised import arrived, dogleg, first_radius, judged, refused, regular, resized, tried
-from refopt.linearised import promise as predicted
+from refopt.linearised import (
+    arrived,
+    dogleg,
+    first_radius,
+    judged,
+    promise,
+    refused,
+    regular,
+    resized,
+    tried,
+)
 from refopt.ops import Matrix, Vector, column_norms, dot, larger, positive, rmatvec, triangular
 from refopt.problem import LeastSquares
 
@@ -77,6 +86,11 @@ def step(problem: LeastSquares, state: State, params: Params) -> State:
             radius = resized(state.radius, path, path.edge, gain, 0.1)
             return arrived(state, trial, J, g, d, radius, path.promised, nfev, njev)
     return refused(problem, state, path, gain, nfev, njev)
+
+
+def predicted(state: State) -> float:
+    """What a Gauss-Newton step would gain."""
+    return promise(state)
 
 
 def resume(state: State, params: Params) -> State:

@@ -23,8 +23,11 @@ Deviations from the sources, with reasons:
 
 from typing import NamedTuple
 
-from refopt.linearised import judged, tried
-from refopt.linearised import promise as predicted
+from refopt.linearised import (
+    judged,
+    promise,
+    tried,
+)
 from refopt.linesearch import ARMIJO, FIXED
 from refopt.ops import (
     Matrix,
@@ -41,8 +44,6 @@ from refopt.ops import (
     triangular,
 )
 from refopt.problem import LeastSquares
-
-__all__ = ["CHOICES", "Params", "State", "init", "predicted", "resume", "step"]
 
 CHOICES = {"search": ("armijo", "fixed")}  #: of the searches that there are
 
@@ -113,6 +114,11 @@ def shortest(R: Matrix, c: Vector, full: bool) -> Vector:
         S, z = damped(R, c + R @ p, tiny * positive(0.0 * c))
         p = p - solve_upper(S, z)
     return p
+
+
+def predicted(state: State) -> float:
+    """What a Gauss-Newton step would gain."""
+    return promise(state)
 
 
 def resume(state: State, params: Params) -> State:

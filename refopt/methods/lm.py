@@ -25,8 +25,16 @@ Deviations from the sources, with reasons:
 
 from typing import NamedTuple
 
-from refopt.linearised import arrived, first_radius, judged, refused, regular, resized, tried
-from refopt.linearised import promise as predicted
+from refopt.linearised import (
+    arrived,
+    first_radius,
+    judged,
+    promise,
+    refused,
+    regular,
+    resized,
+    tried,
+)
 from refopt.ops import (
     Matrix,
     Vector,
@@ -43,8 +51,6 @@ from refopt.ops import (
 )
 from refopt.problem import LeastSquares
 from refopt.subproblem import inside
-
-__all__ = ["Params", "State", "init", "predicted", "resume", "step"]
 
 
 class Params(NamedTuple):
@@ -169,6 +175,11 @@ def acceleration(problem: LeastSquares, state: State, trial: Step) -> Vector:
     if trial.length > 0.0 and 2.0 * norm(state.d * a) <= 0.75 * trial.length:
         return a
     return 0.0 * v
+
+
+def predicted(state: State) -> float:
+    """What a Gauss-Newton step would gain."""
+    return promise(state)
 
 
 def resume(state: State, params: Params) -> State:
