@@ -328,3 +328,17 @@ def large_residual(draw, step):
 )
 def is_large_residual(J, S, Qee, e, e_new):
     return J.T @ (J @ e_new - Qee / 2) + S @ e
+
+
+@claim(
+    "gauss-newton.least-squares",
+    "The step is the solution of the linear least-squares problem Jd ≈ −r, where there are many the shortest",
+    NW + "§10.2; §10.3",
+    lambda draw, step: deficient(draw, step) if draw.rng.integers(2) else linearised(draw, step),
+    uses=("gauss-newton.direction",),
+    scale=lambda J, r, d: size(d) * 1e6 + size(r) / size(J) * 1e6,
+    because="both solutions lose eps κ², κ ≤ 1000",
+    exact=False,
+)
+def by_lstsq(J, r, d):
+    return d + np.linalg.lstsq(J, r, rcond=1e-10)[0]
