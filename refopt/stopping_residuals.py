@@ -144,6 +144,8 @@ def target(old: Watch, gmax: float, tests: Tests) -> float:
 def ended(problem: LeastSquares, old: Watch, state: Any, promised: float, tests: Tests) -> bool:
     """(b), (c), (d), or the user's ftol or xtol, where the gradient is small; ``promised`` is D."""
     f, gnorm, ef = state.f, norm_inf(state.g), noise_floor(problem, state.x, state.f)
+    if f > (1.0 + 1e-6) * old.f0:  # full steps may lead uphill, to where the gradient vanishes at infinity
+        return False
     if gnorm == 0.0 or tests.absolute_only:
         return True
     if gnorm <= target(old, old.gmax, tests):
@@ -204,7 +206,7 @@ def think(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: 
             return problem._replace(noise=2.0 * noise), method.resume(state, params), watch._replace(verdict=RUNNING)
     if tests.differences == 0.0:
         error = 10.0 * measure_g(as_function(problem), state.x, watch.size)
-    if stationary(problem, state, watch, promised, tests, error):
+    if state.f <= (1.0 + 1e-6) * watch.f0 and stationary(problem, state, watch, promised, tests, error):
         return Ending(Status.PRECISION, True)
     if params.polish and tried < 6:
         better = polish(problem, state, trials(state, tests), 2 * state.x.shape[0])
@@ -251,7 +253,7 @@ def exhausted(problem: LeastSquares, state: Any, watch: Watch, tests: Tests, err
     """
     gnorm, exact = norm_inf(state.g), tests.differences == 0.0
     small = gnorm <= max(error, 0.5 * SAFE * watch.g0) or (exact and nearby(state, watch))
-    if not small or state.x.shape[0] > MANY:
+    if not small or state.x.shape[0] > MANY or state.f > (1.0 + 1e-6) * watch.f0:
         return False
     grad, enough = as_function(problem).grad, 10.0 * noise_floor(problem, state.x, state.f)
     if not exact:

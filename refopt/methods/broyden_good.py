@@ -27,7 +27,9 @@ __all__ = ["Params", "State", "init", "predicted", "renewed", "resume", "step", 
 
 def step(problem: LeastSquares, state: State, params: Params) -> State:
     path, trial = attempted(problem, state, params)
-    J = update(state.J, path.p, trial.r - state.r, positive(state.d))
+    s, y, J = path.p, trial.r - state.r, state.J
+    if dot(s, s) > 0.0:
+        J = update(J, s, y, positive(state.d))
     return landed(problem, state, params, path, trial, J)
 
 
