@@ -99,13 +99,13 @@ def trials(state: Any, tests: Tests) -> int:
 def look(method: Any, problem: LeastSquares, state: Any, old: Watch, tests: Tests) -> Watch:
     """Take note of a state; ask the model only when the gradient is small."""
     new = observe(problem, old, state, tests)
-    promised = method.predicted(state) if new.small else inf  # infinite as well where J is not the Jacobian at x
-    if finite(promised) and ended(problem, new, state, promised, tests):
+    close = state.taken and state.promised <= 1e-4 * state.f and norm_inf(state.g) <= 1e-2 * new.gmax
+    near = close and old.near and new.verdict == RUNNING and tests.differences == 0.0
+    promised = method.predicted(state) if new.small or near else inf  # infinite as well where J is only learnt
+    if new.small and finite(promised) and ended(problem, new, state, promised, tests):
         return new._replace(verdict=STUCK if tests.differences > 0.0 else DONE)  # noise may look like that
-    if old.near and new.verdict == RUNNING and tests.differences == 0.0:
-        close = state.taken and state.promised <= 1e-4 * state.f and norm_inf(state.g) <= 1e-2 * new.gmax
-        if close and finite(method.predicted(state)):
-            return new._replace(verdict=NEAR)
+    if near and finite(promised):
+        return new._replace(verdict=NEAR)
     return new
 
 
