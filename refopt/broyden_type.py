@@ -71,7 +71,7 @@ def attempted(problem: LeastSquares, state: State, params: Params) -> tuple[Path
     """The step, and what the residuals say of it."""
     R, c = regular(state.R, state.c, state.full)
     path = dogleg(R, c, state.g, positive(state.d), state.radius)
-    return path, tried(problem, state, path.p, path.promised, params.eta)
+    return path, tried(problem, state.x, state.f, path.p, path.promised, params.eta)
 
 
 def landed(problem: LeastSquares, state: State, params: Params, path: Path, trial: Trial, J: Matrix) -> State:
@@ -81,7 +81,7 @@ def landed(problem: LeastSquares, state: State, params: Params, path: Path, tria
         exact = trial.drowned or gain < 0.25 * path.promised
         if exact:
             J, njev = problem.jacobian(trial.x), njev + 1
-        g, norms, gain = judged(state, trial, path.p, J)
+        g, norms, gain = judged(state.g, trial, path.p, J)
         if gain > params.eta * path.promised:
             d = larger(state.d, norms) if params.rescale else state.d
             radius = resized(state.radius, path, path.edge, gain, 0.1)

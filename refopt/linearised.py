@@ -75,25 +75,25 @@ class Trial(NamedTuple):
     worth: bool  #: a Jacobian there is worth having
 
 
-def tried(problem: LeastSquares, state: Any, p: Vector, promised: float, eta: float) -> Trial:
+def tried(problem: LeastSquares, x: Vector, f: float, p: Vector, promised: float, eta: float) -> Trial:
     """The point x + p; worth going to if it gains more than η times what was promised.   Cost: one r."""
-    x = state.x + p
-    r = problem.residual(x)
-    f, ef = 0.5 * dot(r, r), noise_floor(problem, state.x, state.f)
-    gain = state.f - f if finite(f) else -inf
+    x_new, ef = x + p, noise_floor(problem, x, f)
+    r = problem.residual(x_new)
+    f_new = 0.5 * dot(r, r)
+    gain = f - f_new if finite(f_new) else -inf
     drowned = promised <= 10.0 * ef and gain >= -10.0 * ef
-    return Trial(x, f, r, gain, drowned, promised > 0.0 and (drowned or gain > eta * promised))
+    return Trial(x_new, f_new, r, gain, drowned, promised > 0.0 and (drowned or gain > eta * promised))
 
 
-def judged(state: Any, trial: Trial, p: Vector, J: Matrix) -> tuple[Vector, Vector, float]:
+def judged(g: Vector, trial: Trial, p: Vector, J: Matrix) -> tuple[Vector, Vector, float]:
     """The gradient and the norms of the columns of J at the point tried; and what the step gains, as they tell it.
 
     Where f has lost the digits of its decrease, that is the trapezoid rule −½ (g + g₊)ᵀp; −∞ where J is not finite.
     """
-    g, norms, gain = rmatvec(J, trial.r), column_norms(J), trial.gain
+    g_new, norms, gain = rmatvec(J, trial.r), column_norms(J), trial.gain
     if trial.drowned:
-        gain = -0.5 * dot(state.g + g, p)
-    return g, norms, gain if finite(norm_inf(norms)) else -inf
+        gain = -0.5 * dot(g + g_new, p)
+    return g_new, norms, gain if finite(norm_inf(norms)) else -inf
 
 
 # --- in a region ‖Dp‖ ≤ Δ ----------------------------------------------------------------------------------------

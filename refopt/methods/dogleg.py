@@ -76,11 +76,11 @@ def init(problem: LeastSquares, x: Vector, params: Params) -> State:
 def step(problem: LeastSquares, state: State, params: Params) -> State:
     R, c = regular(state.R, state.c, state.full)
     path = dogleg(R, c, state.g, positive(state.d), state.radius)
-    trial = tried(problem, state, path.p, path.promised, params.eta)
+    trial = tried(problem, state.x, state.f, path.p, path.promised, params.eta)
     gain, nfev, njev = trial.gain, state.nfev + 1, state.njev
     if trial.worth:
         J, njev = problem.jacobian(trial.x), njev + 1
-        g, norms, gain = judged(state, trial, path.p, J)
+        g, norms, gain = judged(state.g, trial, path.p, J)
         if gain > params.eta * path.promised:
             d = larger(state.d, norms) if params.rescale else state.d
             radius = resized(state.radius, path, path.edge, gain, 0.1)

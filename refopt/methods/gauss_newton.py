@@ -86,11 +86,11 @@ def step(problem: LeastSquares, state: State, params: Params) -> State:
     gain, slope, alpha, nfev, njev = 0.0, dot(state.g, whole), params.step, state.nfev, state.njev
     for _ in range(params.trials):
         p, promised = alpha * whole, -(alpha - 0.5 * alpha * alpha) * slope
-        trial, nfev = tried(problem, state, p, promised, params.eta), nfev + 1
+        trial, nfev = tried(problem, state.x, state.f, p, promised, params.eta), nfev + 1
         gain = trial.gain
         if trial.worth or (params.search == FIXED and finite(trial.f)):
             J, njev = problem.jacobian(trial.x), njev + 1
-            g, d, gain = judged(state, trial, p, J)
+            g, d, gain = judged(state.g, trial, p, J)
             if gain > params.eta * promised or (params.search == FIXED and finite(gain)):
                 R, c, full = triangular(J, trial.r)
                 return State(

@@ -117,11 +117,11 @@ def step(problem: LeastSquares, state: State, params: Params) -> State:
     p, nfev, njev = inner.p, state.nfev + 1, state.njev
     if params.geodesic:
         p, nfev = p + 0.5 * acceleration(problem, state, inner), nfev + 1
-    trial = tried(problem, state, p, inner.promised, params.eta)
+    trial = tried(problem, state.x, state.f, p, inner.promised, params.eta)
     gain, state = trial.gain, state._replace(lam=inner.lam)
     if trial.worth:
         J, njev = problem.jacobian(trial.x), njev + 1
-        g, norms, gain = judged(state, trial, p, J)
+        g, norms, gain = judged(state.g, trial, p, J)
         if gain > params.eta * inner.promised:
             d = larger(state.d, norms) if params.rescale else state.d
             radius = resized(state.radius, inner, inner.lam > 0.0, gain, 0.1)
