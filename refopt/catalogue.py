@@ -80,6 +80,10 @@ ENTRIES = (
     Entry("adam", "minimize", "adaptive", ("jac",), True, "O(n)", "7n"),
     Entry("adahessian", "minimize", "adaptive", ("jac", "hessp"), True, "a product with the Hessian", "9n"),
     Entry("lm", "least_squares", "Gauss-Newton", ("jac",), True, "2mn²", "2mn + 3n²"),
+    Entry("gauss-newton", "least_squares", "Gauss-Newton", ("jac",), True, "2mn²", "2mn + 3n²"),
+    Entry("dogleg", "least_squares", "Gauss-Newton", ("jac",), True, "2mn²", "2mn + 3n²"),
+    Entry("broyden-good", "least_squares", "quasi-Newton", ("jac",), True, "2mn²", "3mn + 3n²"),
+    Entry("broyden-bad", "least_squares", "quasi-Newton", ("jac",), True, "2mn²", "3mn + 3n²"),
 )
 
 
@@ -125,15 +129,19 @@ def split_options(entry: Entry, options: Any) -> tuple[Any, dict[str, Any]]:
         raise TypeError(f"{entry.name} has no option {said}; its options are {', '.join(known)}")
     chosen = {key: given.pop(key) for key in params._fields if key in given}
     defaults = params()
-    typed = {key: coded(key, value, type(getattr(defaults, key))) for key, value in chosen.items()}
+    few = getattr(entry.module, "CHOICES", {})
+    typed = {key: coded(key, value, type(getattr(defaults, key)), few.get(key)) for key, value in chosen.items()}
     return params(**typed), given
 
 
-def coded(key: str, value: Any, kind: Any) -> Any:
-    """An option as ``Params`` holds it: a number of its default's type, or the place of a word among the choices."""
+def coded(key: str, value: Any, kind: Any, few: tuple[str, ...] | None = None) -> Any:
+    """An option as ``Params`` holds it: a number of its default's type, or the place of a word among the choices.
+
+    ``few``: the words among them that the method knows, if not all.
+    """
     choices = CHOICES.get(key)
     if choices is None:
         return kind(value)
-    if value not in choices:
-        raise ValueError(f"{key} must be one of {', '.join(map(repr, choices))}; it is {value!r}")
+    if value not in (few or choices):
+        raise ValueError(f"{key} must be one of {', '.join(map(repr, few or choices))}; it is {value!r}")
     return choices.index(value)

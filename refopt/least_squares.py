@@ -69,7 +69,7 @@ def least_squares(
     loop = prepare(entry, fun, jac, args, kwargs or {}, x, common.get("compiled", "auto"), problem)
     if tests.differences > 0.0:
         loop = loops.with_wider_differences(loop, entry.module, stopping_residuals, problem)
-    if scale is not None:
+    if scale is not None and "rescale" in params._fields:
         params, loop = params._replace(rescale=False), scaled(loop, entry.module, scale)
     think = driver.thinker(stopping_residuals, entry.module, problem, params, tests)
     describe = partial(driver.so_far, partial(sketch, tests, began))
@@ -77,9 +77,13 @@ def least_squares(
     trace = bool(common.get("trace"))
     done = driver.drive(loop, think, x, sizes(x), params, tests, limits, began, report, trace)
     with np.errstate(all="ignore"):
-        if done.ending.status == stopping.Status.PRECISION and done.ending.success:
+        if not getattr(done.state, "exact", True):
+            done = done._replace(state=entry.module.renewed(problem(done.watch.rough), done.state))
+        if done.ending.status == stopping.Status.PRECISION and done.ending.success and done.watch.rough == 0.0:
             final = problem(done.watch.rough)
-            done = done._replace(state=stopping_residuals.refined(entry.module, final, done.state, params, tests))
+            watch = done.watch._replace(verdict=stopping.DONE)
+            state, _ = stopping_residuals.finished(entry.module, final, done.state, watch, params, tests)
+            done = done._replace(state=state)
         return outcome(tests, began, done)
 
 
@@ -212,7 +216,7 @@ def generic_problem(
         fun, jac = both.value, both.derivative
     residual = Residual(partial(fun, **kwargs), args)
     if callable(jac):
-        shape = lambda x: (residual.m, x.shape[0])  # noqa: E731
+        shape = lambda x: (residual.rows(x), x.shape[0])  # noqa: E731
         return LeastSquares(residual, array_function(partial(jac, **kwargs), args, shape, "jac"))
     if isinstance(jac, str) or jac is None or jac is False:
         raw = (lambda x: fun(x, *args, **kwargs)) if jac in ("autograd", "cs") else residual
@@ -231,6 +235,10 @@ class Residual:
         if self.m == 0:
             self.m = length(value)
         return same_kind(value, x, (self.m,), "fun")
+
+    def rows(self, x: Any) -> int:
+        """m, asked of the function where a compiled loop has not said it."""
+        return self.m or int(self(x).shape[0])
 
 
 def length(value: Any) -> int:

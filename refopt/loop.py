@@ -3,7 +3,8 @@
 A method is a module with ``Params``, ``State``, ``init(problem, x0, params)`` and ``step(problem, state, params)``, all
 pure, and ``predicted(state)``, what its model still promises. Every state has the fields x, f, g and nfev, and says
 whether the last step was ``taken`` and whether the method can go on, ``ok``. The rules, ``stopping`` or
-``stopping_residuals``, are a module as well: ``watch`` what matters, ``look`` at each state, and refine the last.
+``stopping_residuals``, are a module as well: ``watch`` what matters, ``look`` at each state, and have the
+last one ``finished``.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import numpy as np
 
 from refopt.ops import Vector, scalar
 from refopt.problem import Problem, Products
-from refopt.stopping import DISTANT, DONE, RUNNING
+from refopt.stopping import RUNNING
 
 
 def iterate(method: Any, problem: Any, x0: Any, params: Any = None) -> Iterator[Any]:
@@ -41,8 +42,8 @@ def run(method: Any, rules: Any, problem: Any, state: Any, watch: Any, params: A
         state = method.step(problem, state, params)
         watch = rules.look(method, problem, state, watch, tests)
         k = k + 1
-    if watch.verdict == DONE or watch.verdict == DISTANT:
-        state = rules.refined(method, problem, state, params, tests)
+    if watch.verdict != RUNNING:
+        state, watch = rules.finished(method, problem, state, watch, params, tests)
     return state, watch, k
 
 

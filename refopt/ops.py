@@ -282,7 +282,7 @@ def column_norms(J: Matrix) -> Vector:
     """(n,) norms ‖Jⱼ‖₂ of the columns of J (m, n)."""
     _rooted("column_norms", J)
     if type(J) is ndarray:
-        return np.sqrt(np.einsum("ij,ij->j", J, J))
+        return np.sqrt(np.add.reduce(J * J))
     xp = namespace(J)
     return xp.sqrt(xp.sum(J * J, axis=0))
 
@@ -293,6 +293,11 @@ def positive(d: Vector) -> Vector:
         return d
     xp = namespace(d)
     return xp.where(d == 0.0, xp.ones_like(d), d)
+
+
+def outer(u: Vector, v: Vector) -> Matrix:
+    """(m, n) matrix uvᵀ, for u of shape (m,) and v of shape (n,)."""
+    return u[:, None] * v[None, :]
 
 
 def triangular(J: Matrix, r: Vector) -> tuple[Matrix, Vector, bool]:

@@ -58,7 +58,7 @@ RULES = (
         lambda case: case.structure == "least-squares" and case.n <= SMALL,
         "lm",
         "the Jacobian of the residuals alone gives a model of second order, JᵀJ, and standard errors",
-        ("trust-exact", "bfgs"),
+        ("dogleg", "broyden-good", "trust-exact", "bfgs"),
     ),
     Rule(
         "Is the Hessian known, f convex, n ≤ 1000?",

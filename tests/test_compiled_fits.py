@@ -73,6 +73,23 @@ def test_the_same_fit(jac):
     np.testing.assert_allclose(ours.stderr, generic.stderr, rtol=1e-10 if jac is jacobian else 1e-7)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["gauss-newton", "dogleg", "broyden-good", "broyden-bad"])
+def test_the_same_fit_by_every_method(method):
+    """The same steps and evaluations as in the generic reading, and, within rounding, the same numbers."""
+    options = {"maxiter": 6}
+    for limit in (options, {}):
+        ours, generic = (
+            refopt.least_squares(residual, START, jac=jacobian, method=method, options=limit | {"compiled": compiled})
+            for compiled in (True, False)
+        )
+        np.testing.assert_allclose(ours.x, generic.x, rtol=1e-10)
+        np.testing.assert_allclose(ours.jac, jacobian(ours.x), rtol=1e-12)
+        assert ours.status == generic.status
+        assert (ours.nit, ours.nfev, ours.njev) == (generic.nit, generic.nfev, generic.njev)
+    assert ours.success
+
+
 def test_an_exception_travels_unchanged():
     @numba.njit
     def raises(b):

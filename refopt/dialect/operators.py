@@ -9,6 +9,7 @@ from refopt.ops import Matrix, Symmetric, Vector
 
 OPERATORS: dict[tuple[Any, ...], Callable[..., Any]] = {
     (ast.Add, Vector, Vector): words.plus,
+    (ast.Add, Matrix, Matrix): words.matrix_plus,
     (ast.Sub, Vector, Vector): words.minus,
     (ast.Mult, Vector, Vector): words.times,
     (ast.Div, Vector, Vector): words.over,

@@ -17,28 +17,32 @@ Cost of a step: 2mn² flops where it is taken, and 10n³/3 for each λ that is t
 
 Deviations from the sources, with reasons:
 - Where f has lost the digits of the decrease, fₖ − f(xₖ + pₖ) is replaced by the trapezoid rule −½ (g + g₊)ᵀp.
-- A trial that is not finite counts as ρ = −1 and shrinks the radius to a tenth of the step.
+- A trial that is not finite shrinks the radius to a tenth of the step.
 - The radius starts at ‖Dx₀‖, not a hundred times that: fewer starts lose themselves on a plateau.
 - Where J is rank-deficient it is damped by √eps of its columns, which gives nearly the shortest step.
 - Every λ starts from the triangle R, factored once per Jacobian, not from J.
 """
 
-from math import inf
 from typing import NamedTuple
 
-from refopt.linesearch import noise_floor
+from refopt.linearised import (
+    arrived,
+    first_radius,
+    judged,
+    promise,
+    refused,
+    regular,
+    resized,
+    tried,
+)
 from refopt.ops import (
     Matrix,
     Vector,
-    absolute,
     column_norms,
     damped,
     dot,
-    eps,
-    finite,
     larger,
     norm,
-    norm_inf,
     positive,
     rmatvec,
     solve_upper,
@@ -93,73 +97,36 @@ class Step(NamedTuple):
 def init(problem: LeastSquares, x: Vector, params: Params) -> State:
     r, J = problem.residual(x), problem.jacobian(x)
     d = column_norms(J)
-    R, c, full = triangle(J, r)
-    radius = first_radius(x, d, R, c, params)
+    R, c, full = triangular(J, r)
+    radius = reach(x, d, R, c, params)
     f, g = 0.5 * dot(r, r), rmatvec(J, r)
     return State(x, f, g, r, J, R, c, full, d, radius, params.damping, 0.0, 0, True, True, 1, 1)
 
 
-def first_radius(x: Vector, d: Vector, R: Matrix, c: Vector, params: Params) -> float:
-    """factor ‖Dx‖, with 1 for each xᵢ = 0; or the length of the first step if its λ is given."""
+def reach(x: Vector, d: Vector, R: Matrix, c: Vector, params: Params) -> float:
+    """The first radius: factor ‖Dx‖, or the length of the first step if its λ is given."""
     if params.damping > 0.0:
         S, z = damped(R, c, params.damping**0.5 * positive(d))
         return norm(d * solve_upper(S, z))
-    return params.factor * norm(d * positive(absolute(x)))
+    return first_radius(x, d, params.factor)
 
 
 def step(problem: LeastSquares, state: State, params: Params) -> State:
-    x, f, g, d = state.x, state.f, state.g, state.d
-    trial = constrained(state.R, state.c, positive(d), state.radius, state.lam, params.accuracy)
-    p, promised, nfev, njev = trial.p, trial.promised, state.nfev + 1, state.njev
+    R, c = regular(state.R, state.c, state.full)
+    inner = constrained(R, c, positive(state.d), state.radius, state.lam, params.accuracy)
+    p, nfev, njev = inner.p, state.nfev + 1, state.njev
     if params.geodesic:
-        p, nfev = p + 0.5 * acceleration(problem, state, trial), nfev + 1
-    x_new = x + p
-    r = problem.residual(x_new)
-    f_new, ef = 0.5 * dot(r, r), noise_floor(problem, x, f)
-    gain = f - f_new if finite(f_new) else -inf
-    drowned = promised <= 10.0 * ef and gain >= -10.0 * ef
-    if promised > 0.0 and (drowned or gain > params.eta * promised):
-        J, njev = problem.jacobian(x_new), njev + 1
-        g_new, norms = rmatvec(J, r), column_norms(J)
-        if drowned:
-            gain = -0.5 * dot(g + g_new, p)
-        if not finite(norm_inf(norms)):
-            gain = -inf
-        if gain > params.eta * promised:
-            d = larger(d, norms) if params.rescale else d
-            radius = resized(state.radius, trial, gain, 0.1)
-            return arrived(x_new, f_new, g_new, r, J, d, radius, trial.lam, promised, nfev, njev)
-    least = 1e-6 if promised <= 10.0 * ef and gain > -inf else 0.1
-    radius, rejected = resized(state.radius, trial, gain, least), state.rejected + 1
-    ok = radius > eps(x) * norm(d * x) and rejected < (8 if promised <= ef else 40)
-    return refused(state, radius, trial.lam, promised, rejected, ok, nfev, njev)
-
-
-def arrived(
-    x: Vector, f: float, g: Vector, r: Vector, J: Matrix, d: Vector, radius: float, lam: float, promised: float,
-    nfev: int, njev: int,
-) -> State:  # fmt: skip
-    """The state at a new point."""
-    R, c, full = triangle(J, r)
-    return State(x, f, g, r, J, R, c, full, d, radius, lam, promised, 0, True, True, nfev, njev)
-
-
-def refused(
-    old: State, radius: float, lam: float, promised: float, rejected: int, ok: bool, nfev: int, njev: int
-) -> State:
-    """The state at the old point, after a step that was not taken."""
-    return old._replace(
-        radius=radius, lam=lam, promised=promised, rejected=rejected, taken=False, ok=ok, nfev=nfev, njev=njev
-    )
-
-
-def triangle(J: Matrix, r: Vector) -> tuple[Matrix, Vector, bool]:
-    """R and c with RᵀR = JᵀJ and Rᵀc = Jᵀr; where J is rank-deficient, RᵀR = JᵀJ + eps diag(‖Jⱼ‖²)."""
-    R, c, full = triangular(J, r)
-    if full:
-        return R, c, full
-    S, z = damped(R, c, eps(c) ** 0.5 * positive(column_norms(J)))
-    return S, z, full
+        p, nfev = p + 0.5 * acceleration(problem, state, inner), nfev + 1
+    trial = tried(problem, state.x, state.f, p, inner.promised, params.eta)
+    gain, state = trial.gain, state._replace(lam=inner.lam)
+    if trial.worth:
+        J, njev = problem.jacobian(trial.x), njev + 1
+        g, norms, gain = judged(state.g, trial, p, J)
+        if gain > params.eta * inner.promised:
+            d = larger(state.d, norms) if params.rescale else state.d
+            radius = resized(state.radius, inner, inner.lam > 0.0, gain, 0.1)
+            return arrived(state, trial, J, g, d, radius, inner.promised, nfev, njev)
+    return refused(problem, state, inner, gain, nfev, njev)
 
 
 def constrained(R: Matrix, c: Vector, d: Vector, radius: float, guess: float, accuracy: float) -> Step:
@@ -210,60 +177,12 @@ def acceleration(problem: LeastSquares, state: State, trial: Step) -> Vector:
     return 0.0 * v
 
 
-def resized(radius: float, trial: Step, gain: float, least: float) -> float:
-    """The next radius: longer where the model held, shorter where it failed, by the parabola through gain and slope."""
-    if gain > 0.75 * trial.promised and trial.lam > 0.0:
-        return (4.0 if gain > 0.9 * trial.promised else 2.0) * trial.length
-    if gain > 0.25 * trial.promised:
-        return radius
-    bend = -gain - trial.slope
-    t = -0.5 * trial.slope / bend if bend > 0.0 else 0.5
-    return min(max(t, least), 0.5) * trial.length
-
-
 def predicted(state: State) -> float:
-    """What a Gauss-Newton step would gain, without what lies along singular vectors of JD⁻¹ below 1e-10."""
-    _, z = damped(state.R, state.c, 1e-10 * positive(column_norms(state.J)))
-    return 0.5 * dot(z, z)
-
-
-def polish(problem: LeastSquares, state: State, params: Params, trials: int) -> State:
-    """Gauss-Newton steps without damping, up to ``trials``, as long as each is shorter than the one before."""
-    for _ in range(trials):
-        state = refine(problem, state, params)
-        if not state.ok:
-            break
-    return state
-
-
-def refine(problem: LeastSquares, state: State, params: Params) -> State:
-    """One step of the polish; ok if another is worth trying.
-
-    It is taken if f does not rise beyond its noise, or 1e-10 f, and the next step is shorter by a tenth or more; there
-    is nothing left to do where every |pᵢ| ≤ 2 eps |xᵢ|.
-    """
-    x, f, d, nfev, njev = state.x, state.f, state.d, state.nfev, state.njev
-    p = gauss_newton(state)
-    excess = larger(absolute(p) - 2.0 * eps(x) * absolute(x), 0.0 * x)
-    if norm_inf(excess) > 0.0:
-        r, nfev = problem.residual(x + p), nfev + 1
-        f_new = 0.5 * dot(r, r)
-        if f_new <= f + max(1e-10 * f, problem.noise):
-            J, njev = problem.jacobian(x + p), njev + 1
-            new = arrived(x + p, f_new, rmatvec(J, r), r, J, d, state.radius, 0.0, state.promised, nfev, njev)
-            if new.full and norm(d * gauss_newton(new)) < 0.9 * norm(d * p):
-                return new
-    return refused(state, state.radius, 0.0, state.promised, 0, False, nfev, njev)
-
-
-def gauss_newton(state: State) -> Vector:
-    """p = −R⁻¹c, or no step where J is rank-deficient."""
-    if state.full:
-        return -solve_upper(state.R, state.c)
-    return 0.0 * state.c
+    """What a Gauss-Newton step would gain."""
+    return promise(state)
 
 
 def resume(state: State, params: Params) -> State:
     """Ready to try again, with the region as large as at the start."""
-    radius = first_radius(state.x, state.d, state.R, state.c, params)
-    return refused(state, radius, state.lam, state.promised, 0, True, state.nfev, state.njev)
+    radius = reach(state.x, state.d, state.R, state.c, params)
+    return state._replace(radius=radius, rejected=0, ok=True)

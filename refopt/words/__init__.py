@@ -16,6 +16,7 @@ from refopt.words.arithmetic import (
     leave_row,
     leave_symmetric,
     leave_vector,
+    matrix_plus,
     minus,
     moved,
     new_matrix,
@@ -49,6 +50,7 @@ from refopt.words.lowest import lowest, oblique
 from refopt.words.residuals import (
     column_norms,
     damped,
+    outer,
     positive,
     rmatvec,
     solve_upper,

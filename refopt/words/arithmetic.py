@@ -126,6 +126,16 @@ def symmetric_scaled(a: float, H: Symmetric) -> Symmetric:
     return B
 
 
+def matrix_plus(A: Matrix, B: Matrix) -> Matrix:
+    """A + B."""
+    m, n = A.shape
+    C = new_matrix(m, n)
+    for i in range(m):
+        for j in range(n):
+            C[i, j] = A[i, j] + B[i, j]
+    return C
+
+
 # --- copies ------------------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ Householder reflections work on a transposed copy, whose rows are the columns of
 # mypy: disable-error-code="index, arg-type, return-value, attr-defined, misc, var-annotated"
 
 from refopt.ops import Matrix, Vector
-from refopt.words.arithmetic import new_vector, zero_matrix, zero_vector
+from refopt.words.arithmetic import new_matrix, new_vector, zero_matrix, zero_vector
 from refopt.words.vocabulary import EPS
 
 
@@ -35,6 +35,14 @@ def positive(d: Vector) -> Vector:
     for i in range(len(d)):
         z[i] = 1.0 if d[i] == 0.0 else d[i]
     return z
+
+
+def outer(u: Vector, v: Vector) -> Matrix:
+    A = new_matrix(len(u), len(v))
+    for i in range(len(u)):
+        for j in range(len(v)):
+            A[i, j] = u[i] * v[j]
+    return A
 
 
 def triangular(J: Matrix, r: Vector) -> tuple[Matrix, Vector, bool]:

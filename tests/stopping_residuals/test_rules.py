@@ -17,7 +17,7 @@ def state_of(r, J, x=(1.0, 2.0), **changes):
 
 
 def watch_of(**changes):
-    start = Watch(1.0, 1.0, 1.0, np.ones(2), 1.0, 1.0, 0, 5, 0.0, False, RUNNING)
+    start = Watch(1.0, 1.0, 1.0, np.ones(2), 1.0, 1.0, 0, 5, 0.0, False, True, RUNNING)
     return start._replace(**changes)
 
 
@@ -119,11 +119,13 @@ def test_trials_of_the_polish_stay_within_the_limit():
 
 
 def think(residual, jacobian, x, watch=None, tried=0, differences=0.0, **changes):
+    """Without a polish, which would solve these problems."""
+    params = lm.Params(polish=False)
     problem = LeastSquares(residual, jacobian)
-    state = lm.init(problem, np.array(x, float), lm.Params())._replace(**changes)
+    state = lm.init(problem, np.array(x, float), params)._replace(**changes)
     g = np.abs(state.g).max()
-    seen = watch or Watch(state.f, g, g, np.abs(state.x), state.f, g, 5, 5, 0.0, False, STUCK)
-    return stopping_residuals.think(lm, problem, state, seen, lm.Params(), Tests(differences=differences), tried), state
+    seen = watch or Watch(state.f, g, g, np.abs(state.x), state.f, g, 5, 5, 0.0, False, True, STUCK)
+    return stopping_residuals.think(lm, problem, state, seen, params, Tests(differences=differences), tried), state
 
 
 def valley(x):
@@ -168,7 +170,7 @@ def test_dependent_columns_are_the_last_thing_to_be_said():
 
 
 def far_from(f0, g0, x0=(100.0,)):
-    return Watch(f0, g0, g0, np.abs(np.array(x0)), 1.0, 1.0, 5, 5, 0.0, False, STUCK)
+    return Watch(f0, g0, g0, np.abs(np.array(x0)), 1.0, 1.0, 5, 5, 0.0, False, True, STUCK)
 
 
 @pytest.mark.parametrize(

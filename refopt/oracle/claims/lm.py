@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from refopt.linearised import regular
 from refopt.methods import lm
 from refopt.ops import damped, triangular
 from refopt.oracle.claim import Fails, claim
@@ -25,7 +26,7 @@ def step_for_damping(J, r, d, lam):
 
 def step_for_radius(J, r, d, radius):
     """p and λ with ‖Dp‖ ≤ Δ."""
-    R, c, _ = lm.triangle(J, r)
+    R, c = regular(*triangular(J, r))
     found = lm.constrained(R, c, d, radius, 0.0, ACCURACY)
     return found.p, found.lam
 

@@ -1,4 +1,4 @@
-"""Levenberg-Marquardt's geodesic acceleration, its polish, and what its model promises."""
+"""Levenberg-Marquardt's geodesic acceleration, and what its model promises."""
 
 from itertools import islice
 
@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from problems import PROBLEMS
 from refopt import zoo
 from refopt.loop import iterate
 from refopt.methods import lm
@@ -93,61 +92,6 @@ def test_acceleration_is_dropped_where_it_leaves_the_domain():
         (state,) = states_of(problem, [0.01], 1)
         step = lm.Step(np.array([-1.0]), np.eye(1), 1.0, 1.0, -1.0, 1.0)
         assert (lm.acceleration(problem, state, step) == 0).all()
-
-
-# --- the polish ------------------------------------------------------------------------------------------------------
-
-
-def near_the_end(name, tolerance=1e-8):
-    case = zoo.get(f"nist:{name}", start=2)
-    states = iterate(lm, case.problem, case.x0)
-    return case, next(state for state in states if state.f <= case.fun * (1 + tolerance))
-
-
-@pytest.mark.parametrize("name", ["Misra1a", "Thurber", "ENSO", "MGH09", "Rat43"])
-def test_polish_brings_the_last_digits(name):
-    case, state = near_the_end(name)
-    end = lm.polish(case.problem, state, lm.Params(), 60)
-    assert zoo.matching_digits(state.x, case.certified).min() < 8
-    assert zoo.matching_digits(end.x, case.certified).min() >= 10
-    assert end.f <= state.f * (1 + 1e-9)
-    assert end.nfev - state.nfev <= 60
-    assert lm.polish(case.problem, end, lm.Params(), 60).nfev <= end.nfev + 1  # nothing is left to do
-
-
-def test_polish_takes_shrinking_steps_only():
-    case, state = near_the_end("ENSO")
-    length = np.inf
-    for _ in range(60):
-        p = np.linalg.lstsq(state.J, -state.r)[0]
-        state = lm.refine(case.problem, state, lm.Params())
-        if not state.ok:
-            break
-        assert size(state.d * p) < 0.9 * length * (1 + 1e-6)
-        length = size(state.d * p)
-    assert not state.ok
-    case, state = near_the_end("ENSO")
-    assert lm.polish(case.problem, state, lm.Params(), 3).nfev == state.nfev + 3
-    assert lm.polish(case.problem, state, lm.Params(), 0) is state
-
-
-def test_polish_refuses_what_raises_f_or_makes_the_next_step_longer():
-    # Brown and Dennis's residuals are large at the minimum: undamped steps leave it
-    problem = PROBLEMS["brown_dennis"]
-    states = iterate(lm, problem_of(problem), np.array(problem.x0, float))
-    state = next(state for state in states if np.abs(state.g).max() < 1e-3)
-    end = lm.refine(problem_of(problem), state, lm.Params())
-    assert not end.ok
-    assert (end.x == state.x).all()
-    assert end.nfev == state.nfev + 1
-
-
-def test_polish_does_nothing_without_full_rank():
-    problem = LeastSquares(lambda x: np.array([x[0] + x[1], x[0] + x[1] + 1.0]), lambda x: np.ones((2, 2)))
-    (state,) = states_of(problem, [1.0, 1.0], 1)
-    end = lm.refine(problem, state, lm.Params())
-    assert (end.ok, end.nfev) == (False, 1)
-    assert (end.x == state.x).all()
 
 
 # --- what the model promises -----------------------------------------------------------------------------------------

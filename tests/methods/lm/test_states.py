@@ -171,23 +171,6 @@ def test_without_rescaling_d_stays():
 # --- the radius ------------------------------------------------------------------------------------------------------
 
 
-def trial(length=2.0, lam=1.0, slope=-1.0):
-    return lm.Step(np.zeros(1), np.zeros((1, 1)), lam, length, slope, 1.0)
-
-
-@pytest.mark.parametrize(
-    ("gain", "lam", "least", "expected"),
-    [
-        (0.95, 1.0, 0.1, 8.0), (0.95, 0.0, 0.1, 5.0), (0.8, 1.0, 0.1, 4.0), (0.8, 0.0, 0.1, 5.0), (0.5, 1.0, 0.1, 5.0),
-        (0.2, 1.0, 0.1, 1.0), (0.0, 1.0, 0.1, 1.0), (-1.0, 1.0, 0.1, 0.5), (-1e6, 1.0, 0.1, 0.2),
-        (-99.0, 1.0, 0.001, 0.01), (-1e6, 1.0, 0.001, 0.002), (-np.inf, 0.0, 0.1, 0.2),
-    ],
-)  # fmt: skip
-def test_the_next_radius(gain, lam, least, expected):
-    # the model promised 1, with slope −1: the parabola through the gain is lowest at ½/(1 − gain) of the step
-    assert lm.resized(5.0, trial(lam=lam), gain, least) == expected
-
-
 def test_the_first_radius():
     problem = PROBLEMS["box"]
     J = problem.jacobian(problem.x0)

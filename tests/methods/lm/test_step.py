@@ -5,7 +5,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from refopt.linearised import regular
 from refopt.methods import lm
+from refopt.ops import triangular
 from strategies import basis, full_rank, seeds, sizes, vectors
 
 EPS = 2.0**-52
@@ -25,7 +27,7 @@ def subproblems(draw, wide=True):
 
 
 def constrained(J, r, d, radius, accuracy=EXACT):
-    R, c, _ = lm.triangle(J, r)
+    R, c = regular(*triangular(J, r))
     return lm.constrained(R, c, d, radius, 0.0, accuracy)
 
 
@@ -82,8 +84,9 @@ def test_without_full_rank_a_long_radius_gives_nearly_the_shortest_step(rank, se
     assume(np.linalg.cond((J / norms)[:, :rank]) < 10)  # else a dependent column looks like a short independent one
     values = np.linalg.svd(J / norms)[1][:rank]
     shortest = -np.linalg.pinv(J / norms, rcond=1e-11) @ r  # in the norm ‖diag(‖Jⱼ‖) p‖
-    R, c, full = lm.triangle(J, r)
+    R, c, full = triangular(J, r)
     assert not full
+    R, c = regular(R, c, full)
     step = lm.constrained(R, c, norms, 1e6 * size(shortest), 0.0, EXACT)
     assert step.lam == 0.0
     # damping by eps moves the step by eps κ², rounding of the null space by √eps κ
