@@ -22,6 +22,7 @@ version = release = refopt.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx_gallery.gen_gallery",
+    "catalogue",
     "guide",
     "house",
     "ledger",
