@@ -22,7 +22,7 @@ class Methods(SphinxDirective):
             for entry in entries:
                 page = f":doc:`{entry.name} <{entry.name.replace('-', '_')}>`"
                 needs = ("jac", "fisher") if entry.fisher else entry.needs
-            uses = ", ".join(f"``{name}``" for name in needs)
+                uses = ", ".join(f"``{name}``" for name in needs)
                 rows.append((page, entry.family, uses, entry.cost, entry.memory))
             for row in rows:
                 lines += [f"   {'*' if k == 0 else ' '} - {cell}" for k, cell in enumerate(row)]
