@@ -19,6 +19,7 @@ from refopt.stopping import (
     DISTANT,
     DONE,
     FALLING,
+    PRECISE,
     RUNNING,
     ZERO_GRADIENT,
     Ending,
@@ -109,6 +110,8 @@ def ended(state: Any, watch: Any, tests: Any, limits: Limits, nit: int) -> Endin
         return arrived(watch, state, nit)
     if watch.verdict == BUDGET or (limits.maxfun < 1e300 and spent(state, tests)[0] >= limits.maxfun):
         return Ending(Status.MAXFUN, False)
+    if watch.verdict == PRECISE:
+        return Ending(Status.PRECISION, True)
     return Ending(Status.UNBOUNDED, False) if watch.verdict == FALLING else None
 
 
