@@ -35,11 +35,14 @@ def stationary(
     """
     if promised == inf and tests.per_hessian + tests.gradients_per_hessian == 0:
         return None
+    n, most = watch.x.shape[0], left / (1 + tests.per_gradient)
     if tests.differences == 0.0:
         errors = 10.0 * noise_of_g(problem, watch.x, watch.size)
-    unmoved = watch.f0 - watch.f <= 10.0 * noise_floor(problem, watch.x, watch.f)
+    elif most >= 8:
+        problem = problem._replace(grad=differences_for(problem, watch, tests))
+        errors, most = larger(errors, 3.0 * noise_of_g(problem, watch.x, watch.size)), most - 8
+    unmoved = watch.f0 - watch.f <= nothing(problem, watch, tests)
     near = unmoved or nearby(watch) or watch.gnorm <= (1e-3 if sees_hessian else 1e-4) * watch.g0
-    n, most = watch.x.shape[0], left / (1 + tests.per_gradient)
     if n <= MANY and most >= 2 * n + 1:
         if unmoved or watch.gnorm <= max(1e-2 * watch.g0, norm_inf(errors)):
             return perfected(problem, watch, tests, promised < inf and near, errors, most)
@@ -54,18 +57,19 @@ def perfected(problem: Problem, watch: Any, tests: Any, near: bool, errors: Vect
     What a step has to gain counts for nothing if it is less than the rounding of f; where f is noisier than that, g
     must be noise in units of the variables as well; and where noise lets no step succeed, the point be ``near``.
     """
-    ef = noise_floor(problem, watch.x, watch.f)
-    grad, enough = problem.grad, 10.0 * ef
-    if tests.differences > 0.0:
-        grad, enough = differences_for(problem, watch, tests), max(enough, 1e-8 * abs(watch.f))
-    observed = problem._replace(grad=grad)
-    x, f, g, gain, stuck = refine(observed, watch.x, watch.f, watch.g, watch.size, 0.1 * errors, ef, enough, most)
+    ef, enough = noise_floor(problem, watch.x, watch.f), nothing(problem, watch, tests)
+    x, f, g, gain, stuck = refine(problem, watch.x, watch.f, watch.g, watch.size, 0.1 * errors, ef, enough, most)
     gnorm = norm_inf(g)
     good = gain <= enough and gnorm <= 5.0 * SAFE * watch.g0
     if gnorm <= norm_inf(errors) and (near or gnorm <= 0.1 * watch.g0):
         good = good or gain <= 100.0 * eps(x) * abs(f)
         good = good or (noise_only(g, errors, x, watch.size) and (gain <= enough or (stuck and near)))
     return watch._replace(x=x, f=f, g=g, gnorm=gnorm) if good else None
+
+
+def nothing(problem: Problem, watch: Any, tests: Any) -> float:
+    """A change of f that is none: ten times its noise, and of what differences see its eighth digit."""
+    return max(10.0 * noise_floor(problem, watch.x, watch.f), 1e-8 * abs(watch.f) if tests.differences > 0.0 else 0.0)
 
 
 def noise_only(g: Vector, errors: Vector, x: Vector, size: Vector) -> bool:

@@ -142,7 +142,10 @@ def measure_differences(
     errors = absolute(slope(width * current) - g)
     error = norm_inf(errors)
     if search and doubt:
-        better, less = best_differences(slope, eps(x))
+        least = eps(x)
+        while 64.0 * least * abs(f) < noise:  # shorter steps would see noise, or nothing
+            least = 64.0 * least
+        better, less = best_differences(slope, least)
         if flat or less < 0.2 * norm_inf(slope(64.0 * current) - g):
             rough = better if better > eps(x) else 0.0
     return Differences(noise if noise > rounding else 0.0, rough, error, content and flat and error == 0.0, errors)
