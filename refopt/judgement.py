@@ -33,14 +33,15 @@ def stationary(
 
     ``errors`` are those of a gradient by differences; ``left`` evaluations may be made.
     """
-    if promised == inf and tests.per_hessian + tests.gradients_per_hessian == 0:
+    measured = tests.per_hessian + tests.gradients_per_hessian + tests.gradients_per_product
+    if promised == inf and measured == 0:
         return None
     n, most = watch.x.shape[0], left / (1 + tests.per_gradient)
     if tests.differences == 0.0:
         errors = 10.0 * noise_of_g(problem, watch.x, watch.size)
-    elif most >= 8:
+    elif most >= 10:
         problem = problem._replace(grad=differences_for(problem, watch, tests))
-        errors, most = larger(errors, 3.0 * noise_of_g(problem, watch.x, watch.size)), most - 8
+        errors, most = larger(errors, 3.0 * noise_of_g(problem, watch.x, watch.size)), most - 10
     unmoved = watch.f0 - watch.f <= nothing(problem, watch, tests)
     near = unmoved or nearby(watch) or watch.gnorm <= (1e-3 if sees_hessian else 1e-4) * watch.g0
     if n <= MANY and most >= 2 * n + 1:
@@ -55,11 +56,11 @@ def perfected(problem: Problem, watch: Any, tests: Any, near: bool, errors: Vect
     """Newton's method goes on as far as it can. Then g must be small, or noise, and a step have nothing to gain.
 
     What a step has to gain counts for nothing if it is less than the rounding of f; where f is noisier than that, g
-    must be noise in units of the variables as well; and where noise lets no step succeed, the point be ``near``.
+    must be noise in units of the variables as well; and where no step succeeds, or none lowers f, it be ``near``.
     """
     ef, enough = noise_floor(problem, watch.x, watch.f), nothing(problem, watch, tests)
     x, f, g, gain, stuck = refine(problem, watch.x, watch.f, watch.g, watch.size, 0.1 * errors, ef, enough, most)
-    gnorm = norm_inf(g)
+    gnorm, stuck = norm_inf(g), stuck or watch.f - f <= enough
     good = gain <= enough and gnorm <= 5.0 * SAFE * watch.g0
     if gnorm <= norm_inf(errors) and (near or gnorm <= 0.1 * watch.g0):
         good = good or gain <= 100.0 * eps(x) * abs(f)

@@ -44,35 +44,36 @@ def refine(
     """Newton steps as long as they help and f does not rise beyond its noise ef.
 
     ``noise`` is that of each component of g. Of the points from which a step would gain no more than ``enough`` the one
-    with the smallest ‖g‖∞ is returned, else the last. ``most`` gradients may be evaluated; 2n + 1 are at least.
+    with the smallest ‖g‖∞ is returned, else that of the least gain. ``most`` gradients may be evaluated; 2n + 1 are at
+    least.
     """
-    each = 2 * x.shape[0] + 1
+    each, ceiling = 2 * x.shape[0] + 1, f + 10.0 * ef
     model, left = model_of(problem.grad, x, g, size, noise), most - each
     now = best = Refined(x, f, g, promise(model, g))
     for _ in range(STEPS):
         if not 0.0 < now.gain < inf or left < 1:
             break
-        after, spent = damped(problem, model, now, ef)
+        after, spent = damped(problem, model, now, ceiling)
         left -= spent
         if after.gain > 1e-4 * now.gain and left >= each and not after.stuck:
             model, left = model_of(problem.grad, after.x, after.g, size, noise), left - each
             after = after._replace(gain=promise(model, after.g))
         now = after
-        if best.gain > enough or (now.gain <= enough and norm_inf(now.g) < norm_inf(best.g)):
+        if enough < best.gain > now.gain or (now.gain <= enough and norm_inf(now.g) < norm_inf(best.g)):
             best = now
         if now.stuck:
             return best._replace(stuck=True)
     return best
 
 
-def damped(problem: Problem, model: Model, now: Refined, ef: float) -> tuple[Refined, int]:
-    """The first point of α = 1, ½, …, 1/64 that passes the natural test, or where it began; how many were tried."""
+def damped(problem: Problem, model: Model, now: Refined, ceiling: float) -> tuple[Refined, int]:
+    """The first point of α = 1, ½, …, 1/64 that passes the test, f below the ceiling; or the old one. And how many."""
     p, alpha = newton_step(model, now.g), 1.0
     for trial in range(1, 8):
         y = now.x + alpha * p
         f, g = problem.fun(y), problem.grad(y)
         gain = promise(model, g) if finite(norm_inf(g)) else inf
-        if finite(f) and f <= now.f + 10.0 * ef and gain <= (1.0 - 0.25 * alpha) ** 2 * now.gain:
+        if finite(f) and f <= ceiling and gain <= (1.0 - 0.25 * alpha) ** 2 * now.gain:
             return Refined(y, f, g, gain), trial
         alpha = 0.5 * alpha
     return now._replace(stuck=True), trial

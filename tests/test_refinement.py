@@ -69,7 +69,7 @@ def test_a_step_that_raises_f_or_goes_too_far_is_halved():
     assert trials > 1
     hill = flat._replace(fun=lambda x: float(x[0] < 1.9))
     assert damped(hill, model, now, 0.0)[0].x[0] >= 1.9
-    assert damped(hill, model, now, 0.2)[0].x == after.x  # within the noise of f
+    assert damped(hill, model, now, 2.0)[0].x == after.x
 
 
 def test_a_gradient_that_no_step_changes_ends_it():

@@ -209,7 +209,7 @@ def solve(case: Case, method: str, derivatives: str = "analytic", gtol: float | 
     options = options | ({} if gtol is None else {"gtol": gtol})
     if entry.door == "least_squares":
         return refopt.least_squares(value, case.x0, jac=jac, method=method, options=options)
-    given = {"hess": hess[0]} if "hess" in entry.needs and analytic else {}
+    given = {"hess": hess[0]} if {"hess", "hessp"} & set(entry.needs) and analytic else {}
     return refopt.minimize(value, case.x0, jac=jac, method=method, options=options, **given)
 
 
@@ -260,11 +260,10 @@ def convex(case: Case, x: np.ndarray) -> bool:
 @np.errstate(all="ignore")
 def verdict(case: Case, result: Any, method: str, derivatives: str = "analytic") -> str:
     """ "false success", "false alarm", "solved", "elsewhere" (a success at another point), or "given up"."""
-    needs = refopt.available()[method].needs
-    curved = derivatives == "analytic" and "hess" in needs and case.problem.hess is not None
+    uses = derivatives == "analytic" and {"hess", "hessp"} & set(refopt.available()[method].needs)
     saddle = getattr(case.problem, "hess", None) is not None and not convex(case, result.x)
     near = near_a_minimum(case, result.x) and not saddle
-    if result.success and not (flat(case, result.x, derivatives) and not (curved and saddle)):
+    if result.success and not (flat(case, result.x, derivatives) and not (uses and saddle)):
         return "false success"
     if near and not result.success and result.status not in LIMITS:
         return "false alarm"

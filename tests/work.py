@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import optimize
 
-import refopt
 from variants import Case, cases, near_a_minimum, solve
 
 #: methods and their counterparts in SciPy
@@ -50,10 +49,7 @@ def work(case: Case, run: Any) -> Work:
 @np.errstate(all="ignore")
 def of_refopt(case: Case, method: str) -> Work:
     def run(case):
-        given = {"hess": case.problem.hess} if "hessp" in refopt.available()[method].needs else {}
-        if not given:
-            return solve(case, method)
-        return refopt.minimize(case.problem.fun, case.x0, jac=case.problem.grad, method=method, **given)
+        return solve(case, method)
 
     return work(case, run)
 

@@ -11,7 +11,8 @@ Shapes: x, g, p are (n,); B is (n, n), symmetric.   Cost of a step: a few times 
 Deviations from the book, with reasons:
 - Where f has lost the digits of the decrease, fₖ − f(xₖ + pₖ) is replaced by the trapezoid rule −½ (g + g₊)ᵀp.
 - A trial that is not finite counts as ρ = −1 and shrinks the radius to a tenth of the step.
-- The radius starts at the length of x₀ (1 at the origin), so that the units of x do not matter.
+- The radius starts at a fifth of the length of x₀ (1 at the origin), so that the units of x do not matter, and because
+  a first step that is too long ends on plateaus.
 """
 
 from math import inf
@@ -24,7 +25,7 @@ from refopt.subproblem import more_sorensen
 
 
 class Params(NamedTuple):
-    radius: float = 0.0  #: the first Δ; 0 stands for ‖x₀‖, or 1 at the origin
+    radius: float = 0.0  #: the first Δ; 0 stands for ‖x₀‖/5, or 1 at the origin
     max_radius: float = 1e100  #: no region is larger than this
     eta: float = 0.1  #: a step is taken if ρ > η
     accuracy: float = 0.1  #: of ‖p‖ = Δ
@@ -45,7 +46,7 @@ class State(NamedTuple):
 
 
 def init(problem: Problem, x: Vector, params: Params) -> State:
-    radius = params.radius if params.radius > 0.0 else norm(x) or 1.0
+    radius = params.radius if params.radius > 0.0 else 0.2 * norm(x) or 1.0
     return State(x, problem.fun(x), problem.grad(x), problem.hess(x), radius, 0, True, True, 1, 1, 1)
 
 

@@ -45,7 +45,7 @@ def subproblem(g, B, radius):
 
 def literal(problem, x, steps, eta=0.1):
     """Each x, radius and whether the step to it was taken, by the letter of the book."""
-    radius, f, taken = np.linalg.norm(x), problem.fun(x), True
+    radius, f, taken = np.linalg.norm(x) / 5, problem.fun(x), True
     for _ in range(steps):
         yield x, f, radius, taken
         g, B = problem.grad(x), problem.hess(x)
@@ -121,7 +121,7 @@ def test_radius_has_a_limit():
 def test_the_first_radius():
     problem = PROBLEMS["wood"]
     for x0, params, radius in (
-        (problem.x0, trust_exact.Params(), np.linalg.norm(problem.x0)),
+        (problem.x0, trust_exact.Params(), np.linalg.norm(problem.x0) / 5),
         (0 * problem.x0, trust_exact.Params(), 1.0),
         (problem.x0, trust_exact.Params(radius=0.3), 0.3),
     ):
