@@ -143,7 +143,7 @@ def measure_differences(
     error = norm_inf(errors)
     if search and doubt:
         least = eps(x)
-        while 64.0 * least * abs(f) < noise:  # shorter steps would see noise, or nothing
+        while least < 1e-5 and 64.0 * least * max(abs(f), abs(f0 - f)) < noise:  # shorter steps see noise, or nothing
             least = 64.0 * least
         better, less = best_differences(slope, least)
         if flat or less < 0.2 * norm_inf(slope(64.0 * current) - g):

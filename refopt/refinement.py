@@ -87,10 +87,11 @@ def model_of(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: Any) 
     w = sizes(x, size)
     blur, change = norm_inf(noise * w), 1e3 * norm_inf((grad(x + 1e-3 * w) - g) * w)
     relative = min(max(blur / change, eps(x)), 1e-3) if change > 0.0 else eps(x)
-    B = hessian(None, x, "3-point", size, relative, grad) * w[:, None] * w[None, :]
-    xp, (values, Q) = namespace(x), namespace(x).linalg.eigh(B)
+    B, xp = hessian(None, x, "3-point", size, relative, grad) * w[:, None] * w[None, :], namespace(x)
+    whole = bool(xp.all(xp.isfinite(B)))
+    values, Q = xp.linalg.eigh(B if whole else w[:, None] * w[None, :])
     floor = blur / relative ** (1 / 3) + eps(x) ** 0.5 * norm_inf(values)
-    convex = floor > 0.0 and not bool(xp.any(values < -floor))
+    convex = whole and floor > 0.0 and not bool(xp.any(values < -floor))
     return Model(w, Q, larger(values, 0.0 * values + floor), convex)
 
 

@@ -151,13 +151,27 @@ def gradient_small(
 
 
 def settle(problem: Problem, old: Watch, x: Vector, f: float, g: Vector, promised: float, tests: Tests) -> Watch:
-    """(c): the end, if the model promises nothing worth having either; DISTANT if its next step would be long."""
+    """(c): the end, if the model promises nothing worth having either; DISTANT if its next step would be long.
+
+    What is claimed of a point is claimed of no other: it becomes the best one, and must be as low as that was.
+    """
     ef = noise_floor(problem, x, f)
     if promised <= ef or promised <= 1e-15 * (old.f0 - f) or (tests.absolute_only and promised < inf):
-        if tests.differences > 0.0:  # noise may look like that
+        if tests.differences > 0.0 or f > old.f + slack(old, ef):  # noise may look like that
             return old._replace(verdict=STUCK)
-        return old._replace(verdict=DISTANT if endless(old, x, g, promised) else DONE)
+        return best_here(old, x, f, g)._replace(verdict=DISTANT if endless(old, x, g, promised) else DONE)
     return old
+
+
+def slack(old: Watch, ef: float) -> float:
+    """How much higher than the best point one with a smaller gradient may be: noise, or nothing of what was gained."""
+    return 10.0 * ef + min(1e-8 * abs(old.f), 1e-12 * abs(old.f0 - old.f))
+
+
+def best_here(old: Watch, x: Vector, f: float, g: Vector) -> Watch:
+    """The watch with this point for the best one, if its gradient is smaller."""
+    gnorm = norm_inf(g)
+    return old._replace(x=x, f=f, g=g, gnorm=gnorm) if gnorm < old.gnorm else old
 
 
 def endless(old: Watch, x: Vector, g: Vector, promised: float) -> bool:
@@ -188,10 +202,12 @@ def think(method: Any, problem: Problem, state: Any, watch: Watch, params: Any, 
     quasi-Newton matrix is dropped and the method gets another chance.   ``tried`` counts the earlier calls in this run.
     """
     ef, errors = noise_floor(problem, watch.x, watch.f), 0.0 * watch.g
+    here = state.f <= watch.f + slack(watch, ef)
+    watch = best_here(watch, state.x, state.f, state.g) if here else watch
     promised, left = method.predicted(state), tests.maxfun - spent(state, tests)[0]
     if tests.differences > 0.0:
         search = tried < 6 and left >= 12 * tests.per_gradient
-        content = watch.small and promised <= max(ef, 1e-15 * (watch.f0 - watch.f))
+        content = here and watch.small and promised <= max(ef, 1e-15 * (watch.f0 - watch.f))
         found = differences_of(problem, problem, watch.x, watch.f, watch.g, watch, tests, search, content)
         if search and is_news(found, problem.noise, watch.rough, ef):
             watch = watch._replace(rough=found.rough, verdict=RUNNING)

@@ -99,4 +99,4 @@ def predicted(state: State) -> float:
 
 def resume(state: State) -> State:
     """Ready to try again, with the region as large as at the start."""
-    return state._replace(radius=norm(state.x) or 1.0, rejected=0, ok=True)
+    return state._replace(radius=0.2 * norm(state.x) or 1.0, rejected=0, ok=True)
