@@ -226,7 +226,8 @@ def think(method: Any, problem: Problem, state: Any, watch: Watch, params: Any, 
     sees_hessian = counts_hessians(state)
     if safe(problem, watch, promised, sees_hessian):
         return problem, state, watch._replace(verdict=PRECISE)
-    drop, progress = hasattr(method, "restart") and not state.fresh and tried < 6, promised < 0.9 * watch.promise
+    drop = hasattr(method, "restart") and not state.fresh and tried < 6
+    progress = promised < 0.9 * watch.promise and promised <= 10.0 * ef  # that neither f nor ‖g‖ shows
     last = not (drop or (state.ok and (progress or watch.patience < 50)))
     if last or tried & (tried - 1) == 0:  # now and then, as it is dear
         judged = stationary(problem, watch, promised, tests, sees_hessian, errors, left)
@@ -234,7 +235,7 @@ def think(method: Any, problem: Problem, state: Any, watch: Watch, params: Any, 
             return problem, state, judged._replace(verdict=PRECISE)
     if drop:
         return problem, method.restart(state), watch._replace(verdict=RUNNING)
-    if state.ok and progress:  # that neither f nor ‖g‖ shows
+    if state.ok and progress:
         return problem, state, watch._replace(stall=5, patience=20, promise=promised, verdict=RUNNING)
     if not last:
         return problem, state, watch._replace(patience=watch.patience + 15, verdict=RUNNING)

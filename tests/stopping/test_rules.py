@@ -283,12 +283,14 @@ def test_a_gradient_next_to_nothing_that_promises_nothing_is_success_without_mea
 
 
 def test_progress_that_only_the_model_shows_earns_patience():
-    """Each time that the promise has fallen by a tenth; for the first time in any case."""
+    """Each time that a promise within the noise of f has fallen by a tenth; the first one in any case."""
     watch, promise, patience = begun(), 1.0, []
     for factor in (1.0, 0.89, 0.91, 0.91, 0.5):
         promise *= factor
         state = State(watch.x, watch.f, watch.g, ok=True)
-        watch = stopping.think(Method(promise), STEEP, state, watch._replace(verdict=STUCK), None, TESTS, 3)[2]
+        watch = stopping.think(
+            Method(promise), STEEP._replace(noise=0.1), state, watch._replace(verdict=STUCK), None, TESTS, 3
+        )[2]
         patience.append((watch.patience, watch.promise))
     assert patience == [(20, 1.0), (20, 0.89), (35, 0.89), (20, promise / 0.5), (20, promise)]
 
