@@ -82,7 +82,8 @@ def damped(problem: Problem, model: Model, now: Refined, ceiling: float) -> tupl
 def model_of(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: Any) -> Model:
     """B by central differences, in units of the sizes of the variables, with steps that suit the noise of g.
 
-    Eigenvalues are known up to what that noise leaves of them; less counts for as much.   Cost: 2n + 1 gradients.
+    Eigenvalues are known up to what that noise leaves of them, and eps^⅔ ‖B‖; less counts for as much.
+    Cost: 2n + 1 gradients.
     """
     w = sizes(x, size)
     blur, change = norm_inf(noise * w), 1e3 * norm_inf((grad(x + 1e-3 * w) - g) * w)
@@ -90,7 +91,7 @@ def model_of(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: Any) 
     B, xp = hessian(None, x, "3-point", size, relative, grad) * w[:, None] * w[None, :], namespace(x)
     whole = bool(xp.all(xp.isfinite(B)))
     values, Q = xp.linalg.eigh(B if whole else w[:, None] * w[None, :])
-    floor = blur / relative ** (1 / 3) + eps(x) ** 0.5 * norm_inf(values)
+    floor = blur / relative ** (1 / 3) + 10.0 * eps(x) ** (2 / 3) * norm_inf(values)
     convex = whole and floor > 0.0 and not bool(xp.any(values < -floor))
     return Model(w, Q, larger(values, 0.0 * values + floor), convex)
 

@@ -338,10 +338,10 @@ def test_patience_grows_before_it_ends():
 
 def test_giving_up_names_the_variable_to_blame():
     skew = Problem(lambda x: float(x[0] ** 2 + 1e8 * x[1] ** 2), lambda x: np.array([2 * x[0], 2e8 * x[1]]))
-    ending = think(skew, [1.0, 1.0], tried=2)
+    ending = think(skew, [1.0, 1.0], tried=2, f0=1e9)
     assert (ending.status, ending.success) == (Status.LINE_SEARCH, False)
     assert "x[1]" in ending.advice
-    assert think(skew, [1.0, 1.0], Method(0.0), tried=2).status == Status.PRECISION
+    assert think(skew, [1.0, 1.0], Method(0.0), tried=2, f0=1e9).status == Status.PRECISION
 
 
 @pytest.mark.parametrize(("promised", "answer"), [(0.9, False), (1.1, True)])
