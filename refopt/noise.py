@@ -101,9 +101,10 @@ def measure_g(problem: Problem, x: Any, size: Any) -> float:
 def noise_of_g(problem: Problem, x: Any, size: Any) -> Any:
     """The noise of each component of g at x: the part of its differences that does not shrink with the step.
 
-    And the rest, as far as x itself is rounded: to four units in the last place. Nothing is known beside a wall, 0.
+    And the rest, as far as x itself is rounded: to four units in the last place. Steps are relative to xᵢ, for that
+    reason; to its size where it is 0. Nothing is known beside a wall, 0.
     """
-    u = alternating(x) * larger(absolute(x), size)
+    u = alternating(x) * namespace(x).where(x == 0, size, absolute(x))
     steps = (1e-10, 1e-8, 1e-7, 3e-7, 1e-6)
     changes = [0.5 * (problem.grad(x + h * u) - problem.grad(x - h * u)) for h in steps]
     if not all(isfinite(norm_inf(d)) for d in changes):
