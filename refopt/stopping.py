@@ -159,7 +159,8 @@ def settle(problem: Problem, old: Watch, x: Vector, f: float, g: Vector, promise
     if promised <= ef or promised <= 1e-15 * (old.f0 - f) or (tests.absolute_only and promised < inf):
         if tests.differences > 0.0 or f > old.f + slack(old, ef):  # noise may look like that
             return old._replace(verdict=STUCK)
-        return best_here(old, x, f, g)._replace(verdict=DISTANT if endless(old, x, g, promised) else DONE)
+        new = best_here(old, x, f, g)
+        return new._replace(verdict=DISTANT if endless(old, x, g, promised) else DONE)
     return old
 
 
