@@ -3,8 +3,8 @@ Performance profiles: how many evaluations an answer takes
 ==========================================================
 
 Every method that has a counterpart in SciPy has run on the 62 problems of the zoo that have a Hessian: those of Moré,
-Garbow and Hillstrom, and the standard ones. Counted are the evaluations of f, trial points included, until f is right for
-the first time, to a part of 1e-8 of the minimum or to 1e-10.
+Garbow and Hillstrom, and the standard ones. Counted are the evaluations of f, trial points included, until f is right
+for the first time, to a part of 1e-8 of the minimum or to 1e-10.
 
 A performance profile shows on how many problems a program needs no more than τ times the evaluations of the better one.
 At the left, τ = 1, it says how often a program wins; at the right how much it solves at all.
@@ -43,7 +43,7 @@ def profile(t, taus):
 
 taus = np.geomspace(1, 16, 400)
 print(f"{'':14s}{'solved':>16s}{'evaluations, median':>24s}{'after':>14s}")
-for method, name in counterparts.items():
+for method in counterparts:
     t = evaluations(method)
     both = np.isfinite(t).all(axis=1)
     after = np.array([[float(r["refopt after"]), float(r["scipy after"])] for r in rows if r["method"] == method])
