@@ -101,8 +101,8 @@ def measure_g(problem: Problem, x: Any, size: Any) -> float:
 def noise_of_g(problem: Problem, x: Any, size: Any) -> Any:
     """The noise of each component of g at x: the part of its differences that does not shrink with the step.
 
-    That is r = |d(h) − (h/H) d(H)| for neighbouring steps h < H; where r grows tenfold from one pair to the next, it is
-    curvature. And as far as x itself is rounded: four units in the last place. Steps are relative to xᵢ, for that
+    That is r = |d(h) − (h/H) d(H)| for neighbouring steps h < H; where r grows twentyfold from each pair to the next,
+    it is curvature. And as far as x itself is rounded: four units in the last place. Steps are relative to xᵢ, for that
     reason; to its size where it is 0. Nothing is known beside a wall, 0.
     """
     xp, steps = namespace(x), (1e-10, 1e-8, 1e-7, 3e-7, 1e-6)
@@ -111,7 +111,7 @@ def noise_of_g(problem: Problem, x: Any, size: Any) -> Any:
     if not all(isfinite(norm_inf(change)) for change in d):
         return 0.0 * x
     r = [absolute(d[k] - (steps[k] / steps[k + 1]) * d[k + 1]) for k in range(4)]
-    longer = xp.where(r[3] > 10.0 * r[2], xp.where(r[2] > 10.0 * r[1], r[1], r[2]), larger(r[2], r[3]))
+    longer = xp.where((r[3] > 20.0 * r[2]) & (r[2] > 20.0 * r[1]), r[1], larger(r[2], r[3]))
     return larger(larger(larger(r[0], r[1]), longer), absolute((4.0 * eps(x) / steps[-1]) * d[-1]))
 
 
