@@ -16,7 +16,7 @@ from refopt.stopping import DONE, Ending, Status
 from variants import DERIVATIVES, VARIANTS, answer, cases, keep, record, solve, survey, times, tolerance, verdict
 from variants import case as named
 
-METHODS = ["bfgs", "trust-exact", "lm"]
+METHODS = ["bfgs", "l-bfgs", "trust-exact", "trust-dogleg", "saddle-free-newton", "lm"]
 methods = pytest.mark.parametrize("method", METHODS)
 CLASSICS = [case for case in cases("minimize") if not case.name.startswith("nist:")]
 
