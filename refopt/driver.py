@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from refopt.derivatives.differences import all_finite
 from refopt.loop import Loop
 from refopt.ops import finite, namespace, norm_inf
 from refopt.stopping import (
@@ -19,6 +20,7 @@ from refopt.stopping import (
     DISTANT,
     DONE,
     FALLING,
+    PRECISE,
     RUNNING,
     ZERO_GRADIENT,
     Ending,
@@ -76,7 +78,7 @@ def drive(
     loop.pace[n] = took / (nit or 1)
     steps = 1 if single else next_chunk(steps, took) if steps else chunk(took)
     seen = [state] if trace else []
-    if not (finite(watch.f0) and finite(watch.g0)):
+    if not (finite(watch.f0) and finite(watch.g0) and whole(state)):
         return Run(state, watch, nit, Ending(Status.NOT_FINITE, False), seen)
     while True:
         if ending := ended(state, watch, tests, limits, nit):
@@ -109,6 +111,8 @@ def ended(state: Any, watch: Any, tests: Any, limits: Limits, nit: int) -> Endin
         return arrived(watch, state, nit)
     if watch.verdict == BUDGET or (limits.maxfun < 1e300 and spent(state, tests)[0] >= limits.maxfun):
         return Ending(Status.MAXFUN, False)
+    if watch.verdict == PRECISE:
+        return Ending(Status.PRECISION, True)
     return Ending(Status.UNBOUNDED, False) if watch.verdict == FALLING else None
 
 
@@ -126,10 +130,16 @@ def thinker(rules: Any, method: Any, problem: Callable[[float], Any], params: An
         if new.rough != watch.rough:
             wider = problem(new.rough)._replace(noise=observed.noise)
             with np.errstate(all="ignore"):
-                state, new = begun_again(rules, method, wider, state, new, params)
+                again = begun_again(rules, method, wider, state, new, params)
+            state, new = again if whole(again[0]) else (state, new._replace(rough=watch.rough))  # beside a wall
         return observed.noise, state, new
 
     return think
+
+
+def whole(state: Any) -> bool:
+    """Whether the derivatives of the state are finite, the Hessian too where it has one."""
+    return all(all_finite(getattr(state, name)) for name in ("g", "B") if hasattr(state, name))
 
 
 def begun_again(rules: Any, method: Any, problem: Any, state: Any, watch: Any, params: Any) -> tuple[Any, Any]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from refopt import stopping
 from refopt.catalogue import Entry, find, split_options
-from refopt.derivatives.differences import sizes
+from refopt.derivatives.differences import start_sizes
 from refopt.driver import MESSAGES, next_chunk
 from refopt.inputs import vector
 from refopt.minimize import given, ignore_unused, jitted_problem, minimize, second, wanted, why_generic
@@ -159,7 +159,7 @@ def in_one_loop(
 
     search = getattr(params, "search", 0)
     run = partial(rows_runner(entry.module, stopping, problem, workers > 1, search), params, tests)
-    size = sizes(X) if tests.differences > 0.0 else absolute(X)
+    size = start_sizes(X) if tests.differences > 0.0 else absolute(X)
     numbers = np.full((X.shape[0], len(COLUMNS)), np.nan)
     start = time.perf_counter()
     run(X[:1].copy(), size, X[:1].copy(), numbers[:1].copy(), 0, 1, 0)

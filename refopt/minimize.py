@@ -12,7 +12,7 @@ import numpy as np
 from refopt import driver, stopping
 from refopt import loop as loops
 from refopt.catalogue import Entry, find, split_options
-from refopt.derivatives.differences import sizes
+from refopt.derivatives.differences import start_sizes
 from refopt.inputs import Later, Together, array_function, scalar_function, start_array, vector
 from refopt.ops import absolute, symmetrised
 from refopt.problem import Problem
@@ -67,7 +67,7 @@ def minimize(
     limits = driver.Limits(
         int(given(common, "maxiter", max(2000, 200 * x.shape[0]))), tests.maxfun, given(common, "maxtime", np.inf)
     )
-    size = sizes(x) if tests.differences > 0.0 else absolute(x)
+    size = start_sizes(x) if tests.differences > 0.0 else absolute(x)
     problem = Later(generic_problem, entry, fun, jac, hess, hessp, args, x)
     loop = prepare(entry, params, fun, jac, hess, hessp, args, x, common.get("compiled", "auto"), problem)
     kept = np.zeros((x.shape[0] + 1,) * 2) if loop.keeps else None
@@ -233,7 +233,7 @@ def generic_problem(
         both = Together(fun)
         fun, jac = both.value, both.derivative
     value = scalar_function(fun, args)
-    size, scheme = sizes(x), "" if callable(jac) else differenced(jac)
+    size, scheme = start_sizes(x), "" if callable(jac) else differenced(jac)
     if callable(jac):
         grad = array_function(jac, args, lambda x: tuple(x.shape), "jac")
     elif isinstance(jac, str) or jac is None or jac is False:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refopt.derivatives import gradient, hessian, jacobian
+from refopt.derivatives import gradient, jacobian
 from refopt.ops import absolute, device, dot, eps, larger, namespace, norm, norm_inf, rmatvec
 from refopt.problem import Problem
 
@@ -94,16 +94,25 @@ def unexplained(values: list[tuple[float, float]]) -> float:
 
 
 def measure_g(problem: Problem, x: Any, size: Any) -> float:
-    """The noise of ‖g‖∞ at x: the part of its differences that does not shrink with the step.   Cost: 8 gradients.
+    """The noise of ‖g‖∞ at x.   Cost: 10 gradients."""
+    return norm_inf(noise_of_g(problem, x, size))
 
-    And the rest, as far as x itself is rounded: to four units in the last place. Nothing is known beside a wall, 0.
+
+def noise_of_g(problem: Problem, x: Any, size: Any) -> Any:
+    """The noise of each component of g at x: the part of its differences that does not shrink with the step.
+
+    That is r = |d(h) − (h/H) d(H)| for neighbouring steps h < H; where r grows twentyfold from each pair to the next,
+    it is curvature. And as far as x itself is rounded: four units in the last place. Steps are relative to xᵢ, for that
+    reason; to its size where it is 0. Nothing is known beside a wall, 0.
     """
-    u = alternating(x) * larger(absolute(x), size)
-    steps = (1e-10, 1e-8, 1e-7, 1e-6)
-    changes = [0.5 * (problem.grad(x + h * u) - problem.grad(x - h * u)) for h in steps]
-    rounding = 4.0 * eps(x) / steps[-1] * norm_inf(changes[-1])
-    parts = [norm_inf(d - (h / steps[-1]) * changes[-1]) for h, d in zip(steps, changes, strict=True)]
-    return max(rounding, *parts) if all(map(isfinite, (rounding, *parts))) else 0.0
+    xp, steps = namespace(x), (1e-10, 1e-8, 1e-7, 3e-7, 1e-6)
+    u = alternating(x) * xp.where(x == 0, size, absolute(x))
+    d = [0.5 * (problem.grad(x + h * u) - problem.grad(x - h * u)) for h in steps]
+    if not all(isfinite(norm_inf(change)) for change in d):
+        return 0.0 * x
+    r = [absolute(d[k] - (steps[k] / steps[k + 1]) * d[k + 1]) for k in range(4)]
+    longer = xp.where((r[3] > 20.0 * r[2]) & (r[2] > 20.0 * r[1]), r[1], larger(r[2], r[3]))
+    return larger(larger(larger(r[0], r[1]), longer), absolute((4.0 * eps(x) / steps[-1]) * d[-1]))
 
 
 class Differences(NamedTuple):
@@ -111,6 +120,7 @@ class Differences(NamedTuple):
     rough: float  #: the relative noise that differences are best made for, 0 for rounding
     error: float  #: of ‖g‖∞
     sound: bool  #: the differences used are good enough
+    errors: Any = 0.0  #: of the components of g
 
 
 def measure_differences(
@@ -130,12 +140,16 @@ def measure_differences(
     doubt = rough > 0.0 or flat or noise > 100.0 * eps(x) * max(abs(f0 - f), bend(problem, x, f, size))
     if content and not doubt:
         return Differences(0.0, 0.0, 0.0, True)
-    error = norm_inf(slope(width * current) - g)
+    errors = absolute(slope(width * current) - g)
+    error = norm_inf(errors)
     if search and doubt:
-        better, less = best_differences(slope, eps(x))
+        least = eps(x)
+        while least < 1e-5 and 64.0 * least * max(abs(f), abs(f0 - f)) < noise:  # shorter steps see noise, or nothing
+            least = 64.0 * least
+        better, less = best_differences(slope, least)
         if flat or less < 0.2 * norm_inf(slope(64.0 * current) - g):
             rough = better if better > eps(x) else 0.0
-    return Differences(noise if noise > rounding else 0.0, rough, error, content and flat and error == 0.0)
+    return Differences(noise if noise > rounding else 0.0, rough, error, content and flat and error == 0.0, errors)
 
 
 def differences_of(
@@ -181,28 +195,10 @@ def best_differences(slope: Callable[[float], Any], noise: float) -> tuple[float
     return best, least
 
 
-def decrement(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: float) -> float:
-    """What a Newton step would gain at x, ½ gᵀB⁻¹g; infinite where f bends down.   Cost: 2n + 1 gradients.
-
-    B is the Jacobian of the gradient by central differences, in units of the sizes of the variables, with steps that
-    suit the noise of ‖g‖∞. Eigenvalues are known up to what that noise leaves of them; less counts for as much.
-    """
-    w = sizes(x, size)
-    change = 1e3 * norm_inf(grad(x + 1e-3 * w) - g)
-    relative = min(max(noise / change, eps(x)), 1e-3) if change > 0.0 else eps(x)
-    B = hessian(None, x, "3-point", size, relative, grad) * w[:, None] * w[None, :]
-    xp, (values, Q) = namespace(x), namespace(x).linalg.eigh(B)
-    blur = noise * norm_inf(w) / relative ** (1 / 3) + eps(x) ** 0.5 * norm_inf(values)
-    if blur == 0.0 or bool(xp.any(values < -blur)):
-        return inf if norm_inf(g) > 0.0 else 0.0
-    part = Q.T @ (g * w)
-    return 0.5 * dot(part, part / larger(values, 0.0 * values + blur))
-
-
 def sizes(x: Any, size: Any) -> Any:
-    """max(|xᵢ|, sizeᵢ), and ‖x‖ (1 at the origin) for a variable that is and began at 0."""
+    """max(|xᵢ|, sizeᵢ), and ‖x‖ (1 at the origin) for what is and began at 0, or as nothing beside the others."""
     w = larger(absolute(x), size)
-    return namespace(x).where(w > 0, w, norm(x) or 1.0)
+    return namespace(x).where(w > 1e-15 * norm_inf(w), w, norm(x) or 1.0)
 
 
 def alternating(x: Any) -> Any:

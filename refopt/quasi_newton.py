@@ -4,6 +4,7 @@ Each has its own ``advance(state, point, params)``, in which H learns from  s = 
 
 - H₀ = (‖x₀‖/‖g₀‖) I (numerator 1 at the origin), so that the units of f and x do not matter, and the first trial goes
   a tenth of that way, because a first step that is too long ends on plateaus.
+- c₂ = 0.7, where the book suggests 0.9: the longer search costs BFGS and DFP fewer evaluations in all.
 - After three searches in a row without a point that satisfies their conditions a method asks for thought.
 """
 
@@ -16,7 +17,7 @@ from refopt.problem import Problem
 
 class Params(NamedTuple):
     c1: float = 1e-4  #: sufficient decrease
-    c2: float = 0.9  #: curvature
+    c2: float = 0.7  #: curvature
     skip: float = 1e-10  #: no update while its denominator is no larger than this part of its factors
     trials: int = 40  #: evaluations of f in one search
     search: Choice = 0  #: "strong-wolfe", "hager-zhang", "armijo" or "fixed"

@@ -16,13 +16,11 @@ from enum import IntEnum
 from math import inf
 from typing import Any, NamedTuple
 
+from refopt.judgement import SAFE, safe, stationary
 from refopt.linesearch import noise_floor
-from refopt.noise import Differences, decrement, differences_for, differences_of, measure_f, measure_g
+from refopt.noise import Differences, differences_of, measure_f
 from refopt.ops import Vector, absolute, eps, finite, larger, namespace, norm, norm_inf, weighted_max
 from refopt.problem import Problem
-
-SAFE = 1e-7  #: a gradient this much smaller than at the start is small without any further proof
-MANY = 200  #: variables, too many to ask for a Newton step
 
 
 class Status(IntEnum):
@@ -55,7 +53,8 @@ class Tests(NamedTuple):
     maxfun: float = 1e300
 
 
-RUNNING, STUCK, DONE, DISTANT, BUDGET, FALLING = 0, 1, 2, 3, 4, 5  #: verdicts on a state; DISTANT: done, far from here
+#: verdicts on a state; DISTANT: done, far from here; PRECISE: as good as f and its gradient allow
+RUNNING, STUCK, DONE, DISTANT, BUDGET, FALLING, PRECISE = 0, 1, 2, 3, 4, 5, 6
 
 
 class Watch(NamedTuple):
@@ -69,10 +68,11 @@ class Watch(NamedTuple):
     f: float
     g: Vector
     gnorm: float
-    least: float  #: the smallest ‖g‖ of a visited state
+    least: float  #: the smallest ‖g‖ of a visited state, until another is smaller by a tenth
     slope: float  #: maxᵢ |gᵢ xᵢ| at x₀: what f changes, to first order, when x₀ doubles
     stall: int  #: steps in a row that lowered neither f nor ‖g‖
     patience: int  #: the stall that makes the run stop to think
+    promise: float  #: the least that the model promised when the run stopped to think
     rough: float  #: the relative noise of f that differences are made for, 0 for rounding
     small: bool  #: (a) and (b) hold
     verdict: int
@@ -81,7 +81,7 @@ class Watch(NamedTuple):
 def watch(x: Vector, f: float, g: Vector, size: Vector) -> Watch:
     gnorm = norm_inf(g)
     slope = weighted_max(g, absolute(x)) or gnorm
-    return Watch(f, gnorm, gnorm, size, x, f, g, gnorm, gnorm, slope, -1, 5, 0.0, False, RUNNING)
+    return Watch(f, gnorm, gnorm, size, x, f, g, gnorm, gnorm, slope, -1, 5, inf, 0.0, False, RUNNING)
 
 
 def look(method: Any, problem: Problem, state: Any, old: Watch, tests: Tests) -> Watch:
@@ -111,10 +111,12 @@ def observe(
 ) -> Watch:
     """Take note of a state: is it the best so far, is its gradient small, does the run need thought?"""
     gnorm, ef = norm_inf(g), noise_floor(problem, x, f)
-    gmax, least = max(old.gmax, gnorm), min(old.least, gnorm)
+    gmax, least = max(old.gmax, gnorm), old.least
     lower = f < old.f - ef
     stall = old.stall + 1 if taken else old.stall
-    if lower or gnorm < 0.9 * old.least:
+    if gnorm < 0.9 * least:
+        stall, least = 0, gnorm
+    if lower:
         stall = 0
     small = gradient_small(old, x, f, g, gnorm, gmax, ef, tests)
     verdict = RUNNING
@@ -149,13 +151,28 @@ def gradient_small(
 
 
 def settle(problem: Problem, old: Watch, x: Vector, f: float, g: Vector, promised: float, tests: Tests) -> Watch:
-    """(c): the end, if the model promises nothing worth having either; DISTANT if its next step would be long."""
+    """(c): the end, if the model promises nothing worth having either; DISTANT if its next step would be long.
+
+    What is claimed of a point is claimed of no other: it becomes the best one, and must be as low as that was.
+    """
     ef = noise_floor(problem, x, f)
     if promised <= ef or promised <= 1e-15 * (old.f0 - f) or (tests.absolute_only and promised < inf):
-        if tests.differences > 0.0:  # noise may look like that
+        if tests.differences > 0.0 or f > old.f + slack(old, ef):  # noise may look like that
             return old._replace(verdict=STUCK)
-        return old._replace(verdict=DISTANT if endless(old, x, g, promised) else DONE)
+        new = best_here(old, x, f, g)
+        return new._replace(verdict=DISTANT if endless(old, x, g, promised) else DONE)
     return old
+
+
+def slack(old: Watch, ef: float) -> float:
+    """How much higher than the best point one with a smaller gradient may be: noise, or nothing of what was gained."""
+    return 10.0 * ef + min(1e-8 * abs(old.f), 1e-12 * abs(old.f0 - old.f))
+
+
+def best_here(old: Watch, x: Vector, f: float, g: Vector) -> Watch:
+    """The watch with this point for the best one, if its gradient is smaller."""
+    gnorm = norm_inf(g)
+    return old._replace(x=x, f=f, g=g, gnorm=gnorm) if gnorm < old.gnorm else old
 
 
 def endless(old: Watch, x: Vector, g: Vector, promised: float) -> bool:
@@ -185,18 +202,20 @@ def think(method: Any, problem: Problem, state: Any, watch: Watch, params: Any, 
     that contradict the gradient end the run; a point that is stationary to working precision is a success; an old
     quasi-Newton matrix is dropped and the method gets another chance.   ``tried`` counts the earlier calls in this run.
     """
-    ef, error = noise_floor(problem, watch.x, watch.f), 0.0
+    ef, errors = noise_floor(problem, watch.x, watch.f), 0.0 * watch.g
+    here = state.f <= watch.f + slack(watch, ef)
+    watch = best_here(watch, state.x, state.f, state.g) if here else watch
     promised, left = method.predicted(state), tests.maxfun - spent(state, tests)[0]
     if tests.differences > 0.0:
         search = tried < 6 and left >= 12 * tests.per_gradient
-        content = watch.small and promised <= max(ef, 1e-15 * (watch.f0 - watch.f))
+        content = here and watch.small and promised <= max(ef, 1e-15 * (watch.f0 - watch.f))
         found = differences_of(problem, problem, watch.x, watch.f, watch.g, watch, tests, search, content)
         if search and is_news(found, problem.noise, watch.rough, ef):
             watch = watch._replace(rough=found.rough, verdict=RUNNING)
             return problem._replace(noise=found.noise), method.resume(state), watch
         if found.sound:
             return problem, state, watch._replace(verdict=DONE)
-        error = 3.0 * found.error
+        errors = 3.0 * found.errors
     elif tried < 2 and not (watch.gnorm <= SAFE * watch.g0 and promised <= ef):
         suspect = norm_inf(state.g) > 1e-4 * watch.gmax
         p = getattr(state, "p", -state.g)
@@ -205,11 +224,21 @@ def think(method: Any, problem: Problem, state: Any, watch: Watch, params: Any, 
             return Ending(Status.BAD_DERIVATIVE, False, WRONG_GRADIENT)
         if noise > ef:
             return problem._replace(noise=2.0 * noise), method.resume(state), watch._replace(verdict=RUNNING)
-    if stationary(problem, watch, promised, tests, counts_hessians(state), error, left):
-        return Ending(Status.PRECISION, True)
-    if hasattr(method, "restart") and not state.fresh and tried < 6:
+    sees_hessian = counts_hessians(state)
+    if safe(problem, watch, promised, sees_hessian):
+        return problem, state, watch._replace(verdict=PRECISE)
+    drop = hasattr(method, "restart") and not state.fresh and tried < 6
+    progress = promised < 0.9 * watch.promise and promised <= 10.0 * ef  # that neither f nor ‖g‖ shows
+    last = not (drop or (state.ok and (progress or watch.patience < 50)))
+    if last or tried & (tried - 1) == 0:  # now and then, as it is dear
+        judged = stationary(problem, watch, promised, tests, sees_hessian, errors, left)
+        if judged is not None:
+            return problem, state, judged._replace(verdict=PRECISE)
+    if drop:
         return problem, method.restart(state), watch._replace(verdict=RUNNING)
-    if state.ok and watch.patience < 50:
+    if state.ok and progress:
+        return problem, state, watch._replace(stall=5, patience=20, promise=promised, verdict=RUNNING)
+    if not last:
         return problem, state, watch._replace(patience=watch.patience + 15, verdict=RUNNING)
     status = Status.PRECISION if promised <= 10.0 * ef else Status.LINE_SEARCH
     return Ending(status, False, steepest_variable(watch))
@@ -221,44 +250,9 @@ def is_news(found: Differences, noise: float, rough: float, ef: float) -> bool:
     return found.rough != rough or now > 4.0 * max(noise, ef) or 4.0 * now < noise
 
 
-def stationary(
-    problem: Problem, watch: Watch, promised: float, tests: Tests, sees_hessian: bool, error: float, left: float
-) -> bool:
-    """Whether the best point is stationary to working precision: by its gradient, or by the error of that.
-
-    Where it is not small beside the first gradient, or variables of very different size leave a doubt, the Newton step
-    must have nothing to gain. That is asked of few variables only, and if enough evaluations are left.
-    """
-    ef, gained = noise_floor(problem, watch.x, watch.f), watch.f0 - watch.f
-    if promised == inf and tests.per_hessian + tests.gradients_per_hessian == 0:
-        return False
-    change = weighted_max(watch.g, larger(absolute(watch.x), watch.size))
-    safe, known = watch.gnorm <= SAFE * watch.g0, promised < inf
-    if safe and known and ((sees_hessian and promised <= ef) or change <= 1e-3 * gained + 10.0 * ef):
-        return True
-    if tests.differences == 0.0:
-        error = 10.0 * measure_g(problem, watch.x, watch.size)
-    smaller = watch.gnorm <= (1e-3 if sees_hessian else 1e-4) * watch.g0
-    if known and watch.gnorm <= error and (smaller or gained <= 10.0 * ef or nearby(watch)):
-        return True
-    n, reach = watch.x.shape[0], (100.0 if problem.noise > 0.0 else 5.0) * SAFE * watch.g0
-    if watch.gnorm > min(0.1 * watch.g0, max(error, reach)) or n > MANY or left < (2 * n + 1) * tests.per_gradient:
-        return False
-    grad, enough = problem.grad, 10.0 * ef
-    if tests.differences > 0.0:
-        grad, enough = differences_for(problem, watch, tests), max(enough, 1e-8 * abs(watch.f))
-    return decrement(grad, watch.x, watch.g, watch.size, 0.1 * error) <= enough
-
-
 def counts_hessians(state: Any) -> bool:
     """Whether the method sees the Hessian, or products with it."""
     return hasattr(state, "nhev") or hasattr(state, "nhvp")
-
-
-def nearby(watch: Watch) -> bool:
-    """Whether the run never left its start: no variable has changed by a millionth of its size."""
-    sizes = larger(absolute(watch.x), watch.size)
-    return bool(namespace(sizes).all(absolute(absolute(watch.x) - watch.size) <= 1e-6 * sizes))
 
 
 WRONG_GRADIENT = (

@@ -19,9 +19,10 @@ converges faster than the methods do.
 from math import inf
 from typing import Any, NamedTuple
 
+from refopt.judgement import MANY
 from refopt.linearised import polish
 from refopt.linesearch import noise_floor
-from refopt.noise import decrement, differences_for, differences_of, measure_f, measure_g
+from refopt.noise import differences_for, differences_of, measure_f, measure_g
 from refopt.ops import (
     Vector,
     absolute,
@@ -37,7 +38,8 @@ from refopt.ops import (
     solve_upper,
 )
 from refopt.problem import LeastSquares, Problem
-from refopt.stopping import BUDGET, DONE, MANY, RUNNING, STUCK, WRONG_GRADIENT, Ending, Status, is_news, spent
+from refopt.refinement import model_of, promise
+from refopt.stopping import BUDGET, DONE, RUNNING, STUCK, WRONG_GRADIENT, Ending, Status, is_news, spent
 
 NEAR = 6  #: a verdict: not done, but so near that a polish may lead there
 SAFE = 1e-6  #: a gradient this much smaller than at the start is small
@@ -259,7 +261,8 @@ def exhausted(problem: LeastSquares, state: Any, watch: Watch, tests: Tests, err
     if not exact:
         grad = differences_for(problem, watch, tests)
         enough = max(min(enough, 1e-3 * state.f), 1e-8 * min(state.f, watch.f0 - state.f))
-    return decrement(grad, state.x, state.g, watch.size, 0.1 * error) <= enough
+    model = model_of(grad, state.x, state.g, watch.size, 0.0 * state.g + 0.1 * error)
+    return promise(model, state.g) <= enough
 
 
 def nearby(state: Any, watch: Watch) -> bool:

@@ -2,7 +2,8 @@
 
     false success   success, although ‖g‖∞ > max(1e-6 · max(1, ‖g(x₀)‖∞), 10 G),  G the noise of g, measured here,
                     or, where a Hessian was given, λmin(H) < −1e-6 ‖H‖
-    false alarm     f − f* ≤ max(1e-8 |f*|, 1e-10 · min(1, f₀ − f*)), f* a known minimum, and no success, nor a limit
+    false alarm     f − f* ≤ max(1e-8 |f*|, 1e-10 · min(1, f₀ − f*)), f* a known minimum, and no success, nor a limit;
+                    where f has a saddle of the same value, the Hessian tells
 
 On c·f both hold as they are written and for f. The runs of a method on all cases of its front door are a survey.
 """
@@ -208,7 +209,7 @@ def solve(case: Case, method: str, derivatives: str = "analytic", gtol: float | 
     options = options | ({} if gtol is None else {"gtol": gtol})
     if entry.door == "least_squares":
         return refopt.least_squares(value, case.x0, jac=jac, method=method, options=options)
-    given = {"hess": hess[0]} if "hess" in entry.needs and analytic else {}
+    given = {"hess": hess[0]} if {"hess", "hessp"} & set(entry.needs) and analytic else {}
     return refopt.minimize(value, case.x0, jac=jac, method=method, options=options, **given)
 
 
@@ -259,10 +260,10 @@ def convex(case: Case, x: np.ndarray) -> bool:
 @np.errstate(all="ignore")
 def verdict(case: Case, result: Any, method: str, derivatives: str = "analytic") -> str:
     """ "false success", "false alarm", "solved", "elsewhere" (a success at another point), or "given up"."""
-    needs = refopt.available()[method].needs
-    curved = derivatives == "analytic" and "hess" in needs and case.problem.hess is not None
-    near = near_a_minimum(case, result.x)
-    if result.success and not (flat(case, result.x, derivatives) and (not curved or convex(case, result.x))):
+    uses = derivatives == "analytic" and {"hess", "hessp"} & set(refopt.available()[method].needs)
+    saddle = getattr(case.problem, "hess", None) is not None and not convex(case, result.x)
+    near = near_a_minimum(case, result.x) and not saddle
+    if result.success and not (flat(case, result.x, derivatives) and not (uses and saddle)):
         return "false success"
     if near and not result.success and result.status not in LIMITS:
         return "false alarm"

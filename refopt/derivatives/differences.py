@@ -131,6 +131,15 @@ def sizes(x: Any, scale: Any = None) -> Any:
     return xp.where(size == 0, xp.ones_like(x), size)
 
 
+def start_sizes(x: Any) -> Any:
+    """The sizes of variables that begin at x, (n,) or (k, n): |xᵢ|, and 1 for what is nothing beside the largest.
+
+    Such a variable is a zero that was found, not chosen, and no step of its size would change anything.
+    """
+    xp = namespace(x)
+    return xp.where(abs(x) <= 1e-15 * xp.max(abs(x), axis=-1, keepdims=True), xp.ones_like(x), abs(x))
+
+
 def steps(x: Any, relative: float, scale: Any = None) -> Any:
     """h = relative · s, rounded so that x + h is exact."""
     return (x + relative * sizes(x, scale)) - x

@@ -15,12 +15,23 @@ Deviations from the book, with reasons:
   trust-region form ``sr1`` needs no such rule.
 """
 
+from typing import NamedTuple
+
 from refopt.linesearch import Point
 from refopt.ops import Symmetric, Vector, dot, rank_one
 from refopt.problem import Problem
-from refopt.quasi_newton import Params, State, arrived, init, predicted, primed, restart, resume, searched
+from refopt.quasi_newton import State, arrived, init, predicted, primed, restart, resume, searched
 
 __all__ = ["Params", "State", "init", "predicted", "primed", "restart", "resume", "step"]
+
+
+class Params(NamedTuple):
+    c1: float = 1e-4  #: sufficient decrease
+    c2: float = 0.9  #: curvature
+    skip: float = 1e-10  #: no update while its denominator is no larger than this part of its factors
+    trials: int = 40  #: evaluations of f in one search
+    search: int = 0  #: "strong-wolfe", "hager-zhang", "armijo" or "fixed"
+    step: float = 1.0  #: the first α of a search, or the only one
 
 
 def step(problem: Problem, state: State, params: Params) -> State:

@@ -7,14 +7,15 @@ import pytest
 
 import refopt
 from problems import saddle
-from refopt import region, stopping
+from refopt import judgement, region, stopping
 from refopt.linesearch import wolfe
 from refopt.noise import Differences, FunctionNoise
+from refopt.refinement import Refined
 from refopt.stopping import DONE, Ending, Status
 from variants import DERIVATIVES, VARIANTS, answer, cases, keep, record, solve, survey, times, tolerance, verdict
 from variants import case as named
 
-METHODS = ["bfgs", "trust-exact", "lm"]
+METHODS = ["bfgs", "l-bfgs", "trust-exact", "trust-dogleg", "saddle-free-newton", "lm"]
 methods = pytest.mark.parametrize("method", METHODS)
 CLASSICS = [case for case in cases("minimize") if not case.name.startswith("nist:")]
 
@@ -166,15 +167,15 @@ def unmeasured(*_):
 
 MUTANTS = [
     (stopping, "gradient_small", only_a, "nist:Misra1a/1", "ten times the start", "bfgs", "elsewhere"),
-    (stopping, "gradient_small", uncapped, "mgh:brown_badly_scaled", "ten times the start", "bfgs", "false success"),
+    (stopping, "gradient_small", uncapped, "mgh:beale", "rescaled variables", "bfgs", "false success"),
     (stopping, "settle", done, "mgh:beale", "plain", "bfgs", "false success"),
     (stopping, "observe", by_the_best, "nist:Rat42/1", "from the answer", "trust-exact", "given up"),
     (stopping, "measure_f", unmeasured, "nist:Misra1b/1", "1e-9 from the answer", "trust-exact", "false alarm"),
-    (stopping, "measure_g", lambda *_: 0.0, "mgh:meyer", "from the answer", "bfgs", "false alarm"),
+    (judgement, "noise_of_g", lambda problem, x, size: 0 * x, "mgh:meyer", "from the answer", "bfgs", "false alarm"),
     (stopping, "think", content, "nist:Misra1a/1", "from the answer", "bfgs", "false success"),
-    (stopping, "noise_floor", lambda *_: 0.0, "mgh:freudenstein_roth", "1e-6 from the answer", "bfgs", "false alarm"),
-    (wolfe, "noise_floor", lambda *_: 0.0, "mgh:bard", "from the answer", "bfgs", "false alarm"),
-    (region, "noise_floor", lambda *_: 0.0, "himmelblau", "plus 1e8", "trust-exact", "false alarm"),
+    (stopping, "noise_floor", lambda *_: 0.0, "mgh:gaussian", "1e-9 from the answer", "bfgs", "false alarm"),
+    (wolfe, "noise_floor", lambda *_: 0.0, "mgh:watson:9", "1e-9 from the answer", "bfgs", "false alarm"),
+    (region, "noise_floor", lambda *_: 0.0, "mgh:penalty_2:4", "plus 1e8", "trust-exact", "false alarm"),
 ]  # fmt: skip
 
 
@@ -193,10 +194,14 @@ def test_without_a_doubt_noisy_differences_end_where_they_begin(monkeypatch):
     assert claimed("saddle", "x in float32", "bfgs", "2-point") == "false success"
 
 
-def test_without_the_newton_decrement_a_false_alarm(monkeypatch):
+def unrefined(problem, x, f, g, *rest):
+    return Refined(x, f, g, np.inf)
+
+
+def test_without_the_newton_steps_a_false_alarm(monkeypatch):
     """The gradient at float32 numbers never becomes small beside the first, though f has nothing more to give."""
     assert claimed("nist:Nelson/1", "x in float32", "trust-exact") == "solved"
-    monkeypatch.setattr(stopping, "decrement", lambda *_: np.inf)
+    monkeypatch.setattr(judgement, "refine", unrefined)
     assert claimed("nist:Nelson/1", "x in float32", "trust-exact") == "false alarm"
 
 

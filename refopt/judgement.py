@@ -1,0 +1,86 @@
+"""Whether the best point of a run that is stuck is stationary to working precision.
+
+It is by its gradient, if that is next to nothing beside the first one; or by the noise of its gradient, which is
+measured and must explain all of it, while Newton's method has nothing to gain. ``watch`` and ``tests`` are those of
+``refopt.stopping``.
+"""
+
+from math import inf
+from typing import Any
+
+from refopt.linesearch import noise_floor
+from refopt.noise import differences_for, noise_of_g
+from refopt.ops import Vector, absolute, eps, larger, namespace, norm_inf, weighted_max
+from refopt.problem import Problem
+from refopt.refinement import refine
+
+SAFE = 1e-7  #: a gradient this much smaller than at the start is small without any further proof
+MANY = 200  #: variables, too many to ask for a Newton step
+
+
+def safe(problem: Problem, watch: Any, promised: float, sees_hessian: bool) -> bool:
+    """‖g‖ ≤ 1e-7 ‖g₀‖, and by its model or its effect on every variable it is small as well."""
+    ef = noise_floor(problem, watch.x, watch.f)
+    change = weighted_max(watch.g, larger(absolute(watch.x), watch.size))
+    small = change <= 1e-3 * (watch.f0 - watch.f) + 10.0 * ef or (sees_hessian and promised <= ef)
+    return promised < inf and watch.gnorm <= SAFE * watch.g0 and small
+
+
+def stationary(
+    problem: Problem, watch: Any, promised: float, tests: Any, sees_hessian: bool, errors: Vector, left: float
+) -> Any:
+    """The watch at a point that is stationary to working precision, the best one or beside it; None if it is not.
+
+    ``errors`` are those of a gradient by differences; ``left`` evaluations may be made.
+    """
+    measured = tests.per_hessian + tests.gradients_per_hessian + tests.gradients_per_product
+    if promised == inf and measured == 0:
+        return None
+    n, most = watch.x.shape[0], left / (1 + tests.per_gradient)
+    if tests.differences == 0.0:
+        errors = 10.0 * noise_of_g(problem, watch.x, watch.size)
+    elif most >= 10:
+        problem = problem._replace(grad=differences_for(problem, watch, tests))
+        errors, most = larger(errors, 3.0 * noise_of_g(problem, watch.x, watch.size)), most - 10
+    unmoved = watch.f0 - watch.f <= nothing(problem, watch, tests)
+    near = unmoved or nearby(watch) or watch.gnorm <= (1e-3 if sees_hessian else 1e-4) * watch.g0
+    if n <= MANY and most >= 2 * n + 1:
+        if unmoved or watch.gnorm <= max(1e-2 * watch.g0, norm_inf(errors)):
+            return perfected(problem, watch, tests, promised < inf and near, errors, most)
+    elif promised < inf and near and noise_only(watch.g, errors, watch.x, watch.size):
+        return watch
+    return None
+
+
+def perfected(problem: Problem, watch: Any, tests: Any, near: bool, errors: Vector, most: float) -> Any:
+    """Newton's method goes on as far as it can. Then g must be small, or noise, and a step have nothing to gain.
+
+    What a step has to gain counts for nothing if it is less than the rounding of f; where f is noisier than that, g
+    must be noise in units of the variables as well; and where no step succeeds, or none lowers f, it be ``near``.
+    """
+    ef, enough = noise_floor(problem, watch.x, watch.f), nothing(problem, watch, tests)
+    x, f, g, gain, stuck = refine(problem, watch.x, watch.f, watch.g, watch.size, 0.1 * errors, ef, enough, most)
+    hidden = gain <= 1e4 * enough + 1e-10 * (watch.f0 - watch.f)  # more would show
+    gnorm, stuck = norm_inf(g), hidden and (stuck or watch.f - f <= enough)
+    good = gain <= enough and gnorm <= 5.0 * SAFE * watch.g0
+    if gnorm <= norm_inf(errors) and (near or gnorm <= 0.1 * watch.g0):
+        good = good or gain <= 100.0 * eps(x) * abs(f)
+        good = good or (noise_only(g, errors, x, watch.size) and (gain <= enough or (stuck and near)))
+    return watch._replace(x=x, f=f, g=g, gnorm=gnorm) if good else None
+
+
+def nothing(problem: Problem, watch: Any, tests: Any) -> float:
+    """A change of f that is none: ten times its noise, and of what differences see its eighth digit."""
+    return max(10.0 * noise_floor(problem, watch.x, watch.f), 1e-8 * abs(watch.f) if tests.differences > 0.0 else 0.0)
+
+
+def noise_only(g: Vector, errors: Vector, x: Vector, size: Vector) -> bool:
+    """Whether g is no larger than its errors, as it is and in units of the variables."""
+    w = larger(absolute(x), size)
+    return norm_inf(g) <= norm_inf(errors) and weighted_max(g, w) <= weighted_max(errors, w)
+
+
+def nearby(watch: Any) -> bool:
+    """Whether the run never left its start: no variable has changed by a millionth of its size."""
+    sizes = larger(absolute(watch.x), watch.size)
+    return bool(namespace(sizes).all(absolute(absolute(watch.x) - watch.size) <= 1e-6 * sizes))

@@ -1,0 +1,109 @@
+"""The last steps of a run that is stuck: Newton's method on the gradient alone, where f has nothing left to say.
+
+    B p = −g,    x₊ = x + αp,    α = 1, ½, ¼, … until  g₊ᵀB⁻¹g₊ ≤ (1 − α/4)² gᵀB⁻¹g
+
+B is the Jacobian of the gradient by differences. The test is a natural one, which no linear change of variables
+changes: P. Deuflhard, *Newton Methods for Nonlinear Problems*, §3.3. In the end g is its own noise, and ½gᵀB⁻¹g, what
+f could still gain, tells a minimum from the bottom of a canyon.
+"""
+
+from collections.abc import Callable
+from math import inf
+from typing import Any, NamedTuple
+
+from refopt.derivatives import hessian
+from refopt.noise import sizes
+from refopt.ops import dot, eps, finite, larger, namespace, norm_inf
+from refopt.problem import Problem
+
+STEPS = 12  #: at most, of which each needs new derivatives, but for those that have all but ended it
+
+
+class Model(NamedTuple):
+    """The Jacobian of the gradient, QΛQᵀ in units of the sizes w of the variables."""
+
+    w: Any
+    Q: Any
+    values: Any  #: Λ, each no smaller than what noise leaves of it
+    convex: bool  #: none is negative beyond noise
+
+
+class Refined(NamedTuple):
+    """Where Newton's method ended."""
+
+    x: Any
+    f: float
+    g: Any
+    gain: float  #: of another step, infinite where f bends down
+    stuck: bool = False  #: no further step passes the test
+
+
+def refine(
+    problem: Problem, x: Any, f: float, g: Any, size: Any, noise: Any, ef: float, enough: float, most: float
+) -> Refined:  # fmt: skip
+    """Newton steps as long as they help and f does not rise beyond its noise ef.
+
+    ``noise`` is that of each component of g. Of the points from which a step would gain no more than ``enough`` the one
+    with the smallest ‖g‖∞ is returned, else that of the least gain. ``most`` gradients may be evaluated; 2n + 1 are at
+    least.
+    """
+    each, ceiling = 2 * x.shape[0] + 1, f + 10.0 * ef
+    model, left = model_of(problem.grad, x, g, size, noise), most - each
+    now = best = Refined(x, f, g, promise(model, g))
+    for _ in range(STEPS):
+        if not 0.0 < now.gain < inf or left < 1:
+            break
+        after, spent = damped(problem, model, now, ceiling)
+        left -= spent
+        if after.gain > 1e-4 * now.gain and left >= each and not after.stuck:
+            model, left = model_of(problem.grad, after.x, after.g, size, noise), left - each
+            after = after._replace(gain=promise(model, after.g))
+        now = after
+        if enough < best.gain > now.gain or (now.gain <= enough and norm_inf(now.g) < norm_inf(best.g)):
+            best = now
+        if now.stuck:
+            return best._replace(stuck=True)
+    return best
+
+
+def damped(problem: Problem, model: Model, now: Refined, ceiling: float) -> tuple[Refined, int]:
+    """The first point of α = 1, ½, …, 1/64 that passes the test, f below the ceiling; or the old one. And how many."""
+    p, alpha = newton_step(model, now.g), 1.0
+    for trial in range(1, 8):
+        y = now.x + alpha * p
+        f, g = problem.fun(y), problem.grad(y)
+        gain = promise(model, g) if finite(norm_inf(g)) else inf
+        if finite(f) and f <= ceiling and gain <= (1.0 - 0.25 * alpha) ** 2 * now.gain:
+            return Refined(y, f, g, gain), trial
+        alpha = 0.5 * alpha
+    return now._replace(stuck=True), trial
+
+
+def model_of(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: Any) -> Model:
+    """B by central differences, in units of the sizes of the variables, with steps that suit the noise of g.
+
+    Eigenvalues are known up to what that noise leaves of them, and eps^⅔ ‖B‖; less counts for as much.
+    Cost: 2n + 1 gradients.
+    """
+    w = sizes(x, size)
+    blur, change = norm_inf(noise * w), 1e3 * norm_inf((grad(x + 1e-3 * w) - g) * w)
+    relative = min(max(blur / change, eps(x)), 1e-3) if change > 0.0 else eps(x)
+    B, xp = hessian(None, x, "3-point", size, relative, grad) * w[:, None] * w[None, :], namespace(x)
+    whole = bool(xp.all(xp.isfinite(B)))
+    values, Q = xp.linalg.eigh(B if whole else w[:, None] * w[None, :])
+    floor = blur / relative ** (1 / 3) + 10.0 * eps(x) ** (2 / 3) * norm_inf(values)
+    convex = whole and floor > 0.0 and not bool(xp.any(values < -floor))
+    return Model(w, Q, larger(values, 0.0 * values + floor), convex)
+
+
+def promise(model: Model, g: Any) -> float:
+    """½ gᵀB⁻¹g, what a Newton step would gain; infinite where f bends down."""
+    if not model.convex:
+        return inf if norm_inf(g) > 0.0 else 0.0
+    part = model.Q.T @ (g * model.w)
+    return 0.5 * dot(part, part / model.values)
+
+
+def newton_step(model: Model, g: Any) -> Any:
+    """−B⁻¹g."""
+    return -model.w * (model.Q @ ((model.Q.T @ (g * model.w)) / model.values))
