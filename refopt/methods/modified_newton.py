@@ -21,7 +21,7 @@ Deviations from the book, with reasons:
 from typing import NamedTuple
 
 from refopt.newton_type import State, downhill, init, predicted, resume
-from refopt.ops import Choice, Symmetric, Vector, cholesky, dot, eps, frobenius, norm
+from refopt.ops import Choice, Symmetric, Vector, absolute, cholesky, diagonal, dot, eps, frobenius, norm
 from refopt.problem import Problem
 from refopt.subproblem import solve
 
@@ -43,19 +43,18 @@ def step(problem: Problem, state: State, params: Params) -> State:
 
 def direction(H: Symmetric, g: Vector, beta: float) -> tuple[Vector, float]:
     """p = −(H + τI)⁻¹g, and τ."""
-    size = frobenius(H)
-    tau, first = 0.0, beta * size or norm(g) or 1.0
-    p, ok = raised(H, tau, g, size)
+    tau, first = 0.0, beta * frobenius(H) or norm(g) or 1.0
+    p, ok = raised(H, tau, g)
     while not ok and tau < 1e9 * first:
         tau = max(2.0 * tau, first)
-        p, ok = raised(H, tau, g, size)
+        p, ok = raised(H, tau, g)
     return p, tau
 
 
-def raised(H: Symmetric, tau: float, g: Vector, size: float) -> tuple[Vector, bool]:
-    """p = −(H + τI)⁻¹g, and whether H + τI ≻ 0 beyond rounding: its curvature along p is −gᵀp/‖p‖²."""
+def raised(H: Symmetric, tau: float, g: Vector) -> tuple[Vector, bool]:
+    """p = −(H + τI)⁻¹g, and whether H + τI ≻ 0 beyond rounding: −gᵀp, its curvature along p, against Σ Hᵢᵢpᵢ²."""
     L, ok = cholesky(H, tau)
     if not ok:
         return -g, False
     p = -solve(L, g)
-    return p, -dot(g, p) >= 10.0 * eps(g) * size * dot(p, p)
+    return p, -dot(g, p) >= 10.0 * eps(g) * dot(absolute(diagonal(H)) * p, p)
