@@ -9,7 +9,7 @@ import numpy as np
 
 from refopt.krylov import conjugate_gradients as library
 from refopt.oracle.claim import Fails, claim
-from refopt.oracle.claims import NW
+from refopt.oracle.claims import CGT, NW
 from refopt.oracle.claims.krylov import iterates, products
 from refopt.oracle.draw import condition, excess, inverse, size, solve, with_spectrum
 from refopt.problem import Problem
@@ -270,8 +270,8 @@ def two_formulas(B, residuals, d):
 
 @claim(
     "conjugate-gradients.lanczos",
-    "The residuals make B tridiagonal: rᵢᵀBrⱼ = 0 for |i − j| > 1, rⱼᵀBrⱼ = (1/αⱼ + βⱼ/αⱼ₋₁)rⱼᵀrⱼ, rⱼᵀBrⱼ₊₁ = −rⱼ₊₁ᵀrⱼ₊₁/αⱼ",
-    "Conn, Gould & Toint, Trust-Region Methods, §5.2; " + NW + "§5.1 and §7.1 (Lanczos)",
+    "The residuals make B tridiagonal:   rⱼᵀBrⱼ = (1/αⱼ + βⱼ/αⱼ₋₁)rⱼᵀrⱼ,  rⱼᵀBrⱼ₊₁ = −rⱼ₊₁ᵀrⱼ₊₁/αⱼ,  others 0",
+    CGT + "§5.2; " + NW + "§5.1 and §7.1 (Lanczos)",
     lambda draw: iterates(draw.spd(n := draw.size(1, 4), 10), draw.vector(n)),
     given="B ≻ 0",
     scale=lambda B, g: size(B) * size(g) ** 2,
