@@ -69,6 +69,7 @@ class Claim:
     uses: tuple[str, ...] = ()
     exact: bool = True
     fixed: bool = False  #: the instance is always the same
+    needs: str = ""  #: a package that not everybody has
     fails: tuple[Fails, ...] = ()
 
     def __post_init__(self) -> None:
@@ -239,6 +240,8 @@ def _examine(wanted: Claim, examples: int, exact: bool, seed: int, theirs: Mappi
     )  # fmt: skip
     if wanted.verdict == "editorial":
         return report._replace(detail=VERDICTS["editorial"])
+    if wanted.needs and not find_spec(wanted.needs):
+        return report._replace(detail=f"needs {wanted.needs}: pip install 'refopt[exact]' brings it")
     if theirs and not set(theirs) & set(wanted.uses):
         return report._replace(detail=f"does not use {', '.join(theirs)}")
     book = [isolated(ours(name)) for name in wanted.uses]
