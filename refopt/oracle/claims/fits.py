@@ -43,7 +43,7 @@ def reduced(draw, triangular):
 @claim(
     "fits.triangle",
     "J = QR turns min ‖Jp + r‖ into Rp = −c, c = Qᵀr:   RᵀR = JᵀJ, Rᵀc = Jᵀr, ‖Jq + r‖² − ‖Rq + c‖² is constant",
-    NW + "§10.2; " + DS + "§10.1",
+    NW + "§10.2",
     reduced,
     uses=("ops.triangular",),
     scale=lambda J, r, q: (size(J) ** 2, size(J) * size(r), (size(J) * size(q) + size(r)) ** 2),
@@ -85,7 +85,7 @@ def with_gram(draw, inverse_gram):
 @claim(
     "fits.inverse-gram",
     "(JᵀJ)⁻¹, the covariance of a fit but for a factor, without forming JᵀJ",
-    DS + "§10.1; " + NW + "§10.2 (singular values)",
+    DS + "§10.4; " + NW + "§10.2 (singular values)",
     with_gram,
     given="J has full column rank",
     uses=("fits.inverse_gram",),

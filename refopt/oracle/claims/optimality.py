@@ -151,7 +151,7 @@ def below(B, b, a, x, p):
 @claim(
     "optimality.convex-chord",
     "f lies below its chords:   f(x + tp) ≤ (1 − t)f(x) + tf(x + p), 0 ≤ t ≤ 1",
-    NW + "§1.2 and §2.1",
+    NW + "chapter 1 (convexity) and §2.1",
     lambda draw: convex(draw) | {"t": draw.number(0, 1)},
     "conditional",
     given="f is convex",

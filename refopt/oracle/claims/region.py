@@ -55,7 +55,7 @@ def at_saddle(draw, solver):
 @claim(
     "region.eigenpoint",
     "The solution gains at least ½|λ₁|Δ² where λ₁ < 0 is the lowest eigenvalue: what a step along its vector gains",
-    CGT + "§6.6",
+    CGT + "chapter 6 (the eigenpoint)",
     at_saddle,
     given="B has a negative eigenvalue",
     uses=EXACT,
@@ -106,7 +106,7 @@ def with_scaling(draw, solver):
 @claim(
     "region.ellipsoid",
     "In the region ‖Dp‖ ≤ Δ the solution has (B + λD²)p = −g,  B + λD² ⪰ 0,  λ(Δ − ‖Dp‖) = 0",
-    NW + "§4.5 (scaling); " + CGT + "§6.7",
+    NW + "§4.5 (scaling); " + CGT + "chapter 6",
     with_scaling,
     given="D nonsingular; solved as the sphere's problem for D⁻¹BD⁻¹ and D⁻¹g",
     uses=EXACT,

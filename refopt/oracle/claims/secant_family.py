@@ -255,7 +255,7 @@ def transformed(draw, sr1, bfgs, dfp):
 @claim(
     "secant.affine-invariance",
     "SR1, BFGS and DFP of B do not depend on the variables: with x = Tx̃, B̃₊ = TᵀB₊T",
-    NW + "§6.1 and §6.2; " + DS + "§9.3",
+    NW + "§6.1 and §6.2",
     transformed,
     given="T invertible",
     uses=("sr1.update", "bfgs.update", "dfp.update"),
@@ -280,7 +280,7 @@ def nearest(draw, update):
 @claim(
     "secant.dfp-least-change",
     "DFP's B₊ is the symmetric matrix closest to B that maps s to y, in every norm ‖W^½ · W^½‖_F with Wy = s",
-    NW + "§6.1; " + DS + "§9.3",
+    NW + "§6.1; " + DS + "chapter 9",
     nearest,
     given="W ≻ 0; closest iff tr W(B₊ − B)WE = 0 for every E = Eᵀ with Es = 0",
     uses=("bfgs.update",),
