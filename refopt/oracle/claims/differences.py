@@ -6,10 +6,9 @@ from refopt.derivatives.differences import central, forward, second_differences
 from refopt.oracle.claim import EPS, claim
 from refopt.oracle.claims import DS, NW
 from refopt.oracle.claims.equations import left_out, quadratic_map
-from refopt.oracle.claims.gauss_newton import step
 from refopt.oracle.draw import bulk, condition, excess, size
 
-__all__ = ["central", "forward", "second_differences", "step"]
+__all__ = ["central", "forward", "second_differences"]
 
 
 def cubic_field(draw):
@@ -120,7 +119,7 @@ def newton_by_differences(draw, step):
     DS + "§5.4; " + NW + "§11.1",
     newton_by_differences,
     given="J has the Lipschitz constant γ; F is quadratic here",
-    uses=("differences.step",),
+    uses=("gauss-newton.direction",),
     scale=lambda J, J_h, e: (size(J) ** 2, condition(J_h) * size(J_h) * size(e)),
     because="the solve loses eps κ of its step",
 )

@@ -6,22 +6,21 @@ leaves out is ½pᵀQp, a constant of the function.
 
 import numpy as np
 
+from refopt.methods import broyden_good as good
 from refopt.oracle.claim import Fails, claim
 from refopt.oracle.claims import DS, NW
 from refopt.oracle.claims.bfgs import ROUNDED
-from refopt.oracle.claims.gauss_newton import step
 from refopt.oracle.draw import bulk, condition, excess, eye, inverse, size, solve
 
-__all__ = ["broyden", "step"]
-NEWTON = ("equations.step",)
+NEWTON = ("gauss-newton.direction",)
 BROYDEN = ("equations.broyden",)
 SUMMED = "sums of terms of this size"
 SOLVED = "the solve loses eps κ of its step"
 
 
 def broyden(J, s, y):
-    """J + (y − Js)sᵀ/sᵀs, the good update."""
-    return J + ((y - J @ s) / (s @ s))[:, None] * s
+    """J + (y − Js)sᵀ/sᵀs, the library's good update with D = I."""
+    return good.update(J, s, y, 0 * s + 1)
 
 
 def quadratic_map(draw, n=None, curved=1):

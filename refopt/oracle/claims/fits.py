@@ -5,11 +5,10 @@ import numpy as np
 from refopt.linalg.gram import inverse_gram
 from refopt.oracle.claim import Fails, claim
 from refopt.oracle.claims import DS, NW
-from refopt.oracle.claims.gauss_newton import step
 from refopt.oracle.draw import bulk, condition, excess, eye, inverse, size, solve
 
-__all__ = ["inverse_gram", "step"]
-STEP = ("fits.step",)
+__all__ = ["inverse_gram"]
+STEP = ("gauss-newton.direction",)
 STABLE = "a backward stable least-squares solution leaves eps ‖J‖(‖J‖‖d‖ + ‖r‖), times κ(J) for large residuals"
 
 
