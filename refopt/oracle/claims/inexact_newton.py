@@ -4,7 +4,7 @@ from math import inf
 
 import numpy as np
 
-from refopt.krylov import conjugate_gradients as library
+from refopt import krylov
 from refopt.oracle.claim import Fails, claim
 from refopt.oracle.claims import DS, NW
 from refopt.oracle.claims.conjugate_gradients import drawn as with_points
@@ -21,7 +21,7 @@ DEMBO = "R. S. Dembo, S. C. Eisenstat & T. Steihaug, SIAM J. Numer. Anal. 19 (19
 
 def truncated(H, g, eta):
     """The library's conjugate gradients, until ‖Hp + g‖ ≤ η‖g‖."""
-    return library(products(H), 0 * g, g, 0.0, inf, eta, 10 * len(g)).z
+    return krylov.truncated(products(H), 0 * g, g, eta).p
 
 
 # --- forcing terms -----------------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ def gain(B, g, points):
 def stopped_by_curvature(draw, cg):
     """An indefinite B: where conjugate gradients end."""
     B, g = draw.indefinite(n := draw.size(2)), draw.vector(n)
-    end = cg(products(B), 0 * g, g, 0.0, inf, 1e-10, 10 * n)
+    end = cg(products(B), 0 * g, g, 0 * g, 0.0, inf, 1e-10, 0.0, 10 * n)
     return {"B": B, "g": g, "z": end.z, "d": end.d, "bend": end.bend, "concave": end.concave}
 
 

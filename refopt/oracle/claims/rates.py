@@ -237,7 +237,7 @@ def broyden_path(draw, update):
     broyden_path,
     "conditional",
     given="J(x*) nonsingular, x₀ and J₀ near enough, n = 2; with a constant J it is linear",
-    uses=("equations.broyden",),
+    uses=("equations_secant.broyden",),
     scale=lambda: 1.0,
     because=FAR,
     exact=False,
