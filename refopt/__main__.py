@@ -148,11 +148,15 @@ def rows(report: "ClaimReport", column: int, width: int) -> list[str]:
 
 
 def summary(reports: "Sequence[ClaimReport]") -> str:
+    from refopt.oracle import digits
+
     counts = Counter(report.status for report in reports)
     parts = [f"{counts[status]} {status}" for status in ("verified", "refuted", "failed", "skipped") if counts[status]]
     exact = sum(report.exact for report in reports)
     names = ", ".join(report.id for report in reports if report.status == "failed")
     text = f"{len(reports)} claims: {', '.join(parts)}; {exact} decided without rounding too"
+    if not digits.available():
+        text += "\nno certain digits: they need python-flint, which pip install 'refopt[exact]' brings"
     return f"{text}\nfailed: {names}" if names else text
 
 

@@ -67,6 +67,14 @@ def test_verify_writes_json(tmp_path, capsys, monkeypatch):
     assert [entry.name for entry in tmp_path.iterdir()] == ["reports.json"]
 
 
+def test_verify_says_why_there_are_no_certain_digits(capsys, monkeypatch):
+    monkeypatch.setattr("refopt.oracle.digits.find_spec", lambda name: None)
+    main(["verify", "trust-region.optimality", "--examples", "1"])
+    printed = capsys.readouterr().out
+    assert "digits certain" not in printed
+    assert "they need python-flint" in printed
+
+
 def test_json_is_as_documented(tmp_path, capsys):
     path = tmp_path / "reports.json"
     main(["verify", "newton.exercise-2x2", "--json", str(path)])

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from docutils import nodes
-from ledger import plain
+from ledger import mathematics
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -13,8 +13,8 @@ from refopt.oracle.field import BOOKS, Theorem, theorems
 
 def row(theorem: Theorem) -> Iterator[str]:
     yield "✓" if theorem.claims else "–"
-    yield plain(theorem.says)
-    yield ", ".join(f"``{name}``" for name in theorem.claims) or plain(theorem.refused)
+    yield mathematics(theorem.says)
+    yield ", ".join(f"``{name}``" for name in theorem.claims) or mathematics(theorem.refused)
 
 
 def lines() -> Iterator[str]:

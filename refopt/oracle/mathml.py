@@ -13,7 +13,7 @@ RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ᵀᵏⁿᵖᵐⁱʲ�
 LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋ₐₑₖₙₘₚᵢⱼₓₗ", "0123456789+−aeknmpijxl", strict=True))
 FRACTIONS = dict(zip("½⅓⅔¼¾⅕⅖⅙⅛⅞", zip("1121312117", "2334455688", strict=True), strict=True))
 ACCENTS = {"\u0302": "^", "\u0303": "~", "\u0304": "¯"}
-SIGNS = "=<>≤≥≠≻⪰⪯+−·→↦∈,;/"
+SIGNS = "=<>≤≥≠≻⪰⪯+−±·∘⊗⊙→↦∈,;/"
 FENCES = "()[]{}|‖"
 WORDS = {"As", "An", "At", "By", "If", "In", "Is", "It", "No", "Of", "On", "Or", "So", "To", "We"}
 
@@ -22,7 +22,7 @@ TOKEN = re.compile(
     rf"|(?P<name>(?:{'|'.join(sorted(FUNCTIONS, key=len, reverse=True))})(?![a-z]))"
     rf"|(?P<fraction>[{''.join(FRACTIONS)}])"
     rf"|(?P<up>[{''.join(RAISED)}]+|(?<=[A-Za-zα-ωΑ-Ω])\*)"
-    rf"|(?P<down>[{''.join(LOWERED)}]+)"
+    rf"|(?P<down>[{''.join(LOWERED)}]+(?:≠[{''.join(LOWERED)}]+)*)"
     r"|(?P<script>[_^]\{[^}]*\}|[_^][−-]?[^\s_^])"
     r"|(?P<letter>[^\W\d_][\u0300-\u036f]*)"
     r"|(?P<space> )"
@@ -113,7 +113,7 @@ def _atom(kind: str, token: str) -> str:
 def _script(kind: str, token: str) -> str:
     if kind == "script":
         return "".join(_atoms(token[1:].strip("{}")))
-    plain = "".join((RAISED | LOWERED | {"*": "∗"})[character] for character in token)
+    plain = "".join((RAISED | LOWERED | {"*": "∗", "≠": "≠"})[character] for character in token)
     return "".join(_atoms(plain)) if plain not in ("∗", "′", "″", "‴", "+", "T") else f"<mo>{plain}</mo>"
 
 

@@ -94,6 +94,7 @@ def test_every_statement_becomes_well_formed_mathematics(claim):
     [
         ("yᵀs", "<msup><mi>y</mi><mrow><mo>T</mo></mrow></msup><mi>s</mi>"),
         ("eₖ²", "<msubsup><mi>e</mi><mrow><mi>k</mi></mrow><mrow><mn>2</mn></mrow></msubsup>"),
+        ("Σⱼ≠ᵢ", "<msub><mi>Σ</mi><mrow><mi>j</mi><mo>≠</mo><mi>i</mi></mrow></msub>"),
         ("½L", "<mfrac><mn>1</mn><mn>2</mn></mfrac><mi>L</mi>"),
         ("a < b", "<mi>a</mi><mo>&lt;</mo><mi>b</mi>"),
         ("det B", '<mi>det</mi><mspace width="0.25em"></mspace><mi>B</mi>'),
