@@ -8,6 +8,7 @@ from itertools import groupby
 
 from refopt.oracle.claim import VERDICTS, ClaimReport
 from refopt.oracle.mathml import html
+from refopt.oracle.pictures import picture
 
 MARKS = {"verified": "✓", "refuted": "✗", "failed": "!", "skipped": "–"}
 MEANING = {
@@ -111,7 +112,7 @@ def statement(report: ClaimReport) -> list[str]:
     told = [f'<p class="note"><em>{name}:</em> {html(text)}</p>' for name, text in notes if text]
     source = f'<p class="note"><em>source:</em> {escape(report.source)}</p>'
     code = f"<details><summary>code</summary><pre>{escape(report.code)}</pre></details>" if report.code else ""
-    return [html(report.says), *told, source, code]
+    return [html(report.says), *told, source, picture(report.id) if report.cases else "", code]
 
 
 def strip(report: ClaimReport) -> str:

@@ -10,6 +10,7 @@ import pytest
 from refopt.oracle import ledger, verify
 from refopt.oracle.mathml import formula, html, mathematical
 from refopt.oracle.page import page, place
+from refopt.oracle.pictures import PICTURES, picture
 
 VOID = {"meta", "input", "wbr"}
 
@@ -119,6 +120,25 @@ def test_mathematics_is_recognised(text):
 )
 def test_words_are_words(text):
     assert not mathematical(text)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_are_of_claims_and_well_formed(name):
+    assert name in {claim.id for claim in ledger()}
+    tree = ElementTree.fromstring(picture(name))
+    lines = [part for part in tree if part.tag == "polyline"]
+    assert len(lines) >= 1
+    for line in lines:
+        for point in line.get("points").split():
+            x, y = map(float, point.split(","))
+            assert 0 <= x <= 410
+            assert 0 <= y <= 220
+
+
+def test_a_picture_without_its_package_is_left_out(monkeypatch):
+    monkeypatch.setattr("refopt.oracle.pictures.find_spec", lambda name: None)
+    assert picture("rates.newton") == ""
+    assert picture("bfgs.secant") == ""
 
 
 def test_words_and_formulas_alternate():
