@@ -8,7 +8,7 @@ import numpy as np
 from refopt.oracle.claim import Fails, claim
 from refopt.oracle.claims import NW
 from refopt.oracle.claims.l_bfgs import LOOPS, PRODUCTS, growth, learnt
-from refopt.oracle.draw import condition, eye, inverse, size, solve
+from refopt.oracle.draw import condition, eye, inverse, least, size, solve
 
 BNS = "R. H. Byrd, J. Nocedal & R. B. Schnabel, Math. Program. 63 (1994) 129; " + NW + "§7.2"
 
@@ -17,7 +17,8 @@ def few(draw, loops):
     """No more pairs than variables, and independent enough."""
     made = learnt(draw, loops, n := draw.size(), int(draw.rng.integers(1, min(n, 3) + 1)))
     S = made["S"]
-    if not size(inverse(S @ S.T)) * size(S @ S.T) < 1e3:
+    gram = S @ S.T
+    if not (least(gram) > 0 and size(inverse(gram)) * size(gram) < 1e3):
         return few(draw, loops)
     return made
 

@@ -120,7 +120,10 @@ def newton_by_differences(draw, step):
     newton_by_differences,
     given="J has the Lipschitz constant γ; F is quadratic here",
     uses=("gauss-newton.direction",),
-    scale=lambda J, J_h, e: (size(J) ** 2, condition(J_h) * size(J_h) * size(e)),
+    scale=lambda J, J_h, e, e_new: (
+        size(J) ** 2,
+        condition(J_h) * (size(J_h) * (size(e) + size(e_new)) + size(J) * size(e)),
+    ),
     because="the solve loses eps κ of its step",
 )
 def newton(Q, J, J_h, h, e, e_new, gamma):

@@ -44,7 +44,7 @@ def concave_somewhere(draw):
 
 def stationary(made):
     """The same function with another slope, so that ∇f(x) = 0."""
-    return made | {"b": made["b"] - gradient(*(made[name] for name in ("B", "b", "a", "x")))}
+    return made | {"b": -gradient(made["B"], 0 * made["b"], made["a"], made["x"])}
 
 
 # --- Taylor ------------------------------------------------------------------------------------------------------
