@@ -189,6 +189,7 @@ class ClaimReport(NamedTuple):
     because: str  #: the reason of the tolerance
     detail: str = ""  #: what went wrong
     code: str = ""  #: Python text that shows it again
+    fails: tuple[str, ...] = ()  #: what was run as a counterexample
     digits: int | None = None  #: of the float64 results are certain, at least, in a sample of ball arithmetic
 
 
@@ -239,7 +240,7 @@ def _examine(wanted: Claim, examples: int, exact: bool, seed: int, theirs: Mappi
     """Run the trials of one claim.   A foreign equation that cannot compute in rational numbers is judged in floats."""
     report = ClaimReport(
         wanted.id, wanted.says, wanted.source, wanted.verdict, "skipped", 0, 0.0, wanted.tolerance, False,
-        wanted.given, wanted.corrected, wanted.because,
+        wanted.given, wanted.corrected, wanted.because, fails=tuple(refuted.what for refuted in wanted.fails),
     )  # fmt: skip
     if wanted.verdict == "editorial":
         return report._replace(detail=VERDICTS["editorial"])

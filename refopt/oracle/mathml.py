@@ -15,7 +15,7 @@ FRACTIONS = dict(zip("½⅓⅔¼¾⅕⅖⅙⅛⅞", zip("1121312117", "233445568
 ACCENTS = {"\u0302": "^", "\u0303": "~", "\u0304": "¯"}
 SIGNS = "=<>≤≥≠≻⪰⪯+−±·∘⊗⊙→↦∈,;/"
 FENCES = "()[]{}|‖"
-WORDS = {"As", "An", "At", "By", "If", "In", "Is", "It", "No", "Of", "On", "Or", "So", "To", "We"}
+WORDS = {"an", "as", "at", "be", "by", "do", "if", "in", "is", "it", "no", "of", "on", "or", "so", "to", "up", "we"}
 
 TOKEN = re.compile(
     r"(?P<number>\d+(?:\.\d+)?(?:e-?\d+)?)"
@@ -55,17 +55,23 @@ def _is_sign(chunk: str) -> bool:
 def mathematical(chunk: str) -> bool:
     """Whether what is between spaces is mathematics."""
     core = chunk.strip(",.:;!?'’“”\"")
-    if not core or core in WORDS or core in ("–", "-", "—", "…") or re.fullmatch(r"[A-Z]{2,}\d*", core):
+    if (
+        not core
+        or core.strip("()").lower() in WORDS
+        or core in ("–", "-", "—", "…")
+        or re.fullmatch(r"[A-Z]{2,}\d*", core)
+    ):
         return False
     names = re.findall(r"[A-Za-zäéèöüïç]{3,}", re.sub("|".join(FUNCTIONS), " ", core))
-    if any(re.search("[aeiouyäéèöü]", name) or name.isupper() for name in names):
+    if any(re.search("[aeiouäéèöü]", name) or name.isupper() for name in names):
         return False
     if not core.isascii():
         return not re.fullmatch(r"[A-Za-zà-ÿ'’-]+", core)
     words = re.findall(r"[A-Za-z]+", core)
     if all(len(word) == 1 or word in FUNCTIONS for word in words):
         return core not in ("a", "A", "e.g", "i.e", "(", ")")
-    return bool(re.search(r"\d|[=<>+/^]|[A-Za-z][()][A-Za-z]", core) or re.fullmatch(r"\(*[A-Z][a-z]\)*", core))
+    pair = re.fullmatch(r"\(*[A-Z][a-z]\)*|[a-z]{2}\)+", core)
+    return bool(pair or re.search(r"\d|[=<>+/^]|[A-Za-z][()][A-Za-z]", core))
 
 
 def formula(text: str) -> str:
@@ -86,7 +92,7 @@ def _atoms(text: str) -> list[str]:
             scripts[-1][where] = scripts[-1].get(where, "") + _script(kind, token)
         elif kind != "space" or _apart(text, match.start()):
             before = text[: match.start()].rstrip()
-            alone = token in "−+±" and (not before or before[-1] in SIGNS + "([{")
+            alone = token in "−±" and (not before or before[-1] in SIGNS + "([{")
             atoms.append(f'<mo form="prefix">{token}</mo>' if alone else _atom(kind, token))
             scripts.append({})
     return [_scripted(atom, found) for atom, found in zip(atoms, scripts, strict=True)]
@@ -106,7 +112,7 @@ def _atom(kind: str, token: str) -> str:
         return f'<mover accent="true"><mi>{token[0]}</mi><mo stretchy="false">{ACCENTS[token[1]]}</mo></mover>'
     tag = {"number": "mn", "name": "mi", "letter": "mi"}.get(kind, "mo")
     tight = ' stretchy="false"' if token in FENCES else ""
-    bars = ' lspace="0" rspace="0"' if token in "|‖" else ""
+    bars = ' lspace="0" rspace="0"' if token in "|‖" else ' form="infix"' if token == "+" else ""
     return f"<{tag}{tight}{bars}>{escape(token)}</{tag}>"
 
 

@@ -106,6 +106,7 @@ def statement(report: ClaimReport) -> list[str]:
     notes = [
         ("given", report.given),
         ("correct is", report.corrected),
+        ("fails", "; ".join(report.fails)),
         (report.status, report.detail),
         (f"checked on {report.cases} cases to {report.tolerance:.1e}", report.because if report.cases else ""),
     ]

@@ -110,13 +110,16 @@ def test_formulas(text, made):
     assert formula(text) == f"<math>{made}</math>"
 
 
-@pytest.mark.parametrize("text", ["yᵀs", "f(x", "p)", "2n", "κ(A)", "Bssᵀ", "=", "x*", "min(λᵢ,", "H)WE"])
+@pytest.mark.parametrize(
+    "text", ["yᵀs", "f(x", "p)", "2n", "κ(A)", "Bssᵀ", "=", "x*", "min(λᵢ,", "H)WE", "tp)", "HyyᵀH/yᵀHy", "As)²"]
+)
 def test_mathematics_is_recognised(text):
     assert mathematical(text)
 
 
 @pytest.mark.parametrize(
-    "text", ["the", "BFGS", "SR1", "Gauss-Newton", "a", "If", "Broyden’s", "Ribière", "–", "(strong)"]
+    "text",
+    ["the", "BFGS", "SR1", "Gauss-Newton", "a", "If", "Broyden’s", "Ribière", "–", "(strong)", "(by", "of)", "As"],
 )
 def test_words_are_words(text):
     assert not mathematical(text)
