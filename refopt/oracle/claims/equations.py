@@ -76,7 +76,7 @@ def affine_model_elsewhere(A, Q, gamma, x, p, v, F):
 @claim(
     "equations.integral-mean",
     "F(x + p) − F(x) = ∫₀¹ J(x + tp)p dt; no single J(x + tp) need do for all components",
-    DS + "§4.1; " + NW + "§11.1 and appendix A",
+    DS + "§4.1; " + NW + "§11.1",
     three_points,
     given="the Jacobian is affine here: its mean is that halfway",
     scale=far,
@@ -107,7 +107,7 @@ def perturbed_too_far(draw):
 @claim(
     "equations.perturbation",
     "‖(A + E)⁻¹‖ ≤ ‖A⁻¹‖ / (1 − ‖A⁻¹E‖): what is near an invertible matrix is invertible",
-    DS + "§3.1 (perturbation of inverses); " + NW + "appendix A",
+    DS + "§3.1 (perturbation of inverses)",
     perturbed,
     "conditional",
     given="‖A⁻¹E‖ < 1, here in the largest row sum",
@@ -223,7 +223,7 @@ def no_root(draw, step):
 @claim(
     "equations.kantorovich",
     "Without knowing a root: the steps are no longer than those of Newton's method for ½βγt² − t + η from t = 0",
-    DS + "§5.3 (Kantorovich); " + NW + "§11.1",
+    DS + "§5.3 (Kantorovich)",
     majorised,
     "conditional",
     given="βγη ≤ ½ with β ≥ ‖J(x₀)⁻¹‖, η ≥ ‖J(x₀)⁻¹F(x₀)‖; then the t converge, and so do the x, to a root",
@@ -247,7 +247,7 @@ def transformed(draw, step):
 @claim(
     "equations.affine-invariance",
     "Newton's step depends neither on the units of the variables nor on how the equations are combined: p = Tp̃",
-    DS + "§7.1; " + NW + "§11.1",
+    DS + "§7.1",
     transformed,
     given="x = Tx̃, F̃(x̃) = BF(Tx̃), B and T invertible",
     uses=NEWTON,

@@ -123,7 +123,7 @@ def zero_residual(J, Q, e, e_new):
 @claim(
     "fits.projection",
     "What is left is a projection: ‖r‖² = ‖Jp + r‖² + ‖Jp‖², and ‖Jp‖²/‖r‖² the cos² of the angle with the range",
-    NW + "§10.2; " + DS + "§10.2 (relative offset)",
+    NW + "§10.2; " + DS + "chapter 10 (convergence)",
     drawn,
     given="Jᵀ(Jp + r) = 0",
     uses=STEP,
@@ -145,7 +145,7 @@ def equal_rows(draw, step):
 @claim(
     "fits.weights",
     "Weights W give JᵀW²(Jp + r) = 0; they change the solution",
-    NW + "§10.1",
+    NW + "chapter 10",
     equal_rows,
     "conditional",
     given="the residuals are not all zero and W is no multiple of the identity",
@@ -211,7 +211,7 @@ def shifted(draw, step):
 @claim(
     "fits.separable",
     "Linear variables can be eliminated: with P = I − C(CᵀC)⁻¹Cᵀ, min ‖P(Jp + b)‖ has the p of min ‖Jp + Cu + b‖",
-    NW + "§10.2; G. H. Golub & V. Pereyra, SIAM J. Numer. Anal. 10 (1973) 413",
+    DS + "§10.4; G. H. Golub & V. Pereyra, SIAM J. Numer. Anal. 10 (1973) 413",
     shifted,
     given="(J C) has full column rank",
     uses=STEP,

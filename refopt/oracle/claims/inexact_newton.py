@@ -6,7 +6,7 @@ import numpy as np
 
 from refopt import krylov
 from refopt.oracle.claim import Fails, claim
-from refopt.oracle.claims import DS, NW
+from refopt.oracle.claims import NW
 from refopt.oracle.claims.conjugate_gradients import drawn as with_points
 from refopt.oracle.claims.conjugate_gradients import points
 from refopt.oracle.claims.krylov import products
@@ -68,7 +68,7 @@ def residual(H, g, eta, p, g_new, L):
 @claim(
     "inexact-newton.error",
     "‖e₊‖ ≤ (L/2μ)‖e‖² + η‖g‖/μ: η → 0 gives superlinear convergence, and η = O(‖g‖) quadratic",
-    DEMBO + NW + "§7.1; " + DS + "§5.4 for perturbed steps",
+    DEMBO + NW + "§7.1",
     solved_in_part,
     given="∇²f(x) ⪰ μI, ∇²f has the Lipschitz constant L",
     scale=lambda H, g, e, mu: (sizes(H, g, e) / float(mu)) ** 2,

@@ -136,7 +136,7 @@ def second_order_sufficient(D, t, z, mu):
 @claim(
     "optimality.tangent-below",
     "f lies above its tangents:   f(x + p) ≥ f(x) + ∇f(x)ᵀp",
-    BV + "§3.1.3; " + NW + "§2.1 and appendix A",
+    BV + "§3.1.3; " + NW + "§2.1",
     convex,
     "conditional",
     given="f is convex",

@@ -115,7 +115,7 @@ def secant_path(draw):
 @claim(
     "rates.secant",
     "The secant method has order (1 + √5)/2:   dₖ₊₁ = dₖ + dₖ₋₁ for dₖ = ln(eₖ₊₁/eₖ), and eₖ₊₁/(eₖeₖ₋₁) → F″/2F′",
-    DS + "§2.6; " + NW + "§11.1 (the order of quasi-Newton methods in one variable)",
+    DS + "§2.6",
     secant_path,
     given="F′(x*) ≠ 0, F = eˣ + ax − b; dₖ₊₁/dₖ itself approaches the golden ratio like its powers, to 10⁻³ here",
     scale=lambda: (1.0, 1.0, 1.0),

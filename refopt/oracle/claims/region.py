@@ -202,7 +202,7 @@ def derivative(draw):
 @claim(
     "region.residual-monotone",
     "The model m(p(λ)) grows with λ, with slope λ pᵀ(B + λI)⁻¹p ≥ 0: less damping never costs",
-    CGT + "§7.2",
+    CGT + "chapter 7",
     derivative,
     given="λ ≥ 0, λ > −λ₁",
     scale=lambda B, g, lam, K: (size(B) + float(lam)) * secular_scale(g, K) * (1 + (size(B) + float(lam)) * size(K)),
