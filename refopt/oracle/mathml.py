@@ -9,8 +9,8 @@ from html import escape
 from itertools import groupby
 
 FUNCTIONS = {"cos", "cosh", "det", "diag", "exp", "hi", "inf", "lim", "ln", "lo", "log", "max", "min", "sin", "tr"}
-RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ᵀᵏⁿᵖᵐⁱʲᵠ′″‴", "0123456789+−()Tknpmijφ′″‴", strict=True))
-LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋ₐₑₖₙₘₚᵢⱼₓₗ", "0123456789+−aeknmpijxl", strict=True))
+RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ᵀᵏⁿᵖᵐⁱʲᵗᵈˢʳˣᵠ′″‴", "0123456789+−()Tknpmijtdsrxφ′″‴", strict=True))
+LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋ₐₑₖₙₘₚᵢⱼₓₗₜₛᵣ", "0123456789+−aeknmpijxltsr", strict=True))
 FRACTIONS = dict(zip("½⅓⅔¼¾⅕⅖⅙⅛⅞", zip("1121312117", "2334455688", strict=True), strict=True))
 ACCENTS = {"\u0302": "^", "\u0303": "~", "\u0304": "¯"}
 SIGNS = "=<>≤≥≠≻⪰⪯+−±·∘⊗⊙→↦∈,;/"
