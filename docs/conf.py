@@ -23,6 +23,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx_gallery.gen_gallery",
     "catalogue",
+    "field",
     "guide",
     "house",
     "ledger",

@@ -58,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("--examples", type=int, default=20, metavar="N", help="random instances of each claim (20)")
     verify.add_argument("--seed", type=int, default=0, metavar="S", help="the same seed draws the same instances (0)")
     verify.add_argument("--json", type=Path, metavar="FILE", help="write the reports to FILE as well")
+    verify.add_argument("--html", type=Path, metavar="FILE", help="write them as a page that needs no network as well")
     verify.set_defaults(run=run_verify)
 
     solve = commands.add_parser("solve", help="solve a problem of the zoo and compare with what is known of it")
@@ -95,16 +96,21 @@ a counterexample, and its correction verified. Ends with 1 if anything fails."""
 
 def run_verify(given: argparse.Namespace) -> int:
     from refopt.oracle import verify
+    from refopt.oracle.page import page
 
-    if given.json and not given.json.parent.is_dir():
-        raise ValueError(f"cannot write {given.json}: there is no folder {given.json.parent}")
+    for path in (given.json, given.html):
+        if path and not path.parent.is_dir():
+            raise ValueError(f"cannot write {path}: there is no folder {path.parent}")
     reports = verify(given.pattern, examples=given.examples, seed=given.seed, progress=progress)
     print(table(reports, max(80, min(shutil.get_terminal_size((120, 40)).columns, 160))))
     failed = [report for report in reports if report.status == "failed"]
     for report in failed:
         print(f"\n{report.code}")
     if given.json:
-        write(given.json, [plain(report) for report in reports])
+        reported = [plain(report) for report in reports]
+        write(given.json, json.dumps(reported, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    if given.html:
+        write(given.html, page(reports, refopt.__version__, f"{given.examples} examples, seed {given.seed}"))
     return 1 if failed else 0
 
 
@@ -129,7 +135,8 @@ def table(reports: "Sequence[ClaimReport]", width: int) -> str:
 def rows(report: "ClaimReport", column: int, width: int) -> list[str]:
     """One claim: what came out, the worst residual beside its tolerance, and the statement below."""
     found = f"{report.cases:5d} cases   worst {report.worst:.1e} of {report.tolerance:.1e}" if report.cases else ""
-    first = f"  {report.status:9} {report.id:{column}} {found}{'   exact' if report.exact else ''}"
+    known = "   exact" if report.exact else "" if report.digits is None else f"   {report.digits} digits certain"
+    first = f"  {report.status:9} {report.id:{column}} {found}{known}"
     notes = [report.says]
     if report.corrected:
         notes.append(f"{report.verdict}: {report.corrected}")
@@ -141,11 +148,15 @@ def rows(report: "ClaimReport", column: int, width: int) -> list[str]:
 
 
 def summary(reports: "Sequence[ClaimReport]") -> str:
+    from refopt.oracle import digits
+
     counts = Counter(report.status for report in reports)
     parts = [f"{counts[status]} {status}" for status in ("verified", "refuted", "failed", "skipped") if counts[status]]
     exact = sum(report.exact for report in reports)
     names = ", ".join(report.id for report in reports if report.status == "failed")
     text = f"{len(reports)} claims: {', '.join(parts)}; {exact} decided without rounding too"
+    if not digits.available():
+        text += "\nno certain digits: they need python-flint, which pip install 'refopt[exact]' brings"
     return f"{text}\nfailed: {names}" if names else text
 
 
@@ -154,12 +165,11 @@ def plain(report: "ClaimReport") -> dict[str, Any]:
     return report._asdict() | {"worst": report.worst if math.isfinite(report.worst) else None}
 
 
-def write(path: Path, value: Any) -> None:
-    """Write JSON to a temporary name beside `path`, then rename: a reader never sees half of it."""
+def write(path: Path, text: str) -> None:
+    """Write to a temporary name beside `path`, then rename: a reader never sees half of it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
     try:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +67,32 @@ def test_verify_writes_json(tmp_path, capsys, monkeypatch):
     assert [entry.name for entry in tmp_path.iterdir()] == ["reports.json"]
 
 
+def test_verify_says_why_there_are_no_certain_digits(capsys, monkeypatch):
+    monkeypatch.setattr("refopt.oracle.digits.find_spec", lambda name: None)
+    main(["verify", "trust-region.optimality", "--examples", "1"])
+    printed = capsys.readouterr().out
+    assert "digits certain" not in printed
+    assert "they need python-flint" in printed
+
+
+def test_json_is_as_documented(tmp_path, capsys):
+    path = tmp_path / "reports.json"
+    main(["verify", "newton.exercise-2x2", "--json", str(path)])
+    page = (Path(__file__).parents[1] / "docs" / "ledger.rst").read_text(encoding="utf-8")
+    listed = re.findall(r"^   \* - ``(\w+)``$", page, re.MULTILINE)
+    assert listed == list(json.loads(path.read_text(encoding="utf-8"))[0])
+
+
+def test_verify_writes_a_page(tmp_path, capsys):
+    path = tmp_path / "page.html"
+    assert main(["verify", "newton.exercise-2x2", "--examples", "3", "--html", str(path)]) == 0
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>")
+    assert "3 examples, seed 0" in text
+    assert 'id="newton.exercise-2x2"' in text
+    assert [entry.name for entry in tmp_path.iterdir()] == ["page.html"]
+
+
 def test_an_interrupted_write_leaves_what_was_there(tmp_path, capsys, monkeypatch):
     def fail(*arguments):
         raise OSError("disk full")
@@ -84,6 +112,7 @@ def test_an_interrupted_write_leaves_what_was_there(tmp_path, capsys, monkeypatc
         (["verify", "bfgs.secand"], "did you mean bfgs.secant"),
         (["verify", "--examples", "0"], "at least one instance"),
         (["verify", "--json", "no/such/folder/x.json"], "there is no folder"),
+        (["verify", "--html", "no/such/folder/x.html"], "there is no folder"),
     ],
 )
 def test_a_usage_error_is_one_line(arguments, message, capsys):

@@ -3,20 +3,30 @@
 import re
 from collections.abc import Iterator
 from itertools import groupby
+from typing import Any
 
 from docutils import nodes
+from docutils.utils import unescape
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from refopt.oracle import Claim, ledger
+from refopt.oracle.mathml import html
 
 
 def plain(text: str) -> str:
-    """The text itself, whatever reStructuredText would make of it; words in single backticks as code."""
-    parts = re.split(r"`(.+?)`", " ".join(text.split()))
-    parts[::2] = [re.sub(r"([\\*|_`])", r"\\\1", part) for part in parts[::2]]
-    parts[1::2] = [f"``{part}``" for part in parts[1::2]]
-    return "".join(parts)
+    """The words themselves, whatever reStructuredText would make of them."""
+    return re.sub(r"([\\*|_`])", r"\\\1", " ".join(text.split()))
+
+
+def mathematics(text: str) -> str:
+    """The text with its mathematics, as reStructuredText that leaves it alone."""
+    return ":said:`" + re.sub(r"([\\`])", r"\\\1", text.strip()) + "`"
+
+
+def said(name: str, rawtext: str, text: str, *context: Any) -> tuple[list[nodes.Node], list[nodes.Node]]:
+    """`:said:`: a statement of the ledger, its mathematics as MathML."""
+    return [nodes.raw("", html(unescape(text)), format="html")], []
 
 
 def name(claim: Claim) -> Iterator[str]:
@@ -25,16 +35,16 @@ def name(claim: Claim) -> Iterator[str]:
 
 
 def statement(claim: Claim) -> Iterator[str]:
-    yield plain(claim.says)
+    yield mathematics(claim.says)
     if claim.given:
-        yield f"*Given:* {plain(claim.given)}"
+        yield f"*Given:* {mathematics(claim.given)}"
     if claim.corrected:
-        yield f"*Correct is:* {plain(claim.corrected)}"
+        yield f"*Correct is:* {mathematics(claim.corrected)}"
     for refuted in claim.fails:
-        yield f"*Fails:* {plain(refuted.what)}"
+        yield f"*Fails:* {mathematics(refuted.what)}"
     if claim.verdict != "editorial":
         exactly = "exactly, and " if claim.exact else ""
-        yield f"*Checked* {exactly}to {claim.slack:g} ε: {plain(claim.because)}"
+        yield f"*Checked* {exactly}to {claim.slack:g} ε: {mathematics(claim.because)}"
     yield f"*Source:* {plain(claim.source)}"
 
 
@@ -61,4 +71,5 @@ class Ledger(SphinxDirective):
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("ledger", Ledger)
+    app.add_role("said", said)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

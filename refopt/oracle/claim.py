@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refopt.exact import checked
+from refopt.oracle.digits import SAMPLE, certain
 from refopt.oracle.draw import Instance
 from refopt.oracle.trial import Equation, Trial, isolated
 
@@ -69,6 +70,7 @@ class Claim:
     uses: tuple[str, ...] = ()
     exact: bool = True
     fixed: bool = False  #: the instance is always the same
+    needs: str = ""  #: a package that not everybody has
     fails: tuple[Fails, ...] = ()
 
     def __post_init__(self) -> None:
@@ -89,16 +91,21 @@ class Claim:
 
     def error(self, arrays: Mapping[str, Any], refuted: Fails | None = None) -> float:
         """The residual relative to its scale; over rational numbers 0 where it is zero and infinite where not."""
-        residual, scale = self.residual, self.scale
-        if refuted and refuted.residual:
-            residual, scale = refuted.residual, _unit
-        parts = _parts(_apply(residual, arrays))
+        theirs = refuted.residual if refuted else None
+        parts = _parts(_apply(theirs, arrays)) if theirs else self.parts(arrays)
         if any(part.dtype == object for part in parts):
             return np.inf if any(checked(part).any() for part in parts) else 0.0
-        scales = _parts(_apply(scale, arrays))
-        if len(scales) == 1:
-            scales = scales * len(parts)
+        scales = [np.asarray(1.0)] * len(parts) if theirs else self.scales(arrays, len(parts))
         return max(_relative(part, scale) for part, scale in zip(parts, scales, strict=True))
+
+    def parts(self, arrays: Mapping[str, Any]) -> list[np.ndarray]:
+        """The parts of the residual."""
+        return _parts(_apply(self.residual, arrays))
+
+    def scales(self, arrays: Mapping[str, Any], count: int) -> list[np.ndarray]:
+        """The scale of each part."""
+        scales = _parts(_apply(self.scale, arrays))
+        return scales * count if len(scales) == 1 else scales
 
 
 def claim(
@@ -116,10 +123,6 @@ def _apply(function: Callable[..., Any], arrays: Mapping[str, Any]) -> Any:
 
 def _parts(value: Any) -> list[np.ndarray]:
     return [np.asarray(part) for part in (value if isinstance(value, tuple) else (value,))]
-
-
-def _unit() -> float:
-    return 1.0
 
 
 def _relative(part: np.ndarray, scale: np.ndarray) -> float:
@@ -186,6 +189,8 @@ class ClaimReport(NamedTuple):
     because: str  #: the reason of the tolerance
     detail: str = ""  #: what went wrong
     code: str = ""  #: Python text that shows it again
+    fails: tuple[str, ...] = ()  #: what was run as a counterexample
+    digits: int | None = None  #: of the float64 results are certain, at least, in a sample of ball arithmetic
 
 
 Implementation = Equation | Mapping[str, Equation]
@@ -235,15 +240,17 @@ def _examine(wanted: Claim, examples: int, exact: bool, seed: int, theirs: Mappi
     """Run the trials of one claim.   A foreign equation that cannot compute in rational numbers is judged in floats."""
     report = ClaimReport(
         wanted.id, wanted.says, wanted.source, wanted.verdict, "skipped", 0, 0.0, wanted.tolerance, False,
-        wanted.given, wanted.corrected, wanted.because,
+        wanted.given, wanted.corrected, wanted.because, fails=tuple(refuted.what for refuted in wanted.fails),
     )  # fmt: skip
     if wanted.verdict == "editorial":
         return report._replace(detail=VERDICTS["editorial"])
+    if wanted.needs and not find_spec(wanted.needs):
+        return report._replace(detail=f"needs {wanted.needs}: pip install 'refopt[exact]' brings it")
     if theirs and not set(theirs) & set(wanted.uses):
         return report._replace(detail=f"does not use {', '.join(theirs)}")
     book = [isolated(ours(name)) for name in wanted.uses]
     judged = [isolated(theirs[name]) if name in theirs else own for name, own in zip(wanted.uses, book, strict=True)]
-    cases, worst, decided = 0, 0.0, exact and wanted.exact
+    cases, worst, decided, sample = 0, 0.0, exact and wanted.exact, list[int]()
     for k in range(1 if wanted.fixed else examples):
         for trial in _trials(wanted, decided):
             outcome = trial.run(wanted, judged if trial.refuted is None else book, seed, k)
@@ -254,8 +261,11 @@ def _examine(wanted: Claim, examples: int, exact: bool, seed: int, theirs: Mappi
             if outcome.detail:
                 report = report._replace(detail=outcome.detail, code=trial.code(wanted, outcome, seed, k))
                 return report._replace(status="failed", cases=cases, worst=worst)
+            if k < SAMPLE and trial == Trial(False) and not (wanted.exact or wanted.needs):
+                sample += certain(wanted, outcome.arrays)
     status = "refuted" if wanted.corrected else "verified"
-    return report._replace(status=status, cases=cases, worst=worst, exact=decided)
+    digits = min(sample, default=None)
+    return report._replace(status=status, cases=cases, worst=worst, exact=decided, digits=digits)
 
 
 def _trials(wanted: Claim, exact: bool) -> list[Trial]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from refopt import exact as rationals
+from refopt.oracle import digits
 
 CONDITION = 1e6  #: of a drawn matrix, at most
 
@@ -111,8 +112,14 @@ def eye(A: np.ndarray) -> np.ndarray:
     return np.eye(len(A), dtype=int) + 0 * A
 
 
+def in_balls(A: np.ndarray) -> bool:
+    return A.dtype == object and A.size > 0 and hasattr(A.flat[0], "rad")
+
+
 def least(A: np.ndarray) -> Any:
     """The smallest eigenvalue of a symmetric A, or, over rational numbers, its smallest pivot: of the same sign."""
+    if in_balls(A):
+        return digits.lowest(A)
     return min(rationals.pivots(A)) if A.dtype == object else np.linalg.eigvalsh(A)[0]
 
 
@@ -122,13 +129,18 @@ def determinant(A: np.ndarray) -> Any:
 
 
 def excess(value: Any) -> Any:
-    """max(0, value), component by component: what an inequality `value ≤ 0` is violated by."""
-    return np.where(value > 0, value, 0 * value)[()] if isinstance(value, np.ndarray) else max(value, 0 * value)
+    """max(0, value), component by component: what an inequality `value ≤ 0` is violated by, as far as one can tell."""
+    if isinstance(value, np.ndarray):
+        return np.where(value <= 0, 0 * value, value)[()]
+    return 0 * value if value <= 0 else value
 
 
-def size(A: Any) -> float:
-    """‖A‖₂ of a vector, ‖A‖_F of a matrix, |A| of a number, as a float."""
-    return float(np.linalg.norm(np.asarray(A, dtype=float)))
+def size(A: Any) -> Any:
+    """‖A‖₂ of a vector, ‖A‖_F of a matrix, |A| of a number, as a float; of balls, as a ball."""
+    A = np.asarray(A)
+    if in_balls(A):
+        return (A * A).sum().sqrt()
+    return float(np.linalg.norm(A.astype(float)))
 
 
 def bulk(A: Any) -> Any:

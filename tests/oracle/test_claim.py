@@ -151,6 +151,12 @@ def test_editorial_claims_are_listed_and_not_counted(monkeypatch):
     assert (report.status, report.cases, report.exact) == ("skipped", 0, False)
 
 
+def test_a_claim_that_needs_a_missing_package_is_skipped(monkeypatch):
+    report = report_of(square_claim(needs="no_such_package"), monkeypatch)
+    assert (report.status, report.cases) == ("skipped", 0)
+    assert "needs no_such_package: pip install" in report.detail
+
+
 def test_a_fixed_claim_has_one_case(monkeypatch):
     assert report_of(square_claim(fixed=True), monkeypatch, examples=9).cases == 2
 
