@@ -33,7 +33,7 @@ def centred(draw):
     KUNSTNER + "§4; J. Martens, JMLR 21 (2020), §11",
     squared,
     "false",
-    corrected="E[ḡ²] = Var g/B + E[g]²: right for B = 1, and B times too small where E[g] = 0; square g for each sample",
+    corrected="E[ḡ²] = Var g/B + E[g]²: right for B = 1, B times too small where E[g] = 0; square g of each sample",
     scale=lambda g: bulk(g) ** 2,
     because="sums of products of this size",
     fails=(Fails("as stated, E[g] = 0 and B > 1", centred, lambda p, g, square: square / (p @ g**2) - 1),),

@@ -224,7 +224,7 @@ def empirical(p, slopes, ggn):
     KUNSTNER,
     misspecified,
     "false",
-    corrected="If the model is well specified, and in the limit of many data; a Gaussian with s times σ as residuals: s² F",
+    corrected="If the model is well specified, in the limit of many data; of a Gaussian with residuals ±sσ it is s² F",
     scale=terms,
     because=SUMS,
     fails=(

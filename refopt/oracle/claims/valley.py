@@ -94,7 +94,7 @@ def conditioned(draw, direction, kappa=None):
     NW + "§3.3",
     conditioned,
     "imprecise",
-    corrected="On a quadratic, with η = 1/λ_max and to a part ε of the error: (κ − 1) ln 1/ε to κ ln 1/ε steps; Newton 1",
+    corrected="On a quadratic with η = 1/λ_max, to a part ε of the error: (κ − 1) ln 1/ε to κ ln 1/ε steps; Newton 1",
     uses=("newton.direction",),
     scale=lambda kappa, e: (1, float(kappa) * 20, float(kappa) * float(abs(e).max())),
     because="the bounds are products of κ and a logarithm; the solve loses eps κ",
