@@ -35,6 +35,8 @@ def statement(claim: Claim) -> Iterator[str]:
     if claim.verdict != "editorial":
         exactly = "exactly, and " if claim.exact else ""
         yield f"*Checked* {exactly}to {claim.slack:g} ε: {plain(claim.because)}"
+    else:
+        yield f"*Not checked:* {plain(claim.because)}"
     yield f"*Source:* {plain(claim.source)}"
 
 

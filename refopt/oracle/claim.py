@@ -238,7 +238,7 @@ def _examine(wanted: Claim, examples: int, exact: bool, seed: int, theirs: Mappi
         wanted.given, wanted.corrected, wanted.because,
     )  # fmt: skip
     if wanted.verdict == "editorial":
-        return report._replace(detail=VERDICTS["editorial"])
+        return report._replace(detail=f"{VERDICTS['editorial']}: {wanted.because}")
     if theirs and not set(theirs) & set(wanted.uses):
         return report._replace(detail=f"does not use {', '.join(theirs)}")
     book = [isolated(ours(name)) for name in wanted.uses]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from refopt.oracle.claim import Fails, claim
-from refopt.oracle.claims.kronecker import KFAC, kron, vec
+from refopt.oracle.claims.kronecker import KFAC, kron
 from refopt.oracle.draw import bulk, condition, excess, eye, inverse, least, size, solve, with_spectrum
 
 SUMS = "sums of a few products of this size"
@@ -93,7 +93,7 @@ def factors_scale(A, G, root, pi):
     KFAC + "§6.3",
     damped,
     "imprecise",
-    corrected="That product has π√λ I ⊗ G + √λ/π A ⊗ I ⪰ 0 more: it damps too much; eigenvectors of A, G give the inverse",
+    corrected="That product has π√λ I ⊗ G + √λ/π A ⊗ I ⪰ 0 more: it damps too much; eigenvectors give the inverse",
     scale=lambda A, G, V, root, pi, exact: (
         factors_scale(A, G, root, pi), factors_scale(A, G, root, pi),
         size(V) + (size(A) * size(G) + float(root) ** 2) * size(exact),

@@ -201,7 +201,7 @@ def layer(draw, kron):
     MN,
     layer,
     "false",
-    corrected="By rows J = I ⊗ xᵀ and JᵀJ = I ⊗ xxᵀ, equal blocks on the diagonal; by columns J = xᵀ ⊗ I, JᵀJ = xxᵀ ⊗ I",
+    corrected="By rows J = I ⊗ xᵀ and JᵀJ = I ⊗ xxᵀ, a diagonal of equal blocks; by columns J = xᵀ ⊗ I, JᵀJ = xxᵀ ⊗ I",
     uses=("kronecker.kron",),
     scale=lambda x, U: (*(bulk(x) * bulk(U),) * 2, *(bulk(x) ** 2,) * 2, *((bulk(x) * bulk(U)) ** 2,) * 2),
     because=SUMS,
