@@ -3,6 +3,7 @@
 import numpy as np
 
 from refopt.oracle.claim import Fails, claim
+from refopt.oracle.claims import NW
 from refopt.oracle.claims.kronecker import KFAC, kron
 from refopt.oracle.draw import bulk, condition, excess, eye, inverse, least, size, solve, with_spectrum
 
@@ -201,3 +202,51 @@ def rescale(B, g, D, both):
     along, d = alpha * delta, D @ both
     slopes = g @ delta + along @ B @ delta, D.T @ (g + B @ d)
     return *slopes, model(along) - alpha * (g @ delta) / 2, excess(model(d) - model(along))
+
+
+def reductions(draw):
+    """A quadratic h with Hessian F, and what a step δ changes it by; the zones of Levenberg and Marquardt's rule."""
+    F, g, delta, lam = draw.spd(n := draw.size(), 1e2), draw.vector(n), draw.vector(n), draw.magnitude()
+    change, other = (g @ delta + delta @ K @ delta / 2 for K in (F, inverse(F)))
+    if min(abs(float(change)), abs(float(change - other))) < 1e-2 * size(g) * size(delta):
+        return reductions(draw)
+    omega = (draw.array("19/20")[()]) ** 5
+    zones = np.array([rule(rho, lam, omega) for rho in draw.array(["9/10", "1/2", "1/10"])])
+    return {
+        "F": F,
+        "g": g,
+        "delta": delta,
+        "change": change,
+        "other": other,
+        "lam": lam,
+        "omega": omega,
+        "zones": zones,
+    }
+
+
+def rule(rho, lam, omega):
+    return omega * lam if 4 * rho > 3 else lam / omega if 4 * rho < 1 else lam
+
+
+@claim(
+    "kfac.damping-rule",
+    "λ rises or falls by whether the change of h is more or less than F⁻¹ predicts",
+    KFAC + "§6.5; " + NW + "§4.1",
+    reductions,
+    "imprecise",
+    corrected="ρ = (h(θ + δ) − h(θ))/(m(δ) − m(0)) with m = gᵀδ + ½δᵀFδ, 1 on quadratics; λ ← ωλ above ¾, λ/ω below ¼, "
+    "between them as it is: 150 becomes 116, 194 or 150 with ω = (19/20)⁵",
+    scale=lambda F, g, delta, lam: (bulk(F) * bulk(delta) ** 2 + bulk(g) * bulk(delta), *(float(lam),) * 3, 1),
+    because=SUMS,
+    fails=(
+        Fails(
+            "as stated, with F⁻¹ in the model",
+            reductions,
+            lambda change, other: (other - change) / abs(change),
+        ),
+    ),
+)
+def damping_rule(F, g, delta, change, lam, omega, zones):
+    good, middle, poor = zones
+    numbers = int(round(float(150 * omega)) != 116 or round(float(150 / omega)) != 194)
+    return g @ delta + delta @ F @ delta / 2 - change, good - omega * lam, middle - lam, omega * poor - lam, numbers

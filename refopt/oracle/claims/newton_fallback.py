@@ -1,4 +1,6 @@
-"""Where Newton's matrix is indefinite: what a fixed shift does, and how large one must be."""
+"""Solving for Newton's step: what a fixed shift does where H is indefinite, and why H⁻¹ is not formed."""
+
+import numpy as np
 
 from refopt.oracle.claim import Fails, claim
 from refopt.oracle.claims import NW
@@ -46,3 +48,33 @@ def opposite(draw, direction):
 )
 def fixed_shift(B, g, p):
     return excess(g @ p), int(not least(B) > 0)
+
+
+def ill_conditioned(draw, direction):
+    """κ(H) = 1e13, and a step p of the size of 1."""
+    Q, n = draw.orthogonal(k := draw.size(2)), k
+    H = with_spectrum(Q, np.logspace(-13, 0, n))
+    g = -H @ draw.vector(n)
+    return {"H": H, "p": direction(H, g), "g": g, "by_inverse": -np.linalg.inv(H) @ g}
+
+
+def residual(H, g, p):
+    return (H @ p + g) / (size(H) * size(p) + size(g))
+
+
+@claim(
+    "newton.inverse",
+    "−H⁻¹g by the inverse of H is as good as by solving Hp = −g",
+    "N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., §14.1",
+    ill_conditioned,
+    "false",
+    corrected="Solving leaves a residual of n eps ‖H‖‖p‖ whatever κ(H); the inverse leaves eps κ(H), and costs three "
+    "times as much or more",
+    uses=("newton.direction",),
+    scale=lambda: 1,
+    because="a stable solve leaves a residual of n eps ‖H‖‖p‖, whatever the condition of H",
+    exact=False,
+    fails=(Fails("as stated, κ(H) = 1e13", ill_conditioned, lambda H, g, by_inverse: residual(H, g, by_inverse)),),
+)
+def inverse(H, g, p):
+    return residual(H, g, p)

@@ -87,7 +87,7 @@ def ridged(draw, root):
     "V. Gupta, T. Koren & Y. Singer, ICML 2018, arXiv:1802.09568; " + IANNAZZO,
     ridged,
     "false",
-    corrected="It gives (A + εI)^{−1/p}, (λ + ε)^{−1/p} ≤ ε^{−1/p} on an eigenvector: at most 31.6 λ_max^{−¼} for p = 4",
+    corrected="It is (A + εI)^{−1/p}, (λ + ε)^{−1/p} ≤ ε^{−1/p} on eigenvectors: at most 31.6 λ_max^{−¼} if p = 4",
     uses=("roots.inverse_root",),
     scale=lambda values, eps, p: float(eps) ** (-1 / p) / RIDGE,
     because=STABLE + ", here κ ≤ 1e6",

@@ -2,7 +2,7 @@
 
 from refopt.oracle.claim import Fails, claim
 from refopt.oracle.claims.saddle_free import DAUPHIN, absolute
-from refopt.oracle.draw import bulk, excess, least, size, solve, with_spectrum
+from refopt.oracle.draw import bulk, excess, eye, least, size, solve, with_spectrum
 
 
 def region(draw):
@@ -68,10 +68,7 @@ def nonsingular(draw):
     fails=(Fails("as stated, H singular", singular, lambda A: int(least(A) <= 1e-12 * size(A))),),
 )
 def is_definite(A, low):
-    n = len(A)
-    shifted = A + 0
-    shifted[range(n), range(n)] = shifted.diagonal() - low
-    return excess(-least(shifted))
+    return least(A - low * eye(A))  # which is singular
 
 
 def two_variables(draw):

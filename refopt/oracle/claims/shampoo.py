@@ -59,12 +59,12 @@ def scaled(draw, step):
     "false",
     corrected="L^{−¼}GR^{−¼}, −1/(2k) for tensors of order k: f → cf changes no step; with −½ it is c times shorter",
     uses=("shampoo.both_sides",),
-    scale=loss_of,
+    scale=lambda P, Q, G: (loss_of(P, Q, G), size(P) * size(Q) * loss_of(P, Q, G)),
     because=SOLVED,
     fails=(Fails("as stated", scaled, lambda half, half_scaled: (half_scaled - half) / bulk(half)),),
 )
-def exponent(D, D_scaled):
-    return D_scaled - D
+def exponent(P, Q, G, D, D_scaled):
+    return D_scaled - D, P @ D @ Q - G
 
 
 @claim(
@@ -112,15 +112,27 @@ def root(A):
     return (Q * values**0.5) @ Q.T
 
 
+def multiple_of_identity(draw):
+    """vec(G)ᵀ(εI + vec(G)vec(G)ᵀ − R^½ ⊗ L^½)vec(G)/‖G‖² for one G = cI."""
+    G, eps = np.eye(draw.size(2, 3)) * draw.number(1, 9), draw.number(0.1, 1)
+    L = G @ G.T + eps * eye(G)
+    g = vec(G) / size(G)
+    return {"L": L, "R": L, "gap": eps + size(G) ** 2 - g @ kron(root(L), root(L)) @ g}
+
+
 @claim(
     "shampoo.bound",
-    "εI + (1/r)Σ vec(G)vec(G)ᵀ ⪯ R^½ ⊗ L^½ for gradients of rank r at most",
+    "εI + (1/r)Σ vec(G)vec(G)ᵀ ⪯ R^½ ⊗ L^½,   L = εI + ΣGGᵀ, R = εI + ΣGᵀG",
     GUPTA + "Lemma 8",
     gathered,
-    given="L = εI + ΣGGᵀ, R = εI + ΣGᵀG",
+    "conditional",
+    given="the gradients have rank r at most",
     scale=lambda L, R: size(L) ** 0.5 * size(R) ** 0.5 * condition(L) ** 0.5 * condition(R) ** 0.5,
     because="roots are known to eps κ^½, eigenvalues to n eps of the largest",
     exact=False,
+    fails=(
+        Fails("r = 1 and G = cI", multiple_of_identity, lambda L, R, gap: excess(gap) / (size(L) * size(R)) ** 0.5),
+    ),
 )
 def bound(L, R, eps, gradients):
     rank = min(gradients[0].shape)
@@ -143,9 +155,9 @@ def first(draw, step):
     "false",
     corrected="They begin at 0: not divided by 1 − βᵗ, the first step is (1 − β)^{−½} times too long, 32 for β = 0.999",
     uses=("shampoo.both_sides",),
-    scale=lambda P, Q, G, d: float(d) ** 2 * loss_of(P, Q, G),
+    scale=lambda P, Q, G, d: (float(d) ** 2 * loss_of(P, Q, G), size(P) * size(Q) * loss_of(P, Q, G)),
     because=SOLVED,
     fails=(Fails("as stated, the first step", first, lambda D, raw: (raw - D) / bulk(D)),),
 )
-def bias_correction(D, raw, d):
-    return raw - d**2 * D
+def bias_correction(P, Q, G, D, raw, d):
+    return raw - d**2 * D, P @ D @ Q - G
