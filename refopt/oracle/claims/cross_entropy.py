@@ -190,3 +190,29 @@ def squares(draw):
 )
 def rank_of_squares(G, outputs):
     return rank(G) - outputs
+
+
+def window(draw, hessian):
+    """The mean of the matrices of k samples of three classes in n parameters, n > 2k."""
+    k, blocks = draw.size(1, 3), []
+    n = 2 * k + 1
+    for _ in range(k):
+        e, J = odds(draw, 3), draw.matrix(3, n)
+        blocks.append(J.T @ hessian(e / e.sum()) @ J / k)
+    return {"k": k, "n": n, "G": sum(blocks), "first": blocks[0]}
+
+
+@claim(
+    "cross-entropy.window",
+    "A mean of Gauss-Newton matrices over batches has full rank",
+    SCHRAUDOLPH + MARTENS,
+    window,
+    "false",
+    corrected="The rank grows by b(C − 1) at most with each batch: over a window of k batches it is kb(C − 1) at most",
+    uses=("cross-entropy.hessian",),
+    scale=lambda: 1,
+    because="a rank is a whole number; eigenvalues beyond it are 0",
+    fails=(Fails("as stated, more parameters than that", window, lambda G, n: rank(G) / n - 1),),
+)
+def is_window(k, G, first):
+    return excess(rank(G) - 2 * k), excess(rank(first) - 2)

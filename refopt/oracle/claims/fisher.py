@@ -3,10 +3,11 @@
     Softmax     log p_y = z_y − log Σₖ exp zₖ       zₖ(t) = zₖ + aₖt + bₖt²
     Gaussian    log p_y = −(y − f)²/2σ²             f(t) = f + at + bt²
     Poisson     log p_y = yη − exp η                η(t) = η + at + bt²
+    Gaussian    of mean μ + at and deviation σ exp(bt), neither of which is a natural parameter
 
 A family is here the probabilities p of its outcomes, and the slope and the bend, d/dt and d²/dt², of log p_y for each.
-Slopes and bends of the last two are linear in y, or nearly so, so that F needs no more than the mean and the variance
-of y: two outcomes that have them stand for all.
+Where slopes and bends are polynomials in y, F needs no more than the first moments of y: a few outcomes that have them
+stand for all.
 """
 
 import numpy as np
@@ -51,12 +52,24 @@ def poisson(draw, curved=True):
     return {"p": halves(draw), "slopes": a * rest, "bends": 2 * b * rest - q * q * a * a, "ggn": q * q * a * a}
 
 
+def of_mean_and_deviation(draw):
+    """(y − μ)/σ = 0, ±1, ±2 with the first four moments of a normal distribution, 0, 1, 0, 3."""
+    a, b, sigma = draw.number(-9, 9), draw.number(-9, 9), draw.magnitude(1)
+    c, xi = a / sigma, draw.array([0, 1, -1, 2, -2])
+    bends = -(c * c) - 4 * b * c * xi - 2 * b * b * xi**2
+    return {"p": draw.array(["1/2", "1/6", "1/6", "1/12", "1/12"]), "slopes": c * xi + b * (xi**2 - 1), "bends": bends}
+
+
 def halves(draw):
     return draw.array(["1/2", "1/2"])
 
 
 def any_family(draw, curved=True):
     return (softmax, gaussian, poisson)[int(draw.rng.integers(3))](draw, curved)
+
+
+def whichever(draw):
+    return of_mean_and_deviation(draw) if draw.rng.integers(4) == 0 else any_family(draw)
 
 
 def information(p, slopes):
@@ -75,7 +88,7 @@ def terms(slopes, bends):
     "fisher.score",
     "The score has no mean:   E[∇log p] = 0",
     MARTENS + "§5",
-    any_family,
+    whichever,
     given="the expectation is over the model's own y",
     scale=lambda slopes: bulk(slopes),
     because=SUMS,
@@ -96,7 +109,7 @@ def at_the_maximum(draw):
     "fisher.expected-hessian",
     "F = −∇² log p at the maximum of the likelihood, and there only",
     AMARI + "; " + MARTENS + "§5",
-    any_family,
+    whichever,
     "false",
     corrected="F = E[∇log p ∇log pᵀ] = −E[∇² log p] at every w, over the model's own y; not over labels of data",
     scale=terms,
