@@ -4,7 +4,7 @@ import numpy as np
 
 from refopt.oracle.claim import Fails, claim
 from refopt.oracle.claims import NW
-from refopt.oracle.claims.kronecker import KFAC, kron
+from refopt.oracle.claims.kronecker import KFAC, kron, vec
 from refopt.oracle.draw import bulk, condition, excess, eye, inverse, least, size, solve, with_spectrum
 
 SUMS = "sums of a few products of this size"
@@ -95,19 +95,21 @@ def factors_scale(A, G, root, pi):
     damped,
     "imprecise",
     corrected="That product has π√λ I ⊗ G + √λ/π A ⊗ I ⪰ 0 more: it damps too much; eigenvectors give the inverse",
-    scale=lambda A, G, V, root, pi, exact: (
+    scale=lambda A, G, V, root, pi, exact, factored: (
         factors_scale(A, G, root, pi), factors_scale(A, G, root, pi),
         size(V) + (size(A) * size(G) + float(root) ** 2) * size(exact),
+        condition(A) * condition(G) * factors_scale(A, G, root, pi) * size(factored),
     ),
     because=SUMS + "; eigenvectors here are orthogonal to rounding",
     fails=(
         Fails("as stated", damped, lambda exact, factored: (exact - factored) / bulk(exact)),
     ),
 )  # fmt: skip
-def damped_inverse(A, G, V, root, pi, exact):
+def damped_inverse(A, G, V, root, pi, exact, factored):
     more = pi * root * kron(eye(A), G) + root / pi * kron(A, eye(G))
     surplus = product(A, G, root, pi) - kron(A, G) - root**2 * eye(more)
-    return surplus - more, excess(-least((more + more.T) / 2)), G @ exact @ A + root**2 * exact - V
+    defects = G @ exact @ A + root**2 * exact - V, product(A, G, root, pi) @ vec(factored) - vec(V)
+    return surplus - more, excess(-least((more + more.T) / 2)), *defects
 
 
 @claim(
