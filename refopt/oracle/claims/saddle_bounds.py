@@ -1,4 +1,4 @@
-"""|H| as the metric of a trust region, and what it is not."""
+"""|H| as the metric of a region, which H itself cannot be, and what |H| is not."""
 
 from refopt.oracle.claim import Fails, claim
 from refopt.oracle.claims.saddle_free import DAUPHIN, absolute
@@ -28,7 +28,7 @@ def unlimited(H, g, p, q):
 
 
 @claim(
-    "saddle-free.region",
+    "saddle-free.metric",
     "Of all d with dᵀ|H|d ≤ Δ², −|H|⁻¹g times a positive number descends most:   (gᵀq)² ≤ gᵀ|H|⁻¹g · qᵀ|H|q",
     DAUPHIN,
     region,
