@@ -66,7 +66,7 @@ def far_apart(draw):
 @claim(
     "cross-entropy.log-softmax",
     "log p can be computed as the logarithm of the softmax",
-    "N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., §1.8 and §1.9",
+    "P. Blanchard, D. J. Higham & N. J. Higham, IMA J. Numer. Anal. 41 (2021) 2311",
     far_apart,
     "false",
     corrected="p underflows to 0; zₖ − max z − log Σ exp(zⱼ − max z) does not: log p = −800 where z = (0, −800)",

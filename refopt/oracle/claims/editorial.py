@@ -57,3 +57,9 @@ GAUSS_NEWTON_COST = listed(
     "N. N. Schraudolph, Neural Computation 14 (2002) 1723",
     "it depends on the machinery: a forward derivative, ∇²ℓ and a pass back, three or four gradients at most",
 )
+WITHOUT_ROOT = listed(
+    "adam-without-root",
+    "Adam without the root diverges",
+    "D. P. Kingma & J. Ba, arXiv:1412.6980, §2",
+    "it depends on the task; what can be computed is how long its steps may become",
+)

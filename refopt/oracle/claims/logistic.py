@@ -30,7 +30,7 @@ def slope(z, values):
 @claim(
     "logistic.saturated-loss",
     "−log(1 − p + 1e-10), p = σ(z), is the loss whose derivative is p",
-    "N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., §1.8 and §1.9",
+    "P. Blanchard, D. J. Higham & N. J. Higham, IMA J. Numer. Anal. 41 (2021) 2311",
     apart,
     "false",
     corrected="log(1 + eᶻ) is, with a mean slope over [a, b] that is in [σ(a), σ(b)]; the other stops at 23.03",

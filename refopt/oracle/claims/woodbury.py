@@ -3,7 +3,7 @@
 from refopt.oracle.claim import claim
 from refopt.oracle.draw import condition, eye, inverse, size, solve
 
-GOLUB = "G. H. Golub & C. F. Van Loan, Matrix Computations, 4th ed., §2.1.4"
+GOLUB = "G. H. Golub & C. F. Van Loan, Matrix Computations, 4th ed., §2.1"
 EGN = "M. Korbit et al., Exact Gauss-Newton optimization for training deep neural networks, arXiv:2405.14402"
 SOLVED = "each solve loses eps κ, and each product the size of its terms"
 
