@@ -45,6 +45,8 @@ def statement(claim: Claim) -> Iterator[str]:
     if claim.verdict != "editorial":
         exactly = "exactly, and " if claim.exact else ""
         yield f"*Checked* {exactly}to {claim.slack:g} ε: {mathematics(claim.because)}"
+    else:
+        yield f"*Not checked:* {mathematics(claim.because)}"
     yield f"*Source:* {plain(claim.source)}"
 
 

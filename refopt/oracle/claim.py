@@ -243,7 +243,7 @@ def _examine(wanted: Claim, examples: int, exact: bool, seed: int, theirs: Mappi
         wanted.given, wanted.corrected, wanted.because, fails=tuple(refuted.what for refuted in wanted.fails),
     )  # fmt: skip
     if wanted.verdict == "editorial":
-        return report._replace(detail=VERDICTS["editorial"])
+        return report._replace(detail=f"{VERDICTS['editorial']}: {wanted.because}")
     if wanted.needs and not find_spec(wanted.needs):
         return report._replace(detail=f"needs {wanted.needs}: pip install 'refopt[exact]' brings it")
     if theirs and not set(theirs) & set(wanted.uses):

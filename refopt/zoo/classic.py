@@ -2,7 +2,7 @@
 
     rosenbrock:n   f = Σᵢ 100 (xᵢ₊₁ − xᵢ²)² + (1 − xᵢ)²                    a curved valley; unique minimiser (1, …, 1)
                                                            for n ≤ 3, a local one near (−1, 1, …, 1) from n = 4 on
-    quartic        f = Σᵢ₌₁⁴ aᵢuⁱ + bᵢvⁱ + uv/10,  u = 0.8x − 0.5,  v = 2y     indefinite Hessian at places
+    quartic        f = Σᵢ₌₁⁴ aᵢuⁱ + bᵢvⁱ + uv/10,  u = 0.8x − 0.5,  v = 2y     convex, far from quadratic
     valley         f = w₁² + 100 w₂²                                           a quadratic with condition number 100
 
 H. H. Rosenbrock, An automatic method for finding the greatest or least value of a function, *The Computer

@@ -149,6 +149,7 @@ def test_no_examples_is_no_verification():
 def test_editorial_claims_are_listed_and_not_counted(monkeypatch):
     report = report_of(square_claim(verdict="editorial"), monkeypatch)
     assert (report.status, report.cases, report.exact) == ("skipped", 0, False)
+    assert report.detail == "no computation can decide it: one product"
 
 
 def test_a_claim_that_needs_a_missing_package_is_skipped(monkeypatch):

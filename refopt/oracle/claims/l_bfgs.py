@@ -82,17 +82,21 @@ def all_pairs(H, q, Hq):
     return H @ q - Hq
 
 
+def without(basis, v):
+    """v less its parts along the basis, twice, because the first time rounds."""
+    for b in (*basis, *basis):
+        v = v - (b @ v) / (b @ b) * b
+    return v
+
+
 def unseen(draw, loops):
     """A vector that is orthogonal to every s and y."""
     found = learnt(draw, loops, draw.size(4, 5) if not draw.exact else 3, 1)
     basis, q = list[np.ndarray](), found["q"]
     for v in (*found["S"], *found["Y"]):
-        for b in basis:
-            v = v - (b @ v) / (b @ b) * b
-        basis += [v] if size(v) > 1e-3 else []
-    for _ in range(2):
-        for b in basis:
-            q = q - (b @ q) / (b @ b) * b
+        rest = without(basis, v)
+        basis += [rest] if size(rest) > 1e-15 * size(v) else []
+    q = without(basis, q)
     if size(q) < 1e-3:
         return unseen(draw, loops)
     return found | {"q": q, "Hq": loops(found["S"], found["Y"], 1, found["gamma"], q)}

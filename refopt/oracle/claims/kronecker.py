@@ -1,0 +1,272 @@
+"""Kronecker products, and the linear layer y = Wx, whose Jacobian and Hessian are made of them.
+
+Two orders of the entries of a matrix: vec(V) stacks its columns, row(V) its rows, as ``V.ravel()`` does in NumPy.
+"""
+
+import numpy as np
+
+from refopt.oracle.claim import Fails, claim
+from refopt.oracle.draw import bulk, condition, eye, inverse, size, solve
+
+MN = "J. R. Magnus & H. Neudecker, Matrix Differential Calculus, 3rd ed., ch. 2 and 3"
+KFAC = "J. Martens & R. Grosse, ICML 2015, arXiv:1503.05671, "
+SUMS = "sums of a few products of this size"
+
+
+def kron(A, B):
+    """A ⊗ B: the blocks aᵢⱼB."""
+    return np.kron(A, B)
+
+
+def vec(V):
+    return V.T.reshape(-1)
+
+
+def row(V):
+    return V.reshape(-1)
+
+
+def commutation(draw, m, n):
+    """K with K vec(V) = vec(Vᵀ) for V of shape (m, n)."""
+    return draw.array(np.eye(m * n, dtype=int)[row(np.arange(m * n).reshape(n, m).T)])
+
+
+# --- products ----------------------------------------------------------------------------------------------------
+
+
+def factors(draw, kron):
+    p, q = draw.size(1, 3), draw.size(1, 3)
+    A, B, C, D = draw.matrix(p, q), draw.matrix(q, p), draw.matrix(p, q), draw.matrix(q, p)
+    return {"A": A, "B": B, "C": C, "D": D, "AC": kron(A, C), "BD": kron(B, D), "both": kron(A @ B, C @ D)}
+
+
+@claim(
+    "kronecker.products",
+    "(A ⊗ C)(B ⊗ D) = AB ⊗ CD and (A ⊗ C)ᵀ = Aᵀ ⊗ Cᵀ, entry by entry aᵢⱼcₖₗ",
+    MN,
+    factors,
+    uses=("kronecker.kron",),
+    scale=lambda A, B, C, D: (
+        bulk(A) * bulk(B) * bulk(C) * bulk(D), bulk(A) * bulk(C), bulk(B) * bulk(D),
+    ),
+    because=SUMS,
+)  # fmt: skip
+def products(A, B, C, D, AC, BD, both):
+    entries = [np.einsum("ij,kl->ikjl", X, Y).reshape(XY.shape) for X, Y, XY in ((A, C, AC), (B, D, BD))]
+    return AC @ BD - both, AC - entries[0], BD - entries[1]
+
+
+def definite(draw, kron):
+    A, G = draw.spd(draw.size(1, 3), 1e2), draw.spd(draw.size(1, 3), 1e2)
+    return {"A": A, "G": G, "AG": kron(A, G), "inside": kron(inverse(A), inverse(G))}
+
+
+@claim(
+    "kronecker.inverse",
+    "(A ⊗ G)⁻¹ = A⁻¹ ⊗ G⁻¹: two small inverses in place of a large one",
+    MN + "; " + KFAC + "§3",
+    definite,
+    given="A and G invertible",
+    uses=("kronecker.kron",),
+    scale=lambda A, G: condition(A) ** 2 * condition(G) ** 2,
+    because="both inverses lose eps κ, and so does the product",
+)
+def inverses(AG, inside):
+    return AG @ inside - eye(AG)
+
+
+def mapped(draw, kron):
+    """GVA for V of shape (m, n), G (m, m), A (n, n)."""
+    m, n = draw.size(1, 3), draw.size(2, 3)
+    G, V, A = draw.matrix(m, m), draw.matrix(m, n), draw.matrix(n, n)
+    return {"G": G, "V": V, "A": A, "columns": kron(A.T, G), "rows": kron(G, A.T)}
+
+
+def mixed(draw, kron):
+    """The product of the other order, A ≠ G, both of the same size."""
+    m = draw.size(2, 3)
+    G, A, V = draw.matrix(m, m), draw.matrix(m, m), draw.matrix(m, m)
+    gap = kron(A.T, G) @ row(V) - row(G @ V @ A)
+    return {"gap": gap / bulk(G @ V @ A)} if size(gap) > 1e-3 * size(G @ V @ A) else mixed(draw, kron)
+
+
+@claim(
+    "kronecker.vec",
+    "The entries of GVA are (Aᵀ ⊗ G) times those of V",
+    MN + "; " + KFAC + "§2.2",
+    mapped,
+    "conditional",
+    given="columns are stacked, vec(GVA) = (Aᵀ ⊗ G)vec(V); with rows, as in `ravel`, it is G ⊗ Aᵀ",
+    uses=("kronecker.kron",),
+    scale=lambda G, V, A: bulk(G) * bulk(V) * bulk(A),
+    because=SUMS,
+    fails=(Fails("rows are stacked", mixed, lambda gap: gap),),
+)
+def of_product(G, V, A, columns, rows):
+    return columns @ vec(V) - vec(G @ V @ A), rows @ row(V) - row(G @ V @ A)
+
+
+def layer_gradient(draw, kron):
+    """∇W = gaᵀ of a layer y = Wa, g = ∂ℓ/∂y."""
+    g, a = draw.vector(m := draw.size(2, 3)), draw.vector(n := draw.size(2, 3))
+    column_a, column_g = a.reshape(n, 1), g.reshape(m, 1)
+    return {"g": g, "a": a, "columns": kron(column_a, column_g)[:, 0], "rows": kron(column_g, column_a)[:, 0]}
+
+
+def layer_gradient_by_rows(draw, kron):
+    """With g and a that are not parallel, so that the order matters."""
+    made = layer_gradient(draw, kron)
+    gap = made["columns"] - row(made["g"][:, None] * made["a"])
+    differs = size(gap) > 1e-3 * bulk(made["g"]) * bulk(made["a"])
+    return {"gap": gap / bulk(gap)} if differs else layer_gradient_by_rows(draw, kron)
+
+
+@claim(
+    "kronecker.gradient",
+    "The gradient gaᵀ of the weights of a linear layer is a ⊗ g",
+    KFAC + "§2.2",
+    layer_gradient,
+    "conditional",
+    given="columns are stacked; with rows, as in `ravel`, it is g ⊗ a, and E[∇∇ᵀ] is near G ⊗ A and not A ⊗ G",
+    uses=("kronecker.kron",),
+    scale=lambda g, a: bulk(g) * bulk(a),
+    because="single products",
+    fails=(Fails("rows are stacked", layer_gradient_by_rows, lambda gap: gap),),
+)
+def gradient(g, a, columns, rows):
+    return columns - vec(g[:, None] * a), rows - row(g[:, None] * a)
+
+
+def both_orders(draw, kron):
+    m, n = draw.size(2, 3), draw.size(2, 3)
+    A, G = draw.matrix(n, n), draw.matrix(m, m)
+    K = commutation(draw, m, n)
+    return {"A": A, "G": G, "V": draw.matrix(m, n), "K": K, "AG": kron(A, G), "GA": kron(G, A)}
+
+
+@claim(
+    "kronecker.commutation",
+    "A ⊗ G = G ⊗ A",
+    MN,
+    both_orders,
+    "false",
+    corrected="They are similar: K(A ⊗ G)Kᵀ = G ⊗ A with the permutation K that turns vec(V) into vec(Vᵀ)",
+    uses=("kronecker.kron",),
+    scale=lambda A, G: (bulk(A) * bulk(G), 1, 1),
+    because="single products",
+    fails=(Fails("as stated", both_orders, lambda AG, GA: (AG - GA) / bulk(AG)),),
+)
+def commute(V, K, AG, GA):
+    return K @ AG @ K.T - GA, K @ K.T - eye(K), K @ vec(V) - vec(V.T)
+
+
+def solved(draw, kron):
+    """The step of K-FAC, U = G⁻¹VA⁻¹, with V of shape (m, n)."""
+    m, n = draw.size(1, 3), draw.size(1, 3)
+    A, G, V = draw.spd(n, 1e2), draw.spd(m, 1e2), draw.matrix(m, n)
+    return {"A": A, "G": G, "V": V, "U": solve(A, solve(G, V).T).T, "columns": kron(A, G), "rows": kron(G, A)}
+
+
+@claim(
+    "kronecker.step",
+    "G⁻¹VA⁻¹ is the same step in both orders: (A ⊗ G)vec(U) = vec(V), and (G ⊗ A) for rows",
+    KFAC + "§2.3 and §3",
+    solved,
+    given="A and G symmetric and invertible",
+    uses=("kronecker.kron",),
+    scale=lambda A, G, V: condition(A) * condition(G) * size(V) * 10,
+    because="both solves lose eps κ",
+)
+def step(V, U, columns, rows):
+    return columns @ vec(U) - vec(V), rows @ row(U) - row(V)
+
+
+# --- a linear layer ----------------------------------------------------------------------------------------------
+
+
+def layer(draw, kron):
+    """y = Wx with W of shape (m, d): Jacobians in both orders, and a direction U."""
+    m, d = draw.size(2, 3), draw.size(2, 3)
+    x, U, one = draw.vector(d), draw.matrix(m, d), draw.array(np.eye(m, dtype=int))
+    line = x.reshape(1, d)
+    return {
+        "x": x, "U": U, "J_rows": kron(one, line), "J_columns": kron(line, one),
+        "G_rows": kron(one, line.T @ line), "G_columns": kron(line.T @ line, one),
+    }  # fmt: skip
+
+
+@claim(
+    "kronecker.linear-layer",
+    "For y = Wx, J = I ⊗ xᵀ and JᵀJ = xxᵀ ⊗ I",
+    MN,
+    layer,
+    "false",
+    corrected="By rows J = I ⊗ xᵀ and JᵀJ = I ⊗ xxᵀ, a diagonal of equal blocks; by columns J = xᵀ ⊗ I, JᵀJ = xxᵀ ⊗ I",
+    uses=("kronecker.kron",),
+    scale=lambda x, U: (*(bulk(x) * bulk(U),) * 2, *(bulk(x) ** 2,) * 2, *((bulk(x) * bulk(U)) ** 2,) * 2),
+    because=SUMS,
+    fails=(Fails("as stated", layer, lambda x, J_rows, G_columns: (J_rows.T @ J_rows - G_columns) / bulk(x) ** 2),),
+)
+def linear_layer(x, U, J_rows, J_columns, G_rows, G_columns):
+    """‖Ux‖² is the second derivative of ½‖(W + tU)x − y‖²."""
+    square = (U @ x) @ (U @ x)
+    return (
+        J_rows @ row(U) - U @ x, J_columns @ vec(U) - U @ x,
+        J_rows.T @ J_rows - G_rows, J_columns.T @ J_columns - G_columns,
+        row(U) @ G_rows @ row(U) - square, vec(U) @ G_columns @ vec(U) - square,
+    )  # fmt: skip
+
+
+def layer_loss(draw, kron):
+    """(1/2n)‖WX − Y‖² of n samples: three values along U give its bend, exactly."""
+    m, d, n = draw.size(1, 3), draw.size(1, 3), draw.size(2, 4)
+    W, U, X, Y = draw.matrix(m, d), draw.matrix(m, d), draw.matrix(d, n), draw.matrix(m, n)
+    values = [((V @ X - Y) ** 2).sum() / (2 * n) for V in (W + U, W, W - U)]
+    one = draw.array(np.eye(m, dtype=int))
+    J = np.vstack([kron(one, x[None]) for x in X.T])
+    return {
+        "n": n, "X": X, "U": U, "bend": values[0] - 2 * values[1] + values[2], "J": J,
+        "H": kron(one, X @ X.T) / n, "most": abs(values[0]) + abs(values[1]) + abs(values[2]),
+    }  # fmt: skip
+
+
+@claim(
+    "kronecker.mean-over-samples",
+    "For (1/2n)‖WX − Y‖², JᵀJ = XXᵀ ⊗ I/n",
+    "direct",
+    layer_loss,
+    "imprecise",
+    corrected="The Hessian has the 1/n, by rows I ⊗ XXᵀ/n; JᵀJ of the outputs has not: it is I ⊗ XXᵀ",
+    uses=("kronecker.kron",),
+    scale=lambda n, X, U, most: (4 * most + (bulk(X) * bulk(U)) ** 2, bulk(X) ** 2),
+    because="three values of the loss, as large as this",
+    fails=(Fails("as stated, n > 1", layer_loss, lambda X, J, H: (J.T @ J - H) / bulk(X) ** 2),),
+)
+def mean_over_samples(n, U, J, H, bend):
+    return row(U) @ H @ row(U) - bend, J.T @ J - n * H
+
+
+def two_rows(draw, kron):
+    """The bend of ‖WX − Y‖² mixed between a row u of weights and another one v."""
+    m, d, n = draw.size(2, 3), draw.size(1, 3), draw.size(1, 4)
+    X, u, v = draw.matrix(d, n), draw.vector(d), draw.vector(d)
+    one = draw.array(np.eye(m, dtype=int))
+    first, second = one[:, :1] * u, one[:, 1:2] * v
+    H = 2 * kron(one, X @ X.T)
+    mixed = ((first + second) @ X) ** 2 - (first @ X) ** 2 - (second @ X) ** 2
+    own, cross = row(first) @ H @ row(first), row(first) @ H @ row(second)
+    return {"X": X, "u": u, "v": v, "mixed": mixed.sum(), "own": own, "cross": cross}
+
+
+@claim(
+    "kronecker.rows-decouple",
+    "‖WX − Y‖² has no curvature between rows of W: each row has the Hessian 2XXᵀ, and can be refitted by itself",
+    "direct",
+    two_rows,
+    given="the loss of this layer alone, not of a network around it",
+    uses=("kronecker.kron",),
+    scale=lambda X, u, v: (bulk(X) * (bulk(u) + bulk(v))) ** 2,
+    because=SUMS,
+)
+def rows_decouple(X, u, mixed, cross, own):
+    return mixed, cross, own - 2 * ((u @ X) @ (u @ X))
