@@ -172,7 +172,7 @@ def refused(problem: LeastSquares, state: Any, step: Any, gain: float, nfev: int
 
 
 def polish(problem: LeastSquares, state: Any, trials: int, failures: int) -> Any:
-    """Up to ``trials`` steps s = p + Ep, as long as each makes p shorter by a tenth or more.   Cost of one: r and J.
+    """Up to ``trials`` steps s = p + Ep while they make p shorter by a tenth, or f lower.   Cost of one: r and J.
 
     f must not rise beyond its noise, or 1e-10 f; nothing is left to do where every |sᵢ| ≤ 64 eps |xᵢ|. So many
     ``failures`` may occur, each of which teaches E what is wrong with it.
@@ -196,7 +196,7 @@ def polish(problem: LeastSquares, state: Any, trials: int, failures: int) -> Any
             break
         q = -solve_upper(R_new, c_new)
         E = learnt(E, s, p - q, d)
-        if low and norm(d * q) < 0.9 * norm(d * p):
+        if low and (norm(d * q) < 0.9 * norm(d * p) or f_new < f - noise_floor(problem, x, f)):
             x, f, r, J, R, c, p = x + s, f_new, r_new, J_new, R_new, c_new, q
         elif failures > 0:
             failures = failures - 1

@@ -249,10 +249,15 @@ class Expressions:
     def fit_all(self, arguments: list[Typed], wanted: Any, node: ast.AST) -> tuple[Kind, ...]:
         if len(arguments) != len(wanted):
             raise self.error(node, f"{ast.unparse(node)} needs {len(wanted)} arguments: none may be left out")
-        return tuple(
-            Chosen(self.globals[e.id]) if w is Choice and k is int else self.fitting(k, w, node, ast.unparse(e))
-            for (e, k), w in zip(arguments, wanted, strict=True)
-        )
+        return tuple(self.chosen(e, k, w, node) for (e, k), w in zip(arguments, wanted, strict=True))
+
+    def chosen(self, expression: Any, kind: Kind, wanted: Kind, node: ast.AST) -> Kind:
+        """The kind of an argument; where a ``Choice`` is wanted, a constant by its name is one."""
+        if wanted is Choice and kind is int:
+            if not isinstance(expression, ast.Name):
+                raise self.error(node, f"{ast.unparse(expression)} is int: annotate it as Choice, or name a constant")
+            return Chosen(self.globals[expression.id])
+        return self.fitting(kind, wanted, node, ast.unparse(expression))
 
     def fitting(self, kind: Kind, wanted: Kind, node: ast.AST, what: str) -> Kind:
         """The kind of a value where ``wanted`` was declared; numbers widen."""

@@ -18,7 +18,7 @@ Deviations from the book, with reasons:
 from typing import NamedTuple
 
 from refopt.linesearch import Point
-from refopt.ops import Symmetric, Vector, dot, rank_one
+from refopt.ops import Choice, Symmetric, Vector, dot, rank_one
 from refopt.problem import Problem
 from refopt.quasi_newton import State, arrived, init, predicted, primed, restart, resume, searched
 
@@ -30,7 +30,7 @@ class Params(NamedTuple):
     c2: float = 0.9  #: curvature
     skip: float = 1e-10  #: no update while its denominator is no larger than this part of its factors
     trials: int = 40  #: evaluations of f in one search
-    search: int = 0  #: "strong-wolfe", "hager-zhang", "armijo" or "fixed"
+    search: Choice = 0  #: "strong-wolfe", "hager-zhang", "armijo" or "fixed"
     step: float = 1.0  #: the first α of a search, or the only one
 
 
