@@ -91,7 +91,7 @@ class Together:
         options = options_for(python, self.longest)
         code = self.compiled(python, wanted.args, wanted.return_type, inner=True, **options)
         function = self.library._final_module.get_function(code.fndesc.llvm_func_name)
-        if is_loop(python) or (is_word(python) and not self.light):
+        if is_loop(python) or not (self.light or options["forceinline"]):
             function.add_function_attribute("noinline")
         return Inner(self.context, code.fndesc, wanted)
 
