@@ -286,7 +286,7 @@ def test_every_array_kind_takes_the_same_steps(namespace, name, dtype):
     found = islice(iterate(bfgs, same.problem, same.x0), steps)
     # sums of products in another order: a few roundings of what the run began with, magnified by its steps
     tolerance = 1e5 * float(np.finfo(dtype).eps)
-    for ours, theirs in zip(found, reference, strict=False):
+    for ours, theirs in zip(found, reference, strict=True):
         if abs(theirs.g).max() <= tolerance * abs(reference[0].g).max():
             break  # from here on steps follow rounding
         for field, size in (("x", reference[0].x), ("g", reference[0].g), ("H", theirs.H), ("p", reference[0].x)):
