@@ -225,8 +225,8 @@ def side_by_side(solve: Callable[[range], None], rows: Rows, workers: int, pace:
     if workers == 1 or rows.next == len(rows.rows):
         return work()
     with ThreadPoolExecutor(workers) as pool:
-        tasks = [pool.submit(work) for _ in range(workers)]
-        try:
+        try:  # a signal may come while threads are still started
+            tasks = [pool.submit(work) for _ in range(workers)]
             wait(tasks, return_when=FIRST_EXCEPTION)
         finally:
             rows.close()
