@@ -24,7 +24,7 @@ def test_verify_prints_a_table_by_topic(capsys):
     assert "newton" in lines
     assert any(line.split()[:2] == ["refuted", "newton.sign-preserving"] for line in lines)
     assert any("false: −gᵀH⁻¹g < 0: a descent direction" in line for line in lines)
-    assert lines[-1] == "2 claims: 1 verified, 1 refuted; 2 decided without rounding too"
+    assert "2 claims: 1 verified, 1 refuted; 2 decided without rounding too" in lines
 
 
 def test_verify_tells_how_far_it_is_on_stderr(capsys):

@@ -221,6 +221,7 @@ def fun(x):
 
 X = np.random.default_rng(0).uniform(-2.0, 2.0, (1_000_000, 2))
 refopt.minimize_many(fun, X[:3], workers={workers})
+signal.signal(signal.SIGINT, signal.default_int_handler)  # some shells start what they run with it ignored
 threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
 start = time.perf_counter()
 try:
