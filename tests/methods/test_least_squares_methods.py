@@ -124,7 +124,7 @@ def test_a_result_has_the_jacobian_of_its_point(method):
 FAR = {  # starts from which they may end elsewhere, or nowhere
     "gauss-newton": {"nist:MGH09", "nist:MGH10", "nist:MGH17", "nist:Eckerle4", "nist:Rat43"},
     "dogleg": {"nist:MGH09", "nist:MGH10", "nist:MGH17"},
-    "broyden-good": {"nist:MGH09", "nist:MGH10", "nist:MGH17", "nist:Eckerle4"},  # the last: in its mirror image
+    "broyden-good": {"nist:MGH09", "nist:MGH10", "nist:MGH17"},
     "broyden-bad": {"nist:MGH09", "nist:MGH10", "nist:MGH17", "nist:Rat43"},
 }
 
@@ -139,7 +139,8 @@ def test_certified_fits(method):
             found = refopt.least_squares(
                 case.problem.residual, case.x0, jac=case.problem.jacobian, method=method, options={"maxiter": 500}
             )
-            solved = found.success and zoo.matching_digits(found.x, case.certified).min() >= 9
+            x = abs(found.x) if name == "nist:Eckerle4" else found.x  # the same curve with two signs changed
+            solved = found.success and zoo.matching_digits(x, case.certified).min() >= 9
             assert solved or (start == 1 and name in FAR[method]), (name, start)
 
 
