@@ -394,3 +394,10 @@ def test_products_at_the_edge_of_the_domain():
         found = words.difference_product(slope, x, p, scale)
         assert found == pytest.approx(derivatives.hvp_of(grad=slope, scale=scale)(x, p), rel=1e-9)
     assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("a", [-1.0, -0.0, 0.0, 2.0, np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("b", [-1.0, -0.0, 0.0, 2.0, np.inf, -np.inf, np.nan])
+def test_the_greater_and_the_lesser_are_pythons(a, b):
+    for ours, theirs in ((words.greater(a, b), max(a, b)), (words.lesser(a, b), min(a, b))):
+        assert np.array_equal([ours, np.signbit(ours)], [theirs, np.signbit(theirs)], equal_nan=True)

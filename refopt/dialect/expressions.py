@@ -196,6 +196,8 @@ class Expressions:
             kind = function if isinstance(function, type) else self.join_all(kinds, node)
             if kind not in SCALARS:
                 raise self.error(node, f"{function.__name__} is for numbers; for arrays there are words")
+            if kind is float and len(given) == 2:
+                return self.call(words.greater if function is max else words.lesser, *given), kind
             self.globals[function.__name__] = function
             return ast.Call(ast.Name(function.__name__, ast.Load()), given, []), kind
         if inspect.isbuiltin(function) and function.__module__ == "math":

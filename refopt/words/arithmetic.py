@@ -32,6 +32,18 @@ def zero_matrix(m: int, n: int) -> Matrix:
     return Z
 
 
+# --- numbers -----------------------------------------------------------------------------------------------------
+
+
+def greater(a: float, b: float) -> float:
+    """max(a, b), as a function that numba need not choose among its own."""
+    return b if b > a else a
+
+
+def lesser(a: float, b: float) -> float:
+    return b if b < a else a
+
+
 # --- operators ---------------------------------------------------------------------------------------------------
 
 
