@@ -8,8 +8,8 @@ with both sides.
     print(found.sentence);   found.first.theirs, found.first.ours;   found.defect
 
 How far may two right answers differ? Every number of theirs is changed in its last digit, a few times over, and all is
-computed anew: ten times the largest effect, and 100 eps, is what rounding explains. Where that is more than a
-thousandth of the quantity itself, nothing can be said, and nothing is.
+computed anew: ten times the largest effect is what rounding explains, beside 100 eps, and 10 eps |x|/|s| where s is a
+difference of x. Where that is more than a thousandth of the quantity itself, nothing can be said, and nothing is.
 
 Where a run disagrees, the conventions that sources leave open are tried, and then the defects known from the wild
 (``refopt.oracle.defects``), each literally; one that agrees with every step is named.
@@ -26,7 +26,7 @@ from refopt.oracle.defects import Defect
 from refopt.oracle.records import Record, records
 from refopt.oracle.rules import Path, Seen
 
-REPEATS = 3  #: times that their numbers are changed in the last digit
+REPEATS = 4  #: times that their numbers are changed in the last digit
 
 
 class Finding(NamedTuple):
@@ -127,7 +127,7 @@ def replay(method: Any, problem: Any, iterates: Iterable[Any], params: Any = Non
     method: a name, or a module of ``refopt.methods``.   problem: a ``Problem`` or ``LeastSquares`` with what the method
     needs, in float64; None where the records carry the gradients.   iterates: what ``refopt.oracle.records`` takes:
     points alone, or records with more, or a ``Recorder``.   params: the method's ``Params``, or a dict of its options
-    as *they* had them.   Cost: four runs of the method's linear algebra, and for each defect that is tried as many.
+    as *they* had them.   Cost: five runs of the method's linear algebra, and for each defect that is tried as many.
     """
     name = method if isinstance(method, str) else method.__name__.rpartition(".")[2]
     name = name.lower().replace("_", "-")
@@ -181,7 +181,8 @@ def _finding(key: tuple[int, str], seen: Seen, shaken: list[Seen | None], eps: f
     scale = seen.scale or 1.0
     d = seen.theirs - seen.ours
     moves = [rules.top((s.theirs - s.ours) - d) if s else np.inf for s in shaken]
-    error, tolerance = rules.top(d) / scale, 100.0 * eps + 10.0 * max(moves) / scale
+    error = rules.top(d) / scale
+    tolerance = 100.0 * eps + 10.0 * (max(moves) + eps * seen.digits) / scale
     return Finding(*key, seen.theirs, seen.ours, error if np.isfinite(error) else np.inf, tolerance)
 
 

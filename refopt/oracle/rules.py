@@ -33,6 +33,7 @@ class Seen(NamedTuple):
     theirs: Array
     ours: Array
     scale: float = 1.0
+    digits: float = 0.0  #: the largest numbers whose difference theirs is
 
 
 class Path:
@@ -51,6 +52,10 @@ class Path:
 
     def s(self, k: int) -> Array:
         return self.x(k + 1) - self.x(k)
+
+    def lost(self, k: int) -> float:
+        """The numbers that are subtracted in s."""
+        return top(self.x(k)) + top(self.x(k + 1))
 
     def g(self, k: int) -> Array:
         """Their gradient where they give it, else the problem's."""
@@ -91,7 +96,7 @@ def along(path: Path, k: int, p: Array, says: str) -> Iterator[Seen]:
     """Their step goes where p points."""
     s = path.s(k)
     if s.any() and p.any():
-        yield Seen(k, says, s / np.linalg.norm(s), p / np.linalg.norm(p))
+        yield Seen(k, says, s / length(s), p / length(p), 1.0, path.lost(k) / length(s))
 
 
 def equation(method: str, name: str) -> Callable[..., Any]:
@@ -303,7 +308,7 @@ def means(method: str) -> Callable[..., Iterator[Seen]]:
                     ours = getattr(state, name)
                     yield Seen(k, f"{name}₊ of {name} and g", theirs, ours, top(ours))
                     state = state._replace(**{name: theirs})
-            yield Seen(k, "x₊ = x + p", path.s(k), state.p, top(path.s(k)))
+            yield Seen(k, "x₊ = x + p", path.s(k), state.p, top(path.s(k)), path.lost(k))
 
     return rule
 
