@@ -98,7 +98,7 @@ def diagonal(
     """The diagonal (P,) of a matrix at x: its entries (not its row sums).
 
     estimator: "exact"; or from products with `probes`, an array (P, k), or so many random signs drawn with `rng`:
-    "hutchinson", the mean of z ∘ Mz, unbiased, of variance Σⱼ≠ᵢ mᵢⱼ²/k; "xdiag", exact where k − 1 of them span its range.
+    "hutchinson", the mean of z ∘ Mz, unbiased, of variance Σⱼ≠ᵢ mᵢⱼ²/k; "xdiag", exact where k − 1 span its range.
     Cost, exact: about S gradients for sums of outer products of S cotangents for each sample (S = C for G and F, 1 for
     "empirical"), P products for the Hessian.
     """

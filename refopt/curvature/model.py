@@ -37,7 +37,7 @@ def of_model(
 
     model: (x, X) ↦ outputs (N, …, C), or (N,), in the functions of autograd.numpy, or of NumPy if `jac` is one of "cs",
     "3-point", "2-point", or a function (x, X) ↦ J (N, …, C, P).   x: any parameters (P,) at which it can be evaluated.
-    Outputs of one sample may not depend on another. Second derivatives are exact with "autograd", else differences of J.
+    Outputs of a sample may not depend on others. Second derivatives are exact with "autograd", else differences of J.
     """
     x = vector(x)
     return Modelled(Model(model, x.shape[0], jac), loss, X, y, reduction, x)

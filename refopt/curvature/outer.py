@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterator
 from math import prod
 from typing import Any, NamedTuple
 
-from refopt.ops import Matrix, Vector, device, namespace, symmetrised
+import numpy as np
+
+from refopt.ops import Matrix, Vector, device, namespace
 from refopt.supervised import Expansion
 
 LIMIT = 2**30  #: bytes that a dense result may take, where nothing is said
@@ -42,7 +44,7 @@ def itemsize(like: Any) -> int:
 
 
 def batches(point: Expansion, terms: int) -> Iterator[tuple[Expansion, slice]]:
-    """The expansion in parts of so many samples that `terms` gradients of each take ``WORKING`` bytes, or those of M."""
+    """The expansion in parts of so many samples that `terms` gradients of each take ``WORKING`` bytes, or as M."""
     N, P, whole = point.problem.samples, point.x.shape[0], point.problem
     count = max(1, int(max(WORKING / itemsize(point.x), P * P) / (terms * P)))
     if count >= N:
@@ -108,25 +110,55 @@ def by_kronecker(maps: "list[LinearMap]", signs: list[float], part: slice) -> Ma
                 for q, b in second.inputs(part):
                     if first is second and p.start > q.start:
                         continue
-                    block = _products(S, a, b, (first.outputs, second.outputs))
                     rows, columns = _shifted(p, start), _shifted(q, start)
-                    M[rows, columns] = symmetrised(block) if p == q else block
-                    if p != q:
-                        M[columns, rows] = xp.matrix_transpose(block)
+                    if p == q:
+                        M[rows, columns] = _square(S, a, first.outputs)
+                    else:
+                        block = _products(S, a, b, (first.outputs, second.outputs))
+                        M[rows, columns], M[columns, rows] = block, xp.matrix_transpose(block)
     return M
 
 
 def _products(S: Matrix, a: Matrix, b: Matrix, outputs: tuple[int, int]) -> Matrix:
-    """Σₙ Sₙ ⊗ aₙbₙᵀ, (o·i, o'·i'), for S (o·o', N), a (N, i), b (N, i'), some samples at a time."""
-    xp, (N, i), k = namespace(a), a.shape, b.shape[1]
-    count, total = max(1, int(WORKING / (i * k * itemsize(a)))), None
+    """Σₙ Sₙ ⊗ aₙbₙᵀ, (o·i, o'·i'), for S (o·o', N)."""
+    xp, inputs = namespace(S), (a.shape[1], b.shape[1])
+    width = inputs[0] * inputs[1]
+    outer = lambda some: xp.reshape(a[some, :, None] * b[some, None, :], (-1, width))  # noqa: E731
+    apart = xp.permute_dims(xp.reshape(_summed(S, outer, width), (*outputs, *inputs)), (0, 2, 1, 3))
+    return xp.reshape(apart, (outputs[0] * inputs[0], outputs[1] * inputs[1]))
+
+
+def _square(S: Matrix, a: Matrix, o: int) -> Matrix:
+    """Σₙ Sₙ ⊗ aₙaₙᵀ for symmetric Sₙ: a quarter of it is computed, where o ≥ o' and i ≥ i', and the rest is the same."""
+    xp, i = namespace(a), a.shape[1]
+    lower, places = _triangle(o, a)
+    lower_i, places_i = _triangle(i, a)
+    rows, columns = lower_i // i, lower_i % i
+    outer = lambda some: xp.take(a[some, :], rows, axis=1) * xp.take(a[some, :], columns, axis=1)  # noqa: E731
+    total = _summed(xp.take(S, lower, axis=0), outer, rows.shape[0])
+    whole = xp.take(xp.take(total, places_i, axis=1), places, axis=0)
+    apart = xp.permute_dims(xp.reshape(whole, (o, o, i, i)), (0, 2, 1, 3))
+    return xp.reshape(apart, (o * i, o * i))
+
+
+def _triangle(n: int, like: Any) -> tuple[Any, Any]:
+    """Where the lower triangle of a raveled (n, n) matrix is, and where in it each entry of the matrix is."""
+    rows, columns = np.tril_indices(n)
+    places = np.zeros((n, n), dtype=int)
+    places[rows, columns] = places[columns, rows] = np.arange(rows.size)
+    xp = namespace(like)
+    return tuple(xp.asarray(index, device=device(like)) for index in (rows * n + columns, places.reshape(-1)))
+
+
+def _summed(S: Matrix, outer: Callable[[slice], Matrix], width: int) -> Matrix:
+    """S (k, N) times N rows of so many numbers, some samples at a time."""
+    N = S.shape[1]
+    count, total = max(1, int(WORKING / (width * itemsize(S)))), None
     for first in range(0, N, count):
-        rows = slice(first, min(first + count, N))
-        outer = xp.reshape(a[rows, :, None] * b[rows, None, :], (-1, i * k))
-        more = S[:, rows] @ outer
+        some = slice(first, min(first + count, N))
+        more = S[:, some] @ outer(some)
         total = more if total is None else total + more
-    apart = xp.permute_dims(xp.reshape(total, (*outputs, i, k)), (0, 2, 1, 3))
-    return xp.reshape(apart, (outputs[0] * i, outputs[1] * k))
+    return total
 
 
 # --- the diagonal, and the Gram matrix ---------------------------------------------------------------------------
