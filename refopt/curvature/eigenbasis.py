@@ -5,12 +5,12 @@
 
     F ≈ (Q ⊗ P) diag(S) (Q ⊗ P)ᵀ
 
-Of all matrices diagonal in this basis it is the nearest to F, in Frobenius norm, for S is the diagonal of F there. K-FAC
-is one of them: ‖F − EKFAC‖ ≤ ‖F − K-FAC‖, layer by layer.
+Of all matrices diagonal in this basis it is the nearest to F, in Frobenius norm, for S is the diagonal of F there.
+K-FAC is one of them: ‖F − EKFAC‖ ≤ ‖F − K-FAC‖, layer by layer.
 
 T. George et al., *NeurIPS* 2018, arXiv:1806.03884.
-Shapes: P (in, in), Q (out, out), S (out, in); with a bias in + 1.   Cost: K-FAC's, 9(in³ + out³) for the eigenvectors and,
-where R = 1, three products for S, as (Qᵀgaᵀ P)² = (Qᵀg)²(Pᵀa)²ᵀ; with R > 1 gradients of a few samples at a time.
+Shapes: P (in, in), Q (out, out), S (out, in); with a bias in + 1.   Cost: K-FAC's, 9(in³ + out³) for the eigenvectors
+and, where R = 1, three products for S, as (Qᵀgaᵀ P)² = (Qᵀg)²(Pᵀa)²ᵀ; with R > 1 gradients of a few samples at a time.
 
 `sharing` chooses the factors, and with them the basis; S comes from whole gradients ∇ₙ, summed over positions, always.
 """
@@ -111,8 +111,8 @@ class Corrected(Kron):
         """The eigenvalues (out, in) of the damped block; squares of what is zero to rounding are zero."""
         xp, lam, P = namespace(self.S), checked_damping(damping, rule), self.shape[0]
         rounding = (P * eps(self.S)) ** 2 * norm_inf(xp.reshape(self.S, (P,)))
-        S = xp.where(self.S > rounding, self.S, 0.0 * self.S)
-        return xp.astype(S, self._spectra[0][0].dtype) + lam
+        values = xp.where(rounding < self.S, self.S, 0.0 * self.S)
+        return xp.astype(values, self._spectra[0][0].dtype) + lam
 
     def _rescaled(self, v: Any, S: Matrix) -> Any:
         P, Q = self._vectors

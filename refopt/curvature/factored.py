@@ -14,7 +14,7 @@ R. Eschenhagen et al., *NeurIPS* 2023, arXiv:2311.00636 (expand and reduce).
 Shapes: a (N, R, in), g (S, N, R, out); A (in, in), with a bias (in + 1, in + 1), its coordinate last; G (out, out).
 Cost: one sweep forward, one backward with S cotangents (S the classes for "exact"), then N R in² + S N R out² flops.
 
-Deviation from the sources: A is no running average, and a convolution's A is the mean over its positions, not their sum.
+Deviation from the sources: A is no running average, and a convolution's A is the mean over positions, not their sum.
 """
 
 from typing import Any

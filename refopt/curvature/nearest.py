@@ -3,7 +3,7 @@
 Van Loan's rearrangement R lays the entries of G ⊗ A out as the rank-one matrix vec(G) vec(A)ᵀ, and keeps norms:
 
     F = c Σ vec(∇) vec(∇)ᵀ        R(F)ᵀ maps G to c Σ ∇ᵀG∇,   R(F) maps A to c Σ ∇A∇ᵀ        ∇ = Σᵣ gᵣ āᵣᵀ
-    min ‖F − G ⊗ A‖²  =  ‖F‖² − σ₁²       σ₁ the largest singular value of R(F), G and A singular vectors (Eckart, Young)
+    min ‖F − G ⊗ A‖²  =  ‖F‖² − σ₁²      σ₁ the largest singular value of R(F), G and A singular vectors (Eckart, Young)
 
 Both maps take positive semidefinite matrices to such, so by Perron and Frobenius A and G are positive semidefinite, and
 a start A ≻ 0 meets them. They are found by Lanczos on M = R(F)ᵀR(F), whose Ritz value bounds σ₁² from below, and

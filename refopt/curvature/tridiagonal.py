@@ -11,7 +11,7 @@ F̂ is the matrix that agrees with F̃ on the diagonal and beside it, and whose 
 The band of F̃ itself would be no approximation of F: it may be indefinite, and F̂ is dense.
 
 J. Martens & R. Grosse, *ICML* 2015, arXiv:1503.05671, §4.3, and the appendix on A ⊗ B ± C ⊗ D.
-Shapes: as in ``kfac``.   Cost: some 40 (in³ + out³) flops for each layer; then 16 P (in + out) for a product or a solve.
+Shapes: as in ``kfac``.   Cost: some 40 (in³ + out³) flops a layer; then 16 P (in + out) for a product or a solve.
 
 Deviations from the source: it names A first, for it stacks columns. Ψ takes pseudoinverses, so that F̂ exists where
 factors are singular. Layers with different numbers of positions are not coupled in "expand", as no position of one is
