@@ -79,9 +79,11 @@ def by_eigh(A: Symmetric, p: Fraction, ridge: float, relative: bool) -> tuple[Ma
         raise ValueError(f"A is not positive semidefinite: it has the eigenvalue {least - ridge:.3g}; give a ridge")
     if largest <= 0.0:
         raise ValueError("A is zero, which has no inverse root: give an absolute ridge")
-    low, condition = values < floor, largest / max(least, floor)
-    half = V * (xp.where(low, floor + 0.0 * values, values) ** float(-1 / (2 * p)))[None, :]
-    clamped = int(xp.sum(xp.astype(low, xp.int64)))
+    clamped, condition = 0, largest / max(least, floor)
+    if least < floor:
+        low = values < floor
+        clamped, values = int(xp.sum(xp.astype(low, xp.int64))), xp.where(low, floor + 0.0 * values, values)
+    half = V * (values ** (-0.5 / float(p)))[None, :]
     return half @ half.T, RootInfo(ridge, floor, clamped, condition, DOUBLE * condition, 0)
 
 

@@ -233,6 +233,7 @@ def test_block_diagonal_is_scipys(several, B, seed):
     assert M.matvec(v) == pytest.approx(D @ v, abs=100 * EPS * np.abs(D).sum())
     assert M.trace() == pytest.approx(np.trace(D))
     assert M.logdet() == pytest.approx(np.linalg.slogdet(D)[1], abs=1e-9)
+    assert M.logdet(0.5) == pytest.approx(np.linalg.slogdet(D + 0.5 * np.eye(len(D)))[1], abs=1e-9)
     for rule in RULES:
         matrices = [damped(*block, 0.2, rule) for block in several]
         exact = np.linalg.solve(scipy.linalg.block_diag(*matrices, B + 0.2 * np.eye(len(B))), v)
