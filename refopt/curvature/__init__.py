@@ -17,8 +17,15 @@ from refopt.curvature.information import fisher_from_log_prob
 from refopt.curvature.kron import Dense, Kron
 from refopt.curvature.model import of_model
 from refopt.curvature.moments import GradientMoments, gradient_moments
+from refopt.curvature.chained import kfac_tridiagonal
+from refopt.curvature.eigenbasis import Corrected, ekfac
+from refopt.curvature.factored import kfac
+from refopt.curvature.kron import Dense, Kron
+from refopt.curvature.nearest import Nearest, kfoc
+from refopt.curvature.pieces import Diagonal, Reordered
 from refopt.curvature.spectra import spectrum
 from refopt.curvature.traces import hutchinson, trace, xdiag
+from refopt.curvature.tridiagonal import BlockTridiagonal
 
 __all__ = [
     "BlockDiagonal",
@@ -43,3 +50,6 @@ __all__ = [
     "trace",
     "xdiag",
 ]
+    "BlockDiagonal", "BlockTridiagonal", "Corrected", "Dense", "Diagonal", "Kron", "Nearest", "Reordered", "ekfac",
+    "hutchinson", "kfac", "kfac_tridiagonal", "kfoc", "spectrum", "trace", "xdiag",
+]  # fmt: skip

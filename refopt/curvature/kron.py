@@ -140,7 +140,7 @@ class Kron:
         return (a / g) ** 0.5 if a > 0.0 and g > 0.0 else 1.0
 
     def eigh(self) -> tuple[Vector, "Kron"]:
-        """The eigenvalues gᵢaⱼ (P,), in flat order and not sorted, and eigenvectors, the columns of another ``Kron``."""
+        """The eigenvalues gᵢaⱼ (P,), in flat order and not sorted; eigenvectors, the columns of another ``Kron``."""
         (a, P), (g, Q) = self._spectra
         values = flat((g[:, None] * a[None, :])[None, ...], self.bias)[0, :]
         return as_type(values, self.A), Kron(as_type(P, self.A), as_type(Q, self.G), self.bias)

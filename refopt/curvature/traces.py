@@ -86,7 +86,7 @@ def _exact(A: Any, op: Operator) -> float:
         return A.trace()
     if not (hasattr(A, "matvec") or hasattr(A, "toarray") or callable(A)):
         return scalar(namespace(op.like).linalg.trace(square(A)))
-    total = 0.0
+    total: Any = 0
     for first in range(0, op.n, COUNT):
         E = created(np.eye(op.n, min(COUNT, op.n - first), -first), op.like)
         total += scalar(namespace(E).sum(E * op.matmat(E)))
@@ -94,7 +94,7 @@ def _exact(A: Any, op: Operator) -> float:
 
 
 def _hutchinson(A: Operator, Z: Matrix) -> Estimate:
-    return averaged(0.0, namespace(Z).sum(Z * A.matmat(Z), axis=0))
+    return averaged(0, namespace(Z).sum(Z * A.matmat(Z), axis=0))
 
 
 def _hutchpp(A: Operator, Z: Matrix) -> Estimate:

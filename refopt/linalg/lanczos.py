@@ -28,7 +28,10 @@ class Tridiagonal(NamedTuple):
 
 def lanczos(matvec: Callable[[Vector], Vector], q: Vector, k: int) -> Tridiagonal:
     """k steps from q (n,), fewer where the Krylov space of q ends before: βⱼ ≤ 10 n eps ‖A‖."""
-    q = q / norm(q)
+    length = norm(q)
+    if length == 0.0:
+        raise ValueError("the vector that Lanczos' iteration begins with is zero")
+    q = q / length
     Q, alpha, beta, size = row(q), list[float](), list[float](), 0.0
     for _ in range(min(k, dimension(q))):
         w = matvec(q)

@@ -33,6 +33,8 @@ def operator(A: Any, n: Any = None) -> Operator:
     if callable(A) and not hasattr(A, "dtype"):
         return _of_function(A, n)
     A = square(A)
+    if not finite(norm_inf(namespace(A).reshape(A, (-1,)))):
+        raise ValueError("A must be finite; it holds NaN or infinity")
     return Operator(lambda V: A @ V, lambda V: A.T @ V, A.shape[0], A)
 
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from refopt.linalg import kron, vec
 from refopt.oracle.claim import Fails, claim
 from refopt.oracle.claims import NW
-from refopt.oracle.claims.kronecker import KFAC, kron, vec
+from refopt.oracle.claims.kronecker import KFAC
 from refopt.oracle.draw import bulk, condition, excess, eye, inverse, least, size, solve, with_spectrum
 
 SUMS = "sums of a few products of this size"
