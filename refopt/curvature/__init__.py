@@ -2,6 +2,7 @@
 
 from refopt.curvature import operators
 from refopt.curvature.blocks import BlockDiagonal
+from refopt.curvature.chained import kfac_tridiagonal
 from refopt.curvature.dense import (
     block_diagonal,
     diagonal,
@@ -13,14 +14,12 @@ from refopt.curvature.dense import (
     ntk,
     solve,
 )
+from refopt.curvature.eigenbasis import Corrected, ekfac
+from refopt.curvature.factored import kfac
 from refopt.curvature.information import fisher_from_log_prob
 from refopt.curvature.kron import Dense, Kron
 from refopt.curvature.model import of_model
 from refopt.curvature.moments import GradientMoments, gradient_moments
-from refopt.curvature.chained import kfac_tridiagonal
-from refopt.curvature.eigenbasis import Corrected, ekfac
-from refopt.curvature.factored import kfac
-from refopt.curvature.kron import Dense, Kron
 from refopt.curvature.nearest import Nearest, kfoc
 from refopt.curvature.pieces import Diagonal, Reordered
 from refopt.curvature.spectra import spectrum
@@ -29,11 +28,17 @@ from refopt.curvature.tridiagonal import BlockTridiagonal
 
 __all__ = [
     "BlockDiagonal",
+    "BlockTridiagonal",
+    "Corrected",
     "Dense",
+    "Diagonal",
     "GradientMoments",
     "Kron",
+    "Nearest",
+    "Reordered",
     "block_diagonal",
     "diagonal",
+    "ekfac",
     "fisher",
     "fisher_from_log_prob",
     "functional_hessian",
@@ -42,6 +47,9 @@ __all__ = [
     "hessian",
     "hutchinson",
     "jacobian",
+    "kfac",
+    "kfac_tridiagonal",
+    "kfoc",
     "ntk",
     "of_model",
     "operators",
@@ -50,6 +58,3 @@ __all__ = [
     "trace",
     "xdiag",
 ]
-    "BlockDiagonal", "BlockTridiagonal", "Corrected", "Dense", "Diagonal", "Kron", "Nearest", "Reordered", "ekfac",
-    "hutchinson", "kfac", "kfac_tridiagonal", "kfoc", "spectrum", "trace", "xdiag",
-]  # fmt: skip
