@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from refopt.conformance import Property
 from refopt.conformance.strategies import nonzero_vectors, sizes
-from refopt.oracle.replay import RULES, replay
+from refopt.oracle.replaying import RULES, replay
 
 
 @st.composite

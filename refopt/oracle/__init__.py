@@ -1,7 +1,25 @@
 """The oracle: what the literature says about second-order optimization, checked on arrays, ours or anyone's."""
 
-from refopt.oracle.claim import Claim, ClaimReport, find, ledger, verify
-from refopt.oracle.records import Recorder, records
-from refopt.oracle.replay import Replay, replay
+import importlib
+from typing import Any
 
-__all__ = ["Claim", "ClaimReport", "Recorder", "Replay", "find", "ledger", "records", "replay", "verify"]
+from refopt.oracle.claim import Claim, ClaimReport, find, ledger, verify
+
+_LATER = {
+    "Diagnosis": "diagnosis",
+    "Recorder": "iterates",
+    "Replay": "replaying",
+    "Verdict": "exchange",
+    "diagnose": "diagnosis",
+    "judge": "exchange",
+    "records": "iterates",
+    "replay": "replaying",
+}
+
+__all__ = ["Claim", "ClaimReport", "find", "ledger", "verify", *_LATER]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'refopt.oracle' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"refopt.oracle.{_LATER[name]}"), name)

@@ -18,7 +18,7 @@ import numpy as np
 
 from refopt.krylov import gltr, steihaug
 from refopt.ops import two_loop
-from refopt.oracle.records import Record
+from refopt.oracle.iterates import Record
 from refopt.problem import Problem
 from refopt.subproblem import dogleg
 

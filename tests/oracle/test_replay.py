@@ -12,7 +12,7 @@ import refopt
 from refopt import methods
 from refopt.catalogue import available
 from refopt.oracle import Recorder, records, replay
-from refopt.oracle.replay import RULES
+from refopt.oracle.replaying import RULES
 from refopt.oracle.rules import Path
 
 PROBLEM = refopt.Problem(rosen, rosen_der, rosen_hess)

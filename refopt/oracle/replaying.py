@@ -23,7 +23,7 @@ import numpy as np
 
 from refopt.oracle import defects, rules
 from refopt.oracle.defects import Defect
-from refopt.oracle.records import Record, records
+from refopt.oracle.iterates import Record, records
 from refopt.oracle.rules import Path, Seen
 
 REPEATS = 4  #: times that their numbers are changed in the last digit

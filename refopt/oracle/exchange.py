@@ -1,0 +1,160 @@
+"""Exchange without frameworks: one npz file, without pickles, that says what is to be judged, and the verdict on it.
+
+what        "matrix", "diagonal", "product", "factors", "trajectory" or "root"
+claim       what they say it is: "fisher", "ggn", "hessian", "empirical"; of a trajectory the method, "bfgs"
+network     layers in this library's notation: "Sequential(Linear(64, 32), Tanh(), Linear(32, 10))"
+x           (P,) parameters, in the order of PyTorch's `named_parameters()`;   or x.0, x.1, … array by array
+X, y        inputs (N, …) and labels;   loss, reduction   by their names here
+theirs      the matrix (P, P), diagonal or product (P,);   factors: A.0, G.0, A.1, G.1, … layer by layer
+v           (P,), for a product, in the order of theirs;   labels  that were sampled, for a Fisher matrix
+
+trajectory: points (k, n), and where they have them gradients (k, n), values (k,), m, v (k, n), H (k, n, n), and the
+method's options as option.step, option.beta1, …;   root: A (n, n), p, theirs (n, n)
+
+refopt judge dump.npz                   prints the verdict; ends with 0 if theirs is what it claims to be, 1 if not
+refopt.oracle.judge("dump.npz")         the same as a ``Verdict``;   a dict of arrays will do
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refopt.oracle.diagnosis import Diagnosis, diagnose
+from refopt.oracle.iterates import Record, host
+from refopt.oracle.replaying import Replay, replay
+
+FIELDS = {"gradients": "g", "values": "f", "m": "m", "v": "v", "H": "H", "B": "B"}
+SAME = ({"ggn", "fisher"},)  #: the same matrix for losses whose outputs are natural parameters
+
+
+class Verdict(NamedTuple):
+    """Whether theirs is what it claims to be, and what was found."""
+
+    right: bool
+    sentence: str
+    found: Diagnosis | Replay | None = None
+
+
+def judge(dump: Any) -> Verdict:
+    """Judge a dump: the path of an npz file, or a mapping with the same entries, arrays of any kind."""
+    entries = read(dump)
+    what = str(entries.get("what", ""))
+    judges = {
+        "matrix": _matrix, "diagonal": _matrix, "product": _matrix, "factors": _matrix, "trajectory": _trajectory,
+        "root": _root,
+    }  # fmt: skip
+    if what not in judges:
+        raise ValueError(f"what is {what!r}; it must be one of {', '.join(judges)}")
+    return judges[what](entries)
+
+
+def read(dump: Any) -> dict[str, Any]:
+    """The entries; texts and numbers as Python's own."""
+    if isinstance(dump, Mapping):
+        entries = {name: value if isinstance(value, str) else host(value) for name, value in dump.items()}
+    else:
+        path = Path(dump)
+        if not path.is_file():
+            raise ValueError(f"there is no file {dump}")
+        with np.load(path, allow_pickle=False) as file:
+            entries = {name: file[name] for name in file.files}
+    return {name: _plain(value) for name, value in entries.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray) and (value.dtype.kind == "U" or value.ndim == 0):
+        return value.item() if value.ndim == 0 else value
+    return value
+
+
+def _needed(entries: Mapping[str, Any], *names: str) -> list[Any]:
+    if missing := [name for name in names if name not in entries]:
+        raise ValueError(f"the dump lacks {', '.join(missing)}; it has {', '.join(entries) or 'nothing'}")
+    return [entries[name] for name in names]
+
+
+def _numbered(entries: Mapping[str, Any], name: str) -> list[Any]:
+    """The entries name.0, name.1, … in order."""
+    found = {int(key.rpartition(".")[2]): value for key, value in entries.items() if key.rpartition(".")[0] == name}
+    return [found[k] for k in sorted(found)]
+
+
+# --- curvature ---------------------------------------------------------------------------------------------------
+
+
+def _matrix(entries: dict[str, Any]) -> Verdict:
+    from refopt.networks import parse
+    from refopt.supervised import Supervised
+
+    text, X, y, loss = _needed(entries, "network", "X", "y", "loss")
+    network = parse(text)
+    x = entries["x"] if "x" in entries else network.ravel(_numbered(entries, "x"))
+    problem = Supervised(network, loss, X, y, entries.get("reduction", "mean"))
+    if entries["what"] == "factors":
+        theirs: Any = list(zip(_numbered(entries, "A"), _numbered(entries, "G"), strict=True))
+        found = diagnose(theirs, problem, x)
+    else:
+        (theirs,) = _needed(entries, "theirs")
+        v = _needed(entries, "v")[0] if entries["what"] == "product" else None
+        found = diagnose(theirs, problem, x, v, entries.get("claim", ""), entries.get("labels"))
+    claim = entries.get("claim", "")
+    kinds = next((same for same in SAME if claim in same and problem.loss.name != "gaussian"), {claim})
+    usual = abs(found.scale - 1.0) <= 1e-6 and found.damping == 0.0 and (found.vec, found.bias) in USUAL
+    right = bool(found) and not found.defect and (not claim or found.kind in kinds) and usual
+    return Verdict(right, found.sentence, found)
+
+
+USUAL = {("row", "after"), ("row", "joint")}
+
+
+# --- runs --------------------------------------------------------------------------------------------------------
+
+
+def _trajectory(entries: dict[str, Any]) -> Verdict:
+    method, points = _needed(entries, "claim", "points")
+    steps: list[Record] = [{"x": x} for x in points]
+    for name, field in FIELDS.items():
+        for step, value in zip(steps, entries.get(name, ()), strict=False):
+            if np.isfinite(value).all():
+                step[field] = value
+    options = {name.partition(".")[2]: value for name, value in entries.items() if name.startswith("option.")}
+    found = replay(method, _problem(entries), steps, options or None)
+    return Verdict(bool(found), found.sentence, found)
+
+
+def _problem(entries: dict[str, Any]) -> Any:
+    """The problem of a run: one of the zoo by its name, a network's, or none."""
+    if "problem" in entries:
+        from refopt import zoo
+
+        return zoo.get(entries["problem"]).problem
+    if "network" not in entries:
+        return None
+    from refopt.networks import parse
+    from refopt.supervised import Supervised
+
+    text, X, y, loss = _needed(entries, "network", "X", "y", "loss")
+    return Supervised(parse(text), loss, X, y, entries.get("reduction", "mean"))
+
+
+# --- roots -------------------------------------------------------------------------------------------------------
+
+
+def _root(entries: dict[str, Any]) -> Verdict:
+    """An inverse p-th root, to the digits that the conditioning of A allows."""
+    A, p, X = _needed(entries, "A", "p", "theirs")
+    values, V = np.linalg.eigh(A.astype(float))
+    if values[0] <= 0.0:
+        return Verdict(False, f"A is not positive definite: its lowest eigenvalue is {values[0]:.3g}")
+    eps = float(np.finfo(X.dtype).eps)
+    powers = {f"A^(−1/{q:g})": (V * values ** (-1.0 / q)) @ V.T for q in (p, 2 * p, 0.5 * p, -p)}
+    errors = {name: float(np.linalg.norm(X - Y) / np.linalg.norm(Y)) for name, Y in powers.items()}
+    bound = 100.0 * eps * values[-1] / values[0]
+    name = next(iter(powers))
+    if errors[name] <= bound:
+        return Verdict(True, f"Yours is {name}, to {errors[name]:.1e}; its condition explains {bound:.1e}.")
+    text = f"Yours is not {name}: it is off by {errors[name]:.2g}, and the condition of A explains {bound:.1e}."
+    other = min(errors, key=lambda key: errors[key])
+    return Verdict(False, text + (f" It is {other}." if errors[other] <= bound else ""))
