@@ -15,7 +15,6 @@ from refopt.curvature.dense import (
 )
 from refopt.curvature.information import fisher_from_log_prob
 from refopt.curvature.kron import Dense, Kron
-from refopt.curvature.model import of_model
 from refopt.curvature.moments import GradientMoments, gradient_moments
 from refopt.curvature.spectra import spectrum
 from refopt.curvature.traces import hutchinson, trace, xdiag
@@ -36,7 +35,6 @@ __all__ = [
     "hutchinson",
     "jacobian",
     "ntk",
-    "of_model",
     "operators",
     "solve",
     "spectrum",
