@@ -10,6 +10,7 @@ from networks.cases import CASES
 from refopt import curvature
 from refopt.curvature import operators
 from refopt.networks import Linear, Sequential, Tanh
+from refopt.zoo.mgh import INSTANCES
 
 KINDS = {
     "hessian": {},
@@ -249,17 +250,16 @@ def test_least_squares():
         curvature.ggn(refopt.LeastSquares(lambda x: np.ones((2, 2))), x)
 
 
-@pytest.mark.parametrize("name", ["mgh:helical", "mgh:wood", "mgh:osborne-1", "mgh:beale"])
-def test_least_squares_of_the_zoo(name):
-    """The Hessian JᵀJ + Σ rᵢ∇²rᵢ beside the analytic one that the zoo has."""
-    names = refopt.zoo.names()
-    case = refopt.zoo.get(name if name in names else next(n for n in names if n.startswith("mgh:")))
-    problem, x = case.problem, case.x0
-    if not isinstance(problem, refopt.LeastSquares):
-        pytest.skip("not a fit")
-    J = problem.jacobian(x)
-    near(curvature.ggn(problem, x), J.T @ J)
-    near(curvature.functional_hessian(problem, x), curvature.hessian(problem, x) - J.T @ J, 1e8)
+@pytest.mark.parametrize(("problem", "sizes"), INSTANCES.items(), ids=lambda value: getattr(value, "name", ""))
+def test_problems_of_more_garbow_and_hillstrom(problem, sizes):
+    """JᵀJ and Σ rᵢ∇²rᵢ beside the analytic curvature of the zoo: differences of Jᵀr err by some ε^⅔ of it."""
+    x = np.array(problem.start(sizes[0]), float) + 0.01
+    fit = refopt.LeastSquares(problem.residual, problem.jacobian)
+    J, r = problem.jacobian(x), problem.residual(x)
+    near(curvature.ggn(fit, x), J.T @ J)
+    atol = 1e-8 * (np.abs(problem.hess(x)).max() + np.abs(J).max() * np.abs(r).max())
+    np.testing.assert_allclose(2 * curvature.hessian(fit, x), problem.hess(x), rtol=0, atol=atol)
+    np.testing.assert_allclose(curvature.functional_hessian(fit, x), problem.curvature(x, r), rtol=0, atol=atol)
 
 
 # --- array kinds and types -----------------------------------------------------------------------------------
