@@ -2,6 +2,7 @@
 
 from refopt.curvature import operators
 from refopt.curvature.blocks import BlockDiagonal
+from refopt.curvature.chained import kfac_tridiagonal
 from refopt.curvature.dense import (
     block_diagonal,
     diagonal,
@@ -13,19 +14,30 @@ from refopt.curvature.dense import (
     ntk,
     solve,
 )
+from refopt.curvature.eigenbasis import Corrected, ekfac
+from refopt.curvature.factored import kfac
 from refopt.curvature.information import fisher_from_log_prob
 from refopt.curvature.kron import Dense, Kron
 from refopt.curvature.moments import GradientMoments, gradient_moments
+from refopt.curvature.nearest import Nearest, kfoc
+from refopt.curvature.pieces import Diagonal, Reordered
 from refopt.curvature.spectra import spectrum
 from refopt.curvature.traces import hutchinson, trace, xdiag
+from refopt.curvature.tridiagonal import BlockTridiagonal
 
 __all__ = [
     "BlockDiagonal",
+    "BlockTridiagonal",
+    "Corrected",
     "Dense",
+    "Diagonal",
     "GradientMoments",
     "Kron",
+    "Nearest",
+    "Reordered",
     "block_diagonal",
     "diagonal",
+    "ekfac",
     "fisher",
     "fisher_from_log_prob",
     "functional_hessian",
@@ -34,6 +46,9 @@ __all__ = [
     "hessian",
     "hutchinson",
     "jacobian",
+    "kfac",
+    "kfac_tridiagonal",
+    "kfoc",
     "ntk",
     "operators",
     "solve",

@@ -1,0 +1,52 @@
+"""Block-tridiagonal K-FAC of a network: the matrix is in ``refopt.curvature.tridiagonal``, here is what fills it."""
+
+from typing import Any
+
+from refopt.curvature.factored import block, inputs, outputs
+from refopt.curvature.layerwise import Layers, assembled, layers
+from refopt.curvature.tridiagonal import BlockTridiagonal, Link
+from refopt.ops import Matrix
+
+
+def kfac_tridiagonal(
+    problem: Any, x: Any, *, fisher: str = "exact", sharing: str = "expand", bias: str = "joint", labels: Any = None,
+    samples: int = 1, rng: Any = None,
+) -> BlockTridiagonal:  # fmt: skip
+    """Block-tridiagonal K-FAC of a ``Supervised`` problem at x (P,); arguments are those of ``kfac``.
+
+    With bias="separate" the weights are one chain of blocks and the biases another. In "forward-only" gradients of
+    different layers have nothing to do with each other, and the matrix is K-FAC's.
+    """
+    found = layers(
+        problem, x, fisher=fisher, sharing=sharing, bias=bias, labels=labels, samples=samples, rng=rng
+    )  # fmt: skip
+    made = {id(part): block(part, found) for part in found.parts}
+    K = assembled(found, lambda part: made[id(part)])
+    place = {id(B): k for k, B in enumerate(K.blocks)}
+    links = []
+    for i, j in neighbours(found):
+        first, second = (place[id(made[id(found.parts[k])])] for k in (i, j))
+        links.append(Link(first, second, *between(found, i, j)))
+    return BlockTridiagonal(K, tuple(links))
+
+
+def neighbours(layers: Layers) -> list[tuple[int, int]]:
+    """Pairs of parts, one after the other in their chain, that can be coupled."""
+    pairs, last = list[tuple[int, int]](), dict[str, int]()
+    if layers.fisher == "forward-only":
+        return pairs
+    for j, part in enumerate(layers.parts):
+        i = last.get(part.chain)
+        if i is not None and (layers.sharing == "reduce" or layers.parts[i].a.shape[1] == part.a.shape[1]):
+            pairs.append((i, j))
+        if part.chain:
+            last[part.chain] = j
+    return pairs
+
+
+def between(layers: Layers, i: int, j: int) -> tuple[Matrix, Matrix]:
+    """Aᵢⱼ and Gᵢⱼ."""
+    first, second = layers.parts[i], layers.parts[j]
+    a, b = (inputs(part.a, layers.sharing) for part in (first, second))
+    g, h = (outputs(part.g, layers.sharing) for part in (first, second))
+    return a.T @ b / a.shape[0], layers.c * (g.T @ h)

@@ -1,0 +1,193 @@
+"""KFOC: the Kronecker product nearest to the Fisher matrix of each layer.
+
+Van Loan's rearrangement R lays the entries of G ⊗ A out as the rank-one matrix vec(G) vec(A)ᵀ, and keeps norms:
+
+    F = c Σ vec(∇) vec(∇)ᵀ        R(F)ᵀ maps G to c Σ ∇ᵀG∇,   R(F) maps A to c Σ ∇A∇ᵀ        ∇ = Σᵣ gᵣ āᵣᵀ
+    min ‖F − G ⊗ A‖²  =  ‖F‖² − σ₁²      σ₁ the largest singular value of R(F), G and A singular vectors (Eckart, Young)
+
+Both maps take positive semidefinite matrices to such, so by Perron and Frobenius A and G are positive semidefinite, and
+a start A ≻ 0 meets them. They are found by Lanczos on M = R(F)ᵀR(F), whose Ritz value bounds σ₁² from below, and
+
+    M X ⪯ μX,  X ≻ 0     implies     σ₁² ≤ μ              (Collatz, Wielandt, for the cone of semidefinite matrices)
+
+bounds it from above: no Kronecker product is nearer to F than √(‖F‖² − μ). That is the certificate.
+
+C. F. Van Loan & N. Pitsianis, *Approximation with Kronecker products* (1993);  C. F. Van Loan, *J. Comput. Appl. Math.*
+123 (2000) 85.
+Shapes: a (N, R, in), g (S, N, R, out).   Cost: 4NR(in² + S out²) + 4NR²(in + S out) flops for a product, some fifty of
+them; the certificate, computed when it is asked for, SN P² or (SNR)²(in + out), whichever is less.
+
+`sharing` has no part in it: ∇ is the whole gradient of a sample. A is scaled to the trace of K-FAC's A for "expand".
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refopt.curvature.blocks import BlockDiagonal
+from refopt.curvature.factored import block, input_factor
+from refopt.curvature.kron import Kron, trace
+from refopt.curvature.layerwise import Part, assembled, layers
+from refopt.linalg.arrays import as_type, created, spectral
+from refopt.linalg.lanczos import lanczos
+from refopt.ops import Matrix, Symmetric, device, frobenius, namespace, rmatvec, symmetrised
+
+STEPS, RESTARTS, FLOOR = 30, 20, 1e-8
+
+
+class Certificate(NamedTuple):
+    """least ≤ ‖F − Kronecker product‖ for every such product; ‖F − G ⊗ A‖ = error for these A and G."""
+
+    norm: float  #: ‖F‖
+    sigma: float  #: ⟨F, G ⊗ A⟩ / ‖G ⊗ A‖, which σ₁ is at least
+    upper: float  #: which σ₁ is at most
+    error: float  #: √(‖F‖² − sigma²)
+    least: float  #: √(‖F‖² − upper²)
+
+
+class Gradients(NamedTuple):
+    """∇ = Σᵣ gᵣ āᵣᵀ of samples and cotangents, not formed, with F = c Σ vec(∇)vec(∇)ᵀ, and R(F) as a map."""
+
+    a: Any  #: (N, R, in)
+    g: Any  #: (S, N, R, out)
+    c: float
+
+    def outward(self, A: Symmetric) -> Symmetric:
+        """c Σ ∇A∇ᵀ."""
+        return self.c * _gram(self.g, _weighted(_inner(_times(self.a, A), self.a), self.g))
+
+    def inward(self, G: Symmetric) -> Symmetric:
+        """c Σ ∇ᵀG∇."""
+        weights = namespace(self.g).sum(_inner(_times(self.g, G), self.g), axis=0)
+        return self.c * _gram(self.a, _weighted(weights, self.a))
+
+    def both(self, A: Symmetric) -> Symmetric:
+        """M A."""
+        return self.inward(self.outward(A))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Nearest(Kron):
+    """The Kronecker product nearest to a block F, and what proves it."""
+
+    of: Gradients = field(kw_only=True)
+    warm: Symmetric = field(kw_only=True)  #: some products of M with I
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        norm, sigma = norm_of(self.of), frobenius(self.A) * frobenius(self.G)
+        upper = max(sigma, min(norm, sqrt(collatz_wielandt(self.of.both, self.A, self.warm))))
+        return Certificate(norm, sigma, upper, *(sqrt(max(0.0, norm**2 - s**2)) for s in (sigma, upper)))
+
+
+def kfoc(
+    problem: Any, x: Any, *, fisher: str = "exact", sharing: str = "expand", bias: str = "joint", labels: Any = None,
+    samples: int = 1, rng: Any = None,
+) -> BlockDiagonal:  # fmt: skip
+    """KFOC of a ``Supervised`` problem at x (P,), one ``Nearest`` for each layer; arguments are those of ``kfac``.
+
+    In "forward-only" there is no F, and K-FAC is returned.
+    """
+    found = layers(
+        problem, x, fisher=fisher, sharing=sharing, bias=bias, labels=labels, samples=samples, rng=rng
+    )  # fmt: skip
+
+    def closest(part: Part) -> Kron:
+        return block(part, found) if fisher == "forward-only" else nearest(part.a, part.g, found.c, part.bias)
+
+    return assembled(found, closest)
+
+
+def nearest(a: Any, g: Any, c: float, bias: bool = False) -> Nearest:
+    """G ⊗ A nearest to F = c Σ vec(∇)vec(∇)ᵀ, for a (N, R, in), g (S, N, R, out)."""
+    xp, kind = namespace(a), input_factor(a, "expand")
+    F = Gradients(xp.astype(a, xp.float64), xp.astype(g, xp.float64), c)
+    warm, A = dominant(F.both, xp.eye(a.shape[2], dtype=xp.float64, device=device(a)))
+    size, square = trace(A), frobenius(A) ** 2
+    scale = trace(kind) / size if size > 0.0 else 1.0
+    G = F.outward(A) / (scale * square) if square > 0.0 else F.outward(A)
+    return Nearest(as_type(scale * A, kind), as_type(G, kind), bias, of=F, warm=warm)
+
+
+def dominant(product: Callable[[Symmetric], Symmetric], start: Symmetric) -> tuple[Symmetric, Symmetric]:
+    """A few products with M of `start` ≻ 0, and M's dominant eigenvector A ⪰ 0, of norm 1; or twice 0."""
+    xp, n = namespace(start), start.shape[0]
+    matrix = lambda v: xp.reshape(v, (n, n))  # noqa: E731
+    for _ in range(4):
+        start = symmetrised(product(start))
+        if frobenius(start) == 0.0:
+            return start, start
+        start = start / frobenius(start)
+    A = start
+    for _ in range(RESTARTS):
+        T = lanczos(lambda v: xp.reshape(product(matrix(v)), (n * n,)), xp.reshape(A, (n * n,)), STEPS)
+        values, V = np.linalg.eigh(np.diag(T.alpha) + np.diag(T.beta, 1) + np.diag(T.beta, -1))
+        A = positive_part(matrix(rmatvec(T.Q, created(V[:, -1], T.Q))))
+        if frobenius(product(A) - float(values[-1]) * A) <= 1e-13 * n * float(values[-1]):
+            break
+    return start, A
+
+
+def positive_part(A: Symmetric) -> Symmetric:
+    """A or −A, whichever has the larger trace, without its negative eigenvalues, of norm 1."""
+    A = symmetrised(A)
+    values, V = spectral(A if trace(A) > 0.0 else -A)
+    values = namespace(values).where(values > 0.0, values, 0.0 * values)
+    A = (V * values) @ V.T
+    return A / frobenius(A)
+
+
+def collatz_wielandt(product: Callable[[Symmetric], Symmetric], A: Symmetric, warm: Symmetric) -> float:
+    """μ with M X ⪯ μX for an X ≻ 0 near A; where A is singular, `warm` and I come in."""
+    if frobenius(A) == 0.0:
+        return 0.0
+    xp = namespace(A)
+    A = xp.astype(A, xp.float64)
+    one = xp.eye(A.shape[0], dtype=A.dtype, device=device(A))
+    X = A / frobenius(A) + FLOOR * (warm + one)
+    values, V = spectral(X)
+    root = V / xp.sqrt(values)
+    return max(0.0, float(xp.max(spectral(symmetrised(root.T @ product(X) @ root))[0])))
+
+
+def norm_of(F: Gradients) -> float:
+    """‖F‖, from F itself or from the inner products of all gradients."""
+    xp, (N, R, width), (S, _, _, out) = namespace(F.a), F.a.shape, F.g.shape
+    total = 0.0
+    if S * N * (width * out) ** 2 < (S * N * R) ** 2 * (width + out):
+        gradients = xp.reshape(xp.matrix_transpose(F.g) @ F.a, (S * N, out * width))
+        return F.c * frobenius(gradients.T @ gradients)
+    a, g = xp.reshape(F.a, (N * R, width)), xp.reshape(F.g, (S, N * R, out))
+    of_inputs = a @ a.T
+    for s in range(S):
+        for t in range(s + 1):
+            inner = of_inputs * (g[s, ...] @ g[t, ...].T)
+            inner = xp.sum(xp.reshape(inner, (N, R, N, R)), axis=(1, 3)) if R > 1 else inner
+            total += (1 if s == t else 2) * float(xp.sum(inner * inner))
+    return F.c * sqrt(total)
+
+
+def _times(x: Any, M: Matrix) -> Any:
+    """x M, as one product."""
+    return namespace(x).reshape(namespace(x).reshape(x, (-1, x.shape[-1])) @ M, x.shape)
+
+
+def _inner(x: Any, y: Any) -> Any:
+    """x yᵀ (…, R, R) for x, y (…, R, k)."""
+    xp = namespace(x)
+    return xp.sum(x * y, axis=-1)[..., None] if x.shape[-2] == 1 else x @ xp.matrix_transpose(y)
+
+
+def _weighted(weights: Any, x: Any) -> Any:
+    """The products of weights (…, R, R) and x (…, R, k)."""
+    return weights * x if x.shape[-2] == 1 else weights @ x
+
+
+def _gram(x: Any, y: Any) -> Matrix:
+    """Σ xᵀy over all axes but the last."""
+    xp = namespace(x)
+    return xp.reshape(x, (-1, x.shape[-1])).T @ xp.reshape(y, (-1, y.shape[-1]))
