@@ -1,4 +1,4 @@
-"""The command line:  refopt verify | solve | methods | recommend | compile."""
+"""The command line:  refopt verify | solve | methods | recommend | compile | conform."""
 
 import argparse
 import json
@@ -27,6 +27,7 @@ examples:
   refopt methods                       what there is, and what it needs
   refopt recommend 500 --derivatives jac hess
   refopt compile bfgs                  fill the cache of compiled methods beforehand
+  refopt conform mine.optim:minimize minimizer    is it what it should be?
 """
 
 
@@ -83,6 +84,12 @@ def parser() -> argparse.ArgumentParser:
     warm.add_argument("method", nargs="*", help="names of methods (default: all that compile)")
     warm.add_argument("--many", action="store_true", help="the loops of minimize_many as well")
     warm.set_defaults(run=run_compile)
+
+    conform = commands.add_parser("conform", help="judge your own function by the facts of the field")
+    conform.add_argument("target", metavar="MODULE:NAME", help="the function, such as mypackage.optim:minimize")
+    conform.add_argument("kind", nargs="?", default="", help="minimizer, inverse-root, bfgs.update, optimizer:adam, …")
+    conform.add_argument("--examples", type=int, default=50, metavar="N", help="instances of each property (50)")
+    conform.set_defaults(run=run_conform)
     return top
 
 
@@ -216,6 +223,18 @@ def run_compile(given: argparse.Namespace) -> int:
     from refopt import warming
 
     return warming.main(given.method, given.many)
+
+
+# --- conform -----------------------------------------------------------------------------------------------------
+
+
+def run_conform(given: argparse.Namespace) -> int:
+    from refopt import conformance
+
+    sys.path.insert(0, os.getcwd())  # the caller's own modules
+    reports = conformance.check(conformance.named(given.target), given.kind, given.examples)
+    print("\n".join(conformance.lines(reports)))
+    return 1 if any(report.status == "fails" for report in reports) else 0
 
 
 if __name__ == "__main__":

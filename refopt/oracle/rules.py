@@ -1,0 +1,321 @@
+"""What each method says of two iterates in a row: its equations, evaluated on somebody else's quantities.
+
+A rule yields ``Seen`` after ``Seen``: an equation, their side of it, and ours from *their* iterates before it, so that
+errors do not pile up. How far along a direction a search goes is its own affair, and no equation: x₊ = x + αp is judged
+by s/‖s‖ = p/‖p‖, and a region's radius is taken to be ‖s‖.
+
+``how`` are the choices that sources leave open (conventions: with which H₀, how many pairs) and the ways of going wrong
+(defects): keywords of the rule. What a rule carries from step to step (H, the pairs, the means) is made of their x and
+their gradients, or is their own where their records have it.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refopt.krylov import gltr, steihaug
+from refopt.ops import two_loop
+from refopt.oracle.records import Record
+from refopt.problem import Problem
+from refopt.subproblem import dogleg
+
+Array = np.ndarray
+
+
+class Seen(NamedTuple):
+    """One equation at step k."""
+
+    k: int
+    equation: str
+    theirs: Array
+    ours: Array
+    scale: float = 1.0
+    digits: float = 0.0  #: the largest numbers whose difference theirs is
+
+
+class Path:
+    """Their iterates, and what the problem says at them where they do not."""
+
+    def __init__(self, problem: Any, records: list[Record], params: Any) -> None:
+        self.problem, self.records, self.params = problem, records, params
+        self.known: dict[tuple[str, int], Any] = {}
+
+    @property
+    def steps(self) -> range:
+        return range(len(self.records) - 1)
+
+    def x(self, k: int) -> Array:
+        return self.records[k]["x"]
+
+    def s(self, k: int) -> Array:
+        return self.x(k + 1) - self.x(k)
+
+    def lost(self, k: int) -> float:
+        """The numbers that are subtracted in s."""
+        return top(self.x(k)) + top(self.x(k + 1))
+
+    def g(self, k: int) -> Array:
+        """Their gradient where they give it, else the problem's."""
+        theirs = self.records[k].get("g")
+        return self.of("grad", k) if theirs is None else theirs
+
+    def B(self, k: int) -> Array:
+        return self.of("hess", k)
+
+    def has(self, name: str) -> bool:
+        return getattr(self.problem, name, None) is not None
+
+    def of(self, name: str, k: int) -> Any:
+        """A function of the problem at x of step k."""
+        if not self.has(name):
+            raise ValueError(f"this replay needs problem.{name}, or the records must carry its values")
+        if (name, k) not in self.known:
+            self.known[name, k] = np.asarray(getattr(self.problem, name)(self.x(k).copy()))
+        return self.known[name, k]
+
+    @cached_property
+    def moved(self) -> list[int]:
+        """The steps that were taken."""
+        return [k for k in self.steps if self.s(k).any()]
+
+
+def given(path: Path) -> Iterator[Seen]:
+    """Their f and g are the problem's at their x."""
+    for k in range(len(path.records)):
+        for field, name, says in (("f", "fun", "f = f(x)"), ("g", "grad", "g = ∇f(x)")):
+            theirs = path.records[k].get(field)
+            if theirs is not None and path.has(name):
+                ours = path.of(name, k)
+                yield Seen(k, says, np.asarray(theirs), ours, top(ours))
+
+
+def along(path: Path, k: int, p: Array, says: str) -> Iterator[Seen]:
+    """Their step goes where p points."""
+    s = path.s(k)
+    if s.any() and p.any():
+        yield Seen(k, says, s / length(s), p / length(p), 1.0, path.lost(k) / length(s))
+
+
+def equation(method: str, name: str) -> Callable[..., Any]:
+    return getattr(import_module(f"refopt.methods.{method}"), name)
+
+
+# --- searches along a direction ----------------------------------------------------------------------------------
+
+
+def steepest(path: Path) -> Iterator[Seen]:
+    for k in path.moved:
+        yield from along(path, k, -path.g(k), "p = −g")
+
+
+def newton_type(direction: Callable[[Path, Array, Array], Array], says: str) -> Callable[..., Iterator[Seen]]:
+    """p from the Hessian and the gradient."""
+
+    def rule(path: Path) -> Iterator[Seen]:
+        for k in path.moved:
+            yield from along(path, k, direction(path, path.B(k), path.g(k)), says)
+
+    return rule
+
+
+def difference(path: Path, k: int, p: Array) -> tuple[Array, Array]:
+    """The pair (s, y) of step k, which went along p."""
+    return path.s(k), path.g(k + 1) - path.g(k)
+
+
+def curved(s: Array, y: Array, skip: float) -> bool:
+    """Whether yᵀs is safely positive; where it is not, nothing is learnt."""
+    return bool(s.any() and s @ y > skip * np.linalg.norm(s) * np.linalg.norm(y))
+
+
+def quasi_newton(method: str) -> Callable[..., Iterator[Seen]]:
+    """p = −Hg and H₊ = update(H, s, y).
+
+    start: H₀ = I, or "scaled", (sᵀy/yᵀy) I of the first pair, or "γI" with the γ that fits the second step; theirs
+    where their first record has it.
+    """
+
+    def rule(
+        path: Path, start: str = "I", pair: Any = difference, learns: Any = curved, update: Any = None
+    ) -> Iterator[Seen]:
+        update = update or equation(method, "update")
+        H = path.records[0].get("H")
+        H = np.eye(path.x(0).size) if H is None else H
+        for k in path.steps:
+            own = path.records[k].get("H")
+            if own is not None and k:
+                yield Seen(k, "H₊ = update(H, s, y)", own, H, top(H))
+                H = own
+            p = -H @ path.g(k)
+            yield from along(path, k, p, "p = −Hg")
+            s, y = pair(path, k, p)
+            if k == 0 and start == "scaled" and curved(s, y, 0.0):
+                H = (s @ y) / (y @ y) * np.eye(s.size)
+            if k == 0 and start == "γI" and curved(s, y, 0.0) and len(path.steps) > 1:
+                H = fitted(update, s, y, path.g(1), path.s(1)) * np.eye(s.size)
+            if learns(s, y, path.params.skip):
+                H = np.asarray(update(H.copy(), s, y))
+
+    return rule
+
+
+def fitted(update: Any, s: Array, y: Array, g: Array, after: Array) -> float:
+    """The γ for which the update of γI sends −g along the step after; the update is affine in γ."""
+    one, two = (-np.asarray(update(gamma * np.eye(s.size), s, y)) @ g for gamma in (1.0, 2.0))
+    slope, rest = two - one, 2.0 * one - two
+    gamma = np.linalg.lstsq(np.stack([slope, -after], axis=1), -rest)[0][0]
+    return float(gamma) if gamma > 0.0 else 1.0
+
+
+def newest(S: list[Array], Y: list[Array]) -> float:
+    """γ = sᵀy/yᵀy of the last pair."""
+    return float(S[-1] @ Y[-1] / (Y[-1] @ Y[-1]))
+
+
+def l_bfgs(
+    path: Path, memory: int = 0, pair: Any = difference, learns: Any = curved, gamma: Any = newest, order: int = 1
+) -> Iterator[Seen]:
+    """p = −Hg by the two loops over the last m pairs."""
+    S: list[Array] = []
+    Y: list[Array] = []
+    for k in path.steps:
+        g, p = path.g(k), -path.g(k)
+        if S:
+            p = -np.asarray(two_loop(tuple(S[::order]), tuple(Y[::order]), len(S), gamma(S, Y), g))
+        yield from along(path, k, p, "p = −Hg, by the two loops")
+        s, y = pair(path, k, p)
+        if learns(s, y, path.params.skip):
+            S, Y = [*S, s][-(memory or path.params.memory) :], [*Y, y][-(memory or path.params.memory) :]
+
+
+# --- regions of trust --------------------------------------------------------------------------------------------
+
+
+def stationary(path: Path) -> Iterator[Seen]:
+    """(B + λI)s = −g with λ ≥ 0 and B + λI ⪰ 0: s is the best step of its own length (N&W, Theorem 4.1)."""
+    for k in path.moved:
+        B, g, s = path.B(k), path.g(k), path.s(k)
+        lam = -(s @ (g + B @ s)) / (s @ s)
+        size = float(np.linalg.norm(g) + np.linalg.norm(B @ s))
+        yield Seen(k, "(B + λI)s = −g", B @ s + lam * s, -g, size)
+        low = min(0.0, lam, float(np.linalg.eigvalsh(B)[0]) + lam)
+        yield Seen(k, "λ ≥ 0, B + λI ⪰ 0", np.asarray(low), np.asarray(0.0), float(np.linalg.norm(B)))
+
+
+def powell(path: Path) -> Iterator[Seen]:
+    """s is a point of Powell's path, where it leaves the region of its own length."""
+    for k in path.moved:
+        B, g, s = path.B(k), path.g(k), path.s(k)
+        ours = dogleg(g, B, float(np.linalg.norm(s)))[0]
+        yield Seen(k, "s on Powell's path", s, ours, float(np.linalg.norm(s)))
+
+
+def steihaug_path(path: Path) -> Iterator[Seen]:
+    """s is on the path through the iterates of conjugate gradients, at its own length (N&W, Algorithm 7.2)."""
+    for k in path.moved:
+        yield from on_path(path, k, path.s(k))
+
+
+def conjugate(path: Path) -> Iterator[Seen]:
+    """s points to an iterate z of conjugate gradients.   z minimises the model along itself, which gives its length."""
+    for k in path.moved:
+        g, s = path.g(k), path.s(k)
+        bend = float(s @ path.B(k) @ s)
+        t = -float(g @ s) / bend if bend > 0.0 else 1.0
+        yield from on_path(path, k, t * s)
+
+
+def on_path(path: Path, k: int, z: Array) -> Iterator[Seen]:
+    model = Problem(None, hvp=lambda x, p: path.B(k) @ p)  # type: ignore[arg-type]
+    ours = steihaug(model, path.x(k), path.g(k), length(z), 0.0).p
+    yield Seen(k, "s on the path of conjugate gradients", z, np.asarray(ours), length(z))
+
+
+def lanczos(path: Path) -> Iterator[Seen]:
+    """s is the best step of its length in one of the spaces span{g, Bg, …}."""
+    for k in path.moved:
+        model, s = Problem(None, hvp=lambda x, p, k=k: path.B(k) @ p), path.s(k)  # type: ignore[arg-type, misc]
+        best = [gltr(model, path.x(k), path.g(k), length(s), 0.0, j).p for j in range(1, min(s.size, 30) + 1)]
+        ours = min(best, key=lambda p: float(np.abs(s - p).max()))
+        yield Seen(k, "s best in a Krylov space", s, np.asarray(ours), length(s))
+
+
+def symmetric_rank_one(path: Path) -> Iterator[Seen]:
+    """B₊ = update(B, s, y) where the step was taken, and (B + λI)s = −g for some λ.   Their records must have B."""
+    update = equation("sr1", "update")
+    for k in path.moved:
+        B, after = path.records[k].get("B"), path.records[k + 1].get("B")
+        if B is None or after is None:
+            raise ValueError(
+                "a replay of sr1 needs B in the records: rejected trials change it too, and leave no trace"
+            )
+        g, s = path.g(k), path.s(k)
+        y = path.g(k + 1) - g
+        lam = -(s @ (g + B @ s)) / (s @ s)
+        yield Seen(k, "(B + λI)s = −g", B @ s + lam * s, -g, length(g) + length(B @ s))
+        if not np.array_equal(B, after):
+            yield Seen(k, "B₊ = update(B, s, y)", after, np.asarray(update(B.copy(), s, y)), top(after))
+
+
+# --- least squares -----------------------------------------------------------------------------------------------
+
+
+def gauss_newton(path: Path) -> Iterator[Seen]:
+    for k in path.moved:
+        p = np.linalg.lstsq(path.of("jacobian", k), -path.of("residual", k))[0]
+        yield from along(path, k, p, "p = −J⁺r")
+
+
+def damped_fit(path: Path, scaling: str = "longest columns") -> Iterator[Seen]:
+    """(JᵀJ + λD²)s = −Jᵀr for some λ ≥ 0;  D = I, the lengths of the columns of J, or the longest they have been.
+
+    Both sides are divided by the lengths of the columns, so that the units of x do not matter.
+    """
+    longest = np.zeros(path.x(0).size)
+    for k in path.steps:
+        J, r, s = path.of("jacobian", k), path.of("residual", k), path.s(k)
+        lengths = np.linalg.norm(J, axis=0)
+        longest = np.maximum(longest, lengths)
+        d = {"I": np.ones_like(lengths), "columns": lengths, "longest columns": longest}[scaling]
+        d = np.where(d > 0.0, d, 1.0)
+        if s.any():
+            units = np.where(lengths > 0.0, lengths, 1.0)
+            g, bend, w = J.T @ r / units, J.T @ (J @ s) / units, d * d * s / units
+            lam = max(0.0, float(-(w @ (g + bend)) / (w @ w)))
+            yield Seen(k, "(JᵀJ + λD²)s = −Jᵀr", bend + lam * w, -g, length(g) + length(bend))
+
+
+# --- means of gradients and of their squares -----------------------------------------------------------------------
+
+
+def means(method: str) -> Callable[..., Iterator[Seen]]:
+    """x₊ = x + p, where the method's ``learnt`` makes p of the means m and v, and these of the gradient.
+
+    ahead: the means of a record have seen its gradient already, as in this library's states; else only those before it.
+    """
+
+    def rule(path: Path, learnt: Any = None, ahead: bool = False) -> Iterator[Seen]:
+        learnt = learnt or equation(method, "learnt")
+        zero = np.zeros_like(path.x(0))
+        state = equation(method, "State")(path.x(0), 0.0, zero, zero, zero, zero, 0, True, True, 1, 1)
+        for k in path.steps:
+            state = learnt(state._replace(x=path.x(k), g=path.g(k)), path.params)
+            for name, theirs in path.records[k if ahead else k + 1].items():
+                if name in ("m", "v"):
+                    ours = getattr(state, name)
+                    yield Seen(k, f"{name}₊ of {name} and g", theirs, ours, top(ours))
+                    state = state._replace(**{name: theirs})
+            yield Seen(k, "x₊ = x + p", path.s(k), state.p, top(path.s(k)), path.lost(k))
+
+    return rule
+
+
+def length(x: Array) -> float:
+    return float(np.linalg.norm(x))
+
+
+def top(x: Array) -> float:
+    return float(np.abs(x).max(initial=0.0))

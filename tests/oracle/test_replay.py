@@ -1,0 +1,312 @@
+"""Replays: what agrees, what does not and where, and the mistakes that are named."""
+
+from itertools import islice, pairwise
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import scipy.optimize
+from scipy.optimize import rosen, rosen_der, rosen_hess
+
+import refopt
+from refopt import methods
+from refopt.catalogue import available
+from refopt.oracle import Recorder, records, replay
+from refopt.oracle.replay import RULES
+from refopt.oracle.rules import Path
+
+PROBLEM = refopt.Problem(rosen, rosen_der, rosen_hess)
+WELLS = refopt.Problem(lambda x: float(((x * x - 1) ** 2).sum()), lambda x: 4 * x * (x * x - 1))
+START = np.array([-1.2, 1.0, 0.5])
+FIT = refopt.zoo.get("nist:Misra1a", start=1)
+SCIPYS = {
+    "bfgs": "BFGS", "l-bfgs": "L-BFGS-B", "newton-cg": "Newton-CG", "trust-exact": "trust-exact",
+    "trust-dogleg": "dogleg", "trust-ncg": "trust-ncg", "trust-krylov": "trust-krylov",
+}  # fmt: skip
+
+
+def states_of(name, steps=12):
+    """The states of the library's own run, and its problem."""
+    entry = available()[name]
+    problem, x0 = (PROBLEM, START) if entry.door == "minimize" else (FIT.problem, FIT.x0)
+    return problem, list(islice(refopt.iterate(entry.module, problem, x0, entry.module.Params()), steps))
+
+
+def scipys(method, **arguments):
+    note = Recorder(START)
+    hess = None if method in ("BFGS", "L-BFGS-B") else rosen_hess
+    scipy.optimize.minimize(rosen, START, jac=rosen_der, hess=hess, method=method, callback=note, **arguments)
+    return note
+
+
+# --- what is right is found right --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_librarys_own_states_agree(name):
+    problem, states = states_of(name)
+    found = replay(name, problem, states)
+    assert found, found.sentence
+    assert found.steps == len(states) - 1
+    moved = sum(bool(np.any(a.x != b.x)) for a, b in pairwise(states))
+    assert len([f for f in found.findings if f.equation not in ("f = f(x)", "g = ∇f(x)")]) >= moved > 3
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if name != "sr1"])
+def test_points_alone_are_enough(name):
+    problem, states = states_of(name)
+    found = replay(name, problem, [state.x for state in states])
+    assert found, found.sentence
+
+
+@pytest.mark.parametrize("name", SCIPYS)
+def test_scipys_runs_are_what_they_are_called(name):
+    found = replay(name, PROBLEM, scipys(SCIPYS[name]))
+    assert found, found.sentence
+    assert found.conventions in ({}, {"start": "I"})  # SciPy's BFGS begins with the identity
+
+
+def test_a_module_is_as_good_as_a_name():
+    problem, states = states_of("newton")
+    assert replay(methods.newton, problem, states).sentence == replay("newton", problem, states).sentence
+
+
+def test_numbers_in_float32_are_judged_as_such():
+    points = [state.x.astype(np.float32) for state in states_of("newton")[1]]
+    found = replay("newton", PROBLEM, points)
+    assert found, found.sentence
+    assert max(f.tolerance for f in found.findings) > 1e-6
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rounding_is_never_called_a_mistake(seed):
+    """Points changed in the last digit but one are the same run."""
+    rng = np.random.default_rng(seed)
+    for name in ("bfgs", "l-bfgs", "newton", "trust-exact", "trust-krylov"):
+        problem, states = states_of(name)
+        points = [s.x * (1 + 2e-16 * rng.integers(-2, 3, s.x.shape)) for s in states]
+        found = replay(name, problem, points)
+        assert found.verdict != "disagrees", (name, found.sentence)
+
+
+def test_a_search_is_reported_and_no_error():
+    """Half of every step of BFGS, and its H learnt from what was done: another search."""
+    H, x, points = np.eye(3), START, [START]
+    for _ in range(15):
+        p = -H @ rosen_der(x)
+        s = (0.01 if len(points) < 3 else 0.5) * p
+        y = rosen_der(x + s) - rosen_der(x)
+        x = x + s
+        if y @ s > 0:
+            rho, V = 1 / (y @ s), np.eye(3) - np.outer(y, s) / (y @ s)
+            H = V.T @ H @ V + rho * np.outer(s, s)
+        points.append(x)
+    found = replay("bfgs", PROBLEM, points)
+    assert found, found.sentence
+    assert 0 < found.search["downhill"] == found.search["steps"] == 15
+    assert "how far a search goes is not judged" in found.sentence
+
+
+# --- what is wrong is found, and where ---------------------------------------------------------------------------
+
+
+def test_another_method_disagrees_at_its_first_step():
+    found = replay("gradient-descent", PROBLEM, states_of("newton")[1])
+    assert not found
+    assert (found.first.step, found.first.equation) == (0, "p = −g")
+    assert found.first.error > 1e3 * found.first.tolerance
+    np.testing.assert_allclose(found.first.ours, -rosen_der(START) / np.linalg.norm(rosen_der(START)))
+
+
+@pytest.mark.parametrize("k", [2, 7])
+def test_a_single_wrong_step_is_named(k):
+    _, states = states_of("newton")
+    points = [s.x for s in states]
+    points[k + 1 :] = [x + np.array([1e-3, 0, 0]) for x in points[k + 1 :]]
+    found = replay("newton", PROBLEM, points)
+    assert found.first.step == k
+
+
+def test_a_wrong_gradient_is_found_out_beside_the_problems():
+    _, states = states_of("bfgs")
+    wrong = [{"x": s.x, "g": s.g if k != 4 else s.g * [1, 1, 1.001]} for k, s in enumerate(states)]
+    found = replay("bfgs", PROBLEM, wrong)
+    assert (found.first.step, found.first.equation) == (4, "g = ∇f(x)")
+
+
+def test_a_matrix_that_learns_wrongly_is_named_even_if_the_steps_are_right():
+    _, states = states_of("bfgs")
+    wrong = [s._replace(H=s.H + (0.01 * np.eye(3) if k == 5 else 0)) for k, s in enumerate(states)]
+    found = replay("bfgs", PROBLEM, wrong)
+    assert (found.first.step, found.first.equation) == (5, "H₊ = update(H, s, y)")
+
+
+def test_another_step_length_of_adam_is_a_factor():
+    _, states = states_of("adam")
+    found = replay("adam", PROBLEM, [s.x for s in states], {"step": 0.002})
+    assert "Every step is 0.5 times ours" in found.sentence
+
+
+# --- defects, made literally --------------------------------------------------------------------------------------
+
+
+def quasi_newton_run(update, pair=None, learns=None, steps=14):
+    """A literal run with a step of moderate length along −Hg, and the defect's own pair, test or update."""
+    H, x, points = np.eye(3), START, [START]
+    for k in range(steps):
+        g = rosen_der(x)
+        p = -H @ g
+        x = x + (0.05 + 0.02 * (k % 3)) * p / np.linalg.norm(p)
+        points.append(x)
+        path = Path(PROBLEM, records(points), None)
+        s, y = pair(path, k, p) if pair else (path.s(k), path.g(k + 1) - g)
+        good = learns(s, y, 1e-10) if learns else y @ s > 1e-10 * np.linalg.norm(s) * np.linalg.norm(y)
+        if good:
+            H = update(H, s, y)
+    return points
+
+
+def bfgs_update(H, s, y):
+    rho, V = 1 / (y @ s), np.eye(3) - np.outer(y, s) / (y @ s)
+    return V.T @ H @ V + rho * np.outer(s, s)
+
+
+@pytest.mark.parametrize("name", RULES["bfgs"].defects)
+def test_defects_of_bfgs_are_named(name):
+    how = RULES["bfgs"].defects[name].how
+    points = quasi_newton_run(how.get("update", bfgs_update), how.get("pair"), how.get("learns"))
+    found = replay("bfgs", PROBLEM, points)
+    assert name in found.defects, found.sentence
+    assert RULES["bfgs"].defects[name].says in found.sentence
+
+
+def two_loops(S, Y, gamma, g):
+    """Nocedal & Wright, Algorithm 7.4, literally."""
+    q, a = g.copy(), []
+    for s, y in zip(reversed(S), reversed(Y), strict=True):
+        a.append((s @ q) / (y @ s))
+        q = q - a[-1] * y
+    r = gamma * q
+    for s, y, ai in zip(S, Y, reversed(a), strict=True):
+        r = r + (ai - (y @ r) / (y @ s)) * s
+    return r
+
+
+@pytest.mark.parametrize("name", RULES["l-bfgs"].defects)
+def test_defects_of_l_bfgs_are_named(name):
+    how = RULES["l-bfgs"].defects[name].how
+    problem, x, S, Y, m = PROBLEM, START, [], [], how.get("memory", 3)
+    if name == "no curvature test":  # between two wells some yᵀs are negative
+        problem, x = WELLS, np.array([0.1, 0.2, -0.15])
+    points = [x]
+    for k in range(12):
+        g = problem.grad(x)
+        p = -g
+        if S:
+            gamma = how["gamma"](S, Y) if "gamma" in how else (S[-1] @ Y[-1]) / (Y[-1] @ Y[-1])
+            order = how.get("order", 1)
+            p = -two_loops(S[::order], Y[::order], gamma, g)
+        x = x + 0.05 * (1 + 0.4 * (k % 3)) * p / np.linalg.norm(p)
+        points.append(x)
+        path = Path(problem, records(points), None)
+        s, y = how["pair"](path, k, p) if "pair" in how else (path.s(k), path.g(k + 1) - g)
+        good = how["learns"](s, y, 1e-10) if "learns" in how else y @ s > 1e-10 * np.linalg.norm(s) * np.linalg.norm(y)
+        if good:
+            S, Y = [*S, s][-m:], [*Y, y][-m:]
+    found = replay("l-bfgs", problem, points, {"memory": 3})
+    assert name in found.defects, found.sentence
+
+
+@pytest.mark.parametrize("name", RULES["adam"].defects)
+def test_defects_of_adam_are_named(name):
+    learnt, params = RULES["adam"].defects[name].how["learnt"], methods.adam.Params(step=0.01, eps=1e-3)
+    zero = np.zeros(3)
+    state, points = methods.adam.State(START, 0.0, zero, zero, zero, zero, 0, True, True, 1, 1), [START]
+    for _ in range(12):
+        state = learnt(state._replace(g=rosen_der(state.x)), params)
+        state = state._replace(x=state.x + state.p)
+        points.append(state.x)
+    found = replay("adam", PROBLEM, points, params)
+    assert name in found.defects, found.sentence
+
+
+# --- what they have -----------------------------------------------------------------------------------------------
+
+
+def test_records_of_torch_optimizers():
+    """A run of Adam as PyTorch keeps it, parameters in two tensors; and the last iterate without a gradient."""
+    params = methods.adam.Params(step=0.01)
+    a, b = Tensor(START[:1]), Tensor(START[1:])
+    optimizer = SimpleNamespace(param_groups=[{"params": [a, b]}], state={})
+    m = v = np.zeros(3)
+    note, x = Recorder(), START
+    for t in range(1, 10):
+        g = rosen_der(x)
+        a.put(x[:1], g[:1]), b.put(x[1:], g[1:])
+        note.torch(optimizer)
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        x = x - 0.01 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        optimizer.state = {
+            a: {"step": t, "exp_avg": m[:1], "exp_avg_sq": v[:1]}, b: {"step": t, "exp_avg": m[1:], "exp_avg_sq": v[1:]}
+        }  # fmt: skip
+    a.put(x[:1], None), b.put(x[1:], None)
+    note.torch(optimizer)
+    found = replay("adam", None, note, params)
+    assert found, found.sentence
+    assert {f.equation for f in found.findings} == {"m₊ of m and g", "v₊ of v and g", "x₊ = x + p"}
+
+
+class Tensor:
+    """As much of a tensor as the recorder asks for."""
+
+    def __init__(self, values):
+        self.put(values, None)
+
+    def put(self, values, grad):
+        self.values, self.grad, self.dtype = values, grad, values.dtype
+
+    def detach(self):
+        return self.values
+
+
+def test_records_of_trees():
+    note = Recorder()
+    trees = {"w": np.ones((2, 2)), "b": [np.zeros(1)]}
+    state = (SimpleNamespace(), refopt.methods.adam.State(*[None] * 11)._replace(m=None))
+    note.optax(trees, state, grads=trees)
+    assert note.records[0]["x"].tolist() == [0.0, 1.0, 1.0, 1.0, 1.0] == note.records[0]["g"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("iterates", "complaint"),
+    [
+        ([], "needs two iterates"),
+        ([[1.0, 2.0]], "needs two iterates"),
+        ([[1.0], [1.0, 2.0]], "shape"),
+        ([{"y": [1.0]}, {"y": [2.0]}], "has no x"),
+    ],
+)
+def test_what_is_no_run_is_refused(iterates, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        replay("newton", PROBLEM, iterates)
+
+
+def test_unknown_methods_and_options_are_refused():
+    with pytest.raises(ValueError, match="no replay of 'simplex'"):
+        replay("simplex", PROBLEM, [START, START])
+    with pytest.raises(TypeError, match="has no option momentum"):
+        replay("adam", PROBLEM, [START, START], {"momentum": 1})
+
+
+def test_what_the_problem_lacks_is_named():
+    with pytest.raises(ValueError, match=r"needs problem\.hess"):
+        replay("newton", refopt.Problem(rosen, rosen_der), [START, START + 1])
+    with pytest.raises(ValueError, match=r"needs problem\.grad"):
+        replay("bfgs", None, [START, START + 1])
+
+
+def test_where_rounding_drowns_everything_nothing_is_said():
+    at = np.ones(3)
+    found = replay("newton", PROBLEM, [at * (1 + 1e-15 * k) for k in range(4)])
+    assert found.verdict == "undecided"
+    assert not found
