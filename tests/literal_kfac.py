@@ -1,20 +1,22 @@
 """K-FAC from its definition, sample by sample and position by position, by sums that are written out.
 
-A network is a list of steps on the positions of one sample, z (R, d): "tanh", "mean" over positions, or (W, b) for
-Wz + b at each position, b perhaps None. Its Jacobians are complex steps; the second moments E[∇ℓ∇ℓᵀ] sums over labels, or
-known by heart.
+A network is a list of steps on one sample: (W, b) for Wz + b at each position of z (R, d), b perhaps None, or any
+function. Its Jacobians are complex steps; the second moments E[∇ℓ∇ℓᵀ] sums over labels, or known by heart.
 """
 
-from itertools import product
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import numpy as np
+
+from refopt import Supervised
+from refopt.networks import Conv2d, Linear, MeanPool, SelfAttention, Sequential, Tanh
 
 STEP = 1e-30
 
 
 class Sample(NamedTuple):
-    """What one sample brings: inputs a (R, in) and Jacobians J (R, T·C, out) of each linear step; E[∇ℓ∇ℓᵀ] (T·C, T·C)."""
+    """Inputs a (R, in) and Jacobians J (R, T·C, out) of each linear step, and E[∇ℓ∇ℓᵀ] (T·C, T·C)."""
 
     a: list[np.ndarray]
     J: list[np.ndarray]
@@ -25,10 +27,8 @@ def outputs(steps, z, at=None, disturbance=0.0):
     """f (T, C), inputs of the linear steps, and their outputs; `disturbance` is added to the outputs of step `at`."""
     inputs, results = [], []
     for k, step in enumerate(steps):
-        if step == "tanh":
-            z = np.tanh(z)
-        elif step == "mean":
-            z = sum(z[r] for r in range(len(z)))[None] / len(z)
+        if callable(step):
+            z = step(z)
         else:
             W, b = step
             inputs.append(z)
@@ -39,7 +39,7 @@ def outputs(steps, z, at=None, disturbance=0.0):
 
 def sample(steps, z, loss, labels=None):
     f, a, results = outputs(steps, z)
-    linear = [k for k, step in enumerate(steps) if not isinstance(step, str)]
+    linear = [k for k, step in enumerate(steps) if not callable(step)]
     J = []
     for k, y in zip(linear, results, strict=True):
         found = np.zeros((y.shape[0], f.size, y.shape[1]))
@@ -119,8 +119,8 @@ class Literal(NamedTuple):
 def literal(steps, X, c, loss, sharing="expand", labels=None):
     """For X (N, R, d); labels: for each sample a list of labels, or None for the model's own.   Biases are joint."""
     samples = [sample(steps, X[n], loss, labels and labels[n]) for n in range(len(X))]
-    biased = [step[1] is not None for step in steps if not isinstance(step, str)]
-    L, N = len(biased), len(X)
+    biased = [step[1] is not None for step in steps if not callable(step)]
+    L = len(biased)
 
     def vectors(s, k):
         a, J = s.a[k], s.J[k]
@@ -147,7 +147,6 @@ def literal(steps, X, c, loss, sharing="expand", labels=None):
     sizes = [flat_jacobian(samples[0], k, biased[k]).shape[1] for k in range(L)]
     ends = np.cumsum([0, *sizes])
     places = [slice(int(ends[k]), int(ends[k + 1])) for k in range(L)]
-    assert N == len(samples)
     return Literal(*map(list, zip(*own, strict=True)), *(zip(*after, strict=True) if after else ([], [])), F, places)
 
 
@@ -188,28 +187,77 @@ class Case(NamedTuple):
 
 def case(seed=0, sizes=(3, 4, 2), R=1, N=5, loss="squared", reduction="mean", bias=True, linear=False, mean=False):
     """A network of linear layers, tanh between them unless `linear`, on R positions; `mean` over them at last."""
-    from refopt import Supervised
-    from refopt.networks import Linear, MeanPool, Sequential, Tanh
-
     rng = np.random.default_rng(seed)
     steps, net = [], []
-    for k, (i, o) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for k, (i, o) in enumerate(pairwise(sizes)):
         if k and not linear:
-            steps.append("tanh")
+            steps.append(np.tanh)
             net.append(Tanh())
         W, b = rng.standard_normal((o, i)) / max(i, 1) ** 0.5, 0.3 * rng.standard_normal(o)
         steps.append((W, b if bias else None))
         net.append(Linear(i, o, bias))
     if mean:
-        steps.append("mean")
+        steps.append(mean_of)
         net.append(MeanPool())
     X = rng.standard_normal((N, R, sizes[0]))
-    x = np.concatenate([part.ravel() for step in steps if not isinstance(step, str) for part in step if part is not None])
+    x = flat_of(steps)
     single = R == 1 and not mean
     data = X[:, 0, :] if single else X
     positions = () if mean or single else (R,)
     labels = draw(rng, loss, (N, *positions), sizes[-1])
     return Case(steps, Supervised(Sequential(*net), loss, data, labels, reduction), x, X)
+
+
+def convolution(seed=0, stride=2, padding=1, loss="cross-entropy", reduction="mean", bias=True):
+    """Images (2, 4, 3) through a convolution of kernel (3, 2), tanh, one of kernel 1, and the mean over positions."""
+    rng = np.random.default_rng(seed)
+    W, b = rng.standard_normal((3, 2, 3, 2)), rng.standard_normal(3) if bias else None
+    V, c = rng.standard_normal((3, 3, 1, 1)), rng.standard_normal(3) if bias else None
+    X = rng.standard_normal((4, 2, 4, 3))
+
+    def patches(z):
+        padded = np.zeros((2, 4 + 2 * padding, 3 + 2 * padding))
+        padded[:, padding : padding + 4, padding : padding + 3] = z
+        H, K = (padded.shape[1] - 3) // stride + 1, (padded.shape[2] - 2) // stride + 1
+        corners = [(stride * i, stride * j) for i in range(H) for j in range(K)]
+        return np.array([padded[:, i : i + 3, j : j + 2].ravel() for i, j in corners])
+
+    steps = [patches, (W.reshape(3, 12), b), np.tanh, (V.reshape(3, 3), c), mean_of]
+    layers = Conv2d(2, 3, (3, 2), stride, padding, bias=bias), Tanh(), Conv2d(3, 3, 1, bias=bias), MeanPool((-2, -1))
+    labels = draw(rng, loss, (4,), 3)
+    return Case(steps, Supervised(Sequential(*layers), loss, X, labels, reduction), flat_of([(W, b), (V, c)]), X)
+
+
+def attention(seed=0, loss="cross-entropy", reduction="mean", pooled=True):
+    """Three tokens of four entries through two heads, tanh and, `pooled`, the mean over tokens, to three outputs."""
+    rng = np.random.default_rng(seed)
+    T, d, C = 3, 4, 3
+    first, second, last = (
+        (rng.standard_normal((o, d)) / 2, rng.standard_normal(o) / 4) for o in (3 * d, d, C)
+    )  # fmt: skip
+    X = rng.standard_normal((4, T, d))
+
+    def heads(z):
+        found = []
+        for h in (0, 1):
+            Q, K, V = (z[:, k * d + 2 * h : k * d + 2 * h + 2] for k in range(3))
+            weights = np.exp(Q @ K.T / 2**0.5)
+            found.append(weights / weights.sum(axis=1, keepdims=True) @ V)
+        return np.concatenate(found, axis=1)
+
+    steps = [first, heads, second, np.tanh, *([mean_of] if pooled else []), last]
+    layers = SelfAttention(d, 2), Tanh(), *([MeanPool()] if pooled else []), Linear(d, C)
+    labels = draw(rng, loss, (4,) if pooled else (4, T), C)
+    return Case(steps, Supervised(Sequential(*layers), loss, X, labels, reduction), flat_of([first, second, last]), X)
+
+
+def mean_of(z):
+    return sum(z[r] for r in range(len(z)))[None] / len(z)
+
+
+def flat_of(steps):
+    linear = [step for step in steps if not callable(step)]
+    return np.concatenate([part.ravel() for step in linear for part in step if part is not None])
 
 
 def draw(rng, loss, shape, C):
@@ -224,6 +272,6 @@ def draw(rng, loss, shape, C):
 
 
 def by_sample(labels, case, loss):
-    """A stack of labels (S, N, …) as ``literal`` takes them: for each sample a list, each with one for each position."""
+    """A stack of labels (S, N, …) as ``literal`` takes them: for each sample a list, with one for each position."""
     single = case.problem.outputs(case.x).ndim == 2
     return [[y[n][None] if single else y[n] for y in labels] for n in range(len(case.X))]

@@ -18,7 +18,6 @@ from refopt.curvature.eigenbasis import Corrected, ekfac
 from refopt.curvature.factored import kfac
 from refopt.curvature.information import fisher_from_log_prob
 from refopt.curvature.kron import Dense, Kron
-from refopt.curvature.model import of_model
 from refopt.curvature.moments import GradientMoments, gradient_moments
 from refopt.curvature.nearest import Nearest, kfoc
 from refopt.curvature.pieces import Diagonal, Reordered
@@ -51,7 +50,6 @@ __all__ = [
     "kfac_tridiagonal",
     "kfoc",
     "ntk",
-    "of_model",
     "operators",
     "solve",
     "spectrum",

@@ -62,7 +62,8 @@ def moments(a: Any, g: Any, P: Matrix, Q: Matrix, c: float) -> Matrix:
     few = max(1, AT_ONCE // (g.shape[0] * g.shape[3] * width))
     total = xp.zeros((g.shape[3], width), dtype=a.dtype, device=device(a))
     for k in range(0, N, few):
-        gradients = xp.matrix_transpose(g[:, k : k + few, ...]) @ a[k : k + few, ...]
+        some = slice(k, min(k + few, N))
+        gradients = xp.matrix_transpose(g[:, some, ...]) @ a[some, ...]
         total = total + xp.sum(gradients**2, axis=(0, 1))
     return c * total
 

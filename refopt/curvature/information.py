@@ -28,12 +28,12 @@ from math import prod
 from typing import Any
 
 from refopt.curvature.matrices import Curvature, parts
-from refopt.curvature.model import expansion, vector
 from refopt.curvature.outer import LIMIT, Cotangents, blocks, diagonal, fits, gram, terms
+from refopt.curvature.point import expansion, vector
 from refopt.derivatives import jacobian_of
+from refopt.expansion import Expansion, _token_by_token
 from refopt.linalg.operators import generator
 from refopt.ops import Matrix, Vector, cholesky, device, dot, namespace, solve_lower, solve_lower_t, solve_symmetric
-from refopt.supervised import Expansion, _token_by_token
 
 KINDS = ("exact", "monte-carlo", "empirical")
 UNITS = ("sample", "token")
@@ -164,7 +164,7 @@ class Outer(Curvature):
         self._uncentred("a Gram matrix")
         u, _ = self.all
         size = u.shape[0] * u.shape[1]
-        fits((size, size), self.x, limit, f"{self.name}.gram")
+        fits((size, size), self.x, limit, "Gram matrix", "fewer samples")
         return self.c * gram(self.point, u)
 
     def solve(self, v: Any, damping: float, limit: float = LIMIT) -> Any:
@@ -264,5 +264,5 @@ def given(point: Expansion, labels: Any) -> list[Any]:
             raise ValueError(
                 f"labels are like y, {tuple(problem.y.shape)}, or a stack of such, not {tuple(labels.shape)}"
             )
-        loss.check(point.f, y)
+        loss.check(tuple(point.f.shape), y)
     return found

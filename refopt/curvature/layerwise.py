@@ -67,8 +67,8 @@ def layers(
     for given, known, name in ((fisher, KINDS, "fisher"), (sharing, SHARINGS, "sharing"), (bias, BIASES, "bias")):
         if given not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}; it is {given!r}")
-    if not hasattr(problem, "network"):
-        raise TypeError(f"Kronecker factors need the layers of a refopt.Supervised, not a {type(problem).__name__}")
+    if not hasattr(getattr(problem, "network", None), "plan"):
+        raise TypeError("Kronecker factors need a refopt.Supervised with a network made of layers: see from_arrays")
     point = problem.at(x)
     u, c = cotangents(point, fisher, labels, samples, rng)
     captures = point.captures(u)
@@ -89,7 +89,8 @@ def cotangents(point: Any, fisher: str, labels: Any, samples: int, rng: Any) -> 
     if labels is not None:
         labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
         several = labels.ndim > point.problem.y.ndim
-        drawn = [_checked(point, y) for y in ([labels[k, ...] for k in range(len(labels))] if several else [labels])]
+        given = [labels[k, ...] for k in range(labels.shape[0])] if several else [labels]
+        drawn = [_checked(point, y) for y in given]
     elif samples < 1:
         raise ValueError(f"samples must be at least 1; it is {samples!r}")
     else:
@@ -113,9 +114,10 @@ def assembled(layers: Layers, block: Callable[[Part], Any]) -> BlockDiagonal:
 
 
 def _checked(point: Any, labels: Any) -> Any:
+    """Labels as the loss takes them."""
     problem = point.problem
     labels = problem.loss.labels(labels if hasattr(labels, "dtype") else np.asarray(labels), problem.dtype)
-    problem.loss.check(point.f, labels)
+    problem.loss.check(tuple(point.f.shape), labels)
     return labels
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from refopt.curvature.blocks import BlockDiagonal
 from refopt.curvature.kron import to_scipy
 from refopt.curvature.outer import LIMIT, fits
+from refopt.expansion import Expansion, OfFunction
 from refopt.ops import Matrix, Vector, device, namespace, scalar, symmetrised
-from refopt.supervised import Expansion
 
 
 class Curvature:
@@ -122,6 +122,8 @@ class Jacobian:
 
 def parts(point: Expansion) -> dict[str, list[slice]]:
     """The parts of the flat vector: layer by layer, and array by array. A shared array is its first layer's."""
+    if isinstance(point, OfFunction):
+        return {"layer": [slice(0, point.x.shape[0])]}
     plan, layers, before = point.net.plan, [], 0
     for _, _, own in plan.leaves:
         slots = [plan.slots[k].part for k in own if plan.slots[k].part.start >= before]

@@ -13,8 +13,9 @@ Cost: one gradient for each batch, and its squares: no gradient per sample is fo
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from refopt.curvature.model import expansion
+from refopt.curvature.point import expansion
 from refopt.ops import Vector, namespace
+from refopt.supervised import Supervised
 
 
 class GradientMoments(NamedTuple):
@@ -40,7 +41,7 @@ def gradient_moments(problem: Any, x: Any, batches: Iterable[tuple[Any, Any]] | 
     total: Any = None
     squares: Any = None
     N, inverse = 0, 0.0
-    for part in [problem] if batches is None else (problem.replaced(X=X, y=y) for X, y in batches):
+    for part in [problem] if batches is None else (of_batch(problem, X, y) for X, y in batches):
         point = expansion(part, x)
         u = point.scores()
         first, second = point.vjp(u), point.squared_vjp(u)
@@ -55,3 +56,10 @@ def gradient_moments(problem: Any, x: Any, batches: Iterable[tuple[Any, Any]] | 
     spread = second - mean * mean
     variance = namespace(spread).where(spread > 0.0, spread, 0.0 * spread)
     return GradientMoments(N, mean, second, variance, 1.0 if summed else 1.0 / inverse)
+
+
+def of_batch(problem: Any, X: Any, y: Any) -> Supervised:
+    """The problem with other data."""
+    if not isinstance(problem, Supervised):
+        raise TypeError(f"batches (X, y) are data for a refopt.Supervised, not for a {type(problem).__name__}")
+    return Supervised(problem.network, problem.loss, X, y, problem.reduction, derivatives=problem.derivatives)

@@ -127,7 +127,7 @@ def dominant(product: Callable[[Symmetric], Symmetric], start: Symmetric) -> tup
         T = lanczos(lambda v: xp.reshape(product(matrix(v)), (n * n,)), xp.reshape(A, (n * n,)), STEPS)
         values, V = np.linalg.eigh(np.diag(T.alpha) + np.diag(T.beta, 1) + np.diag(T.beta, -1))
         A = positive_part(matrix(rmatvec(T.Q, created(V[:, -1], T.Q))))
-        if frobenius(product(A) - values[-1] * A) <= 1e-13 * n * values[-1]:
+        if frobenius(product(A) - float(values[-1]) * A) <= 1e-13 * n * float(values[-1]):
             break
     return start, A
 

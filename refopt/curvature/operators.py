@@ -20,12 +20,12 @@ from typing import Any
 
 from refopt.curvature.information import fisher, ggn
 from refopt.curvature.matrices import Curvature, Jacobian, parts
-from refopt.curvature.model import expansion, vector
 from refopt.curvature.outer import LIMIT, fits, gram
+from refopt.curvature.point import expansion, vector
 from refopt.derivatives import hessian_of, hvp_of
+from refopt.expansion import Expansion, OfFunction
 from refopt.ops import Matrix, Vector, device, namespace
 from refopt.problem import Problem
-from refopt.supervised import Expansion
 
 __all__ = ["NTK", "fisher", "functional_hessian", "ggn", "hessian", "jacobian", "ntk"]
 
@@ -61,6 +61,8 @@ def of_problem(problem: Problem, x: Vector) -> Curvature:
 def functional_hessian(problem: Any, x: Any) -> Curvature:
     """H − G at x, Σ ∂fun/∂fₖ ∇²fₖ, what the Gauss-Newton matrix drops: found by itself, not as the difference."""
     point = expansion(problem, x)
+    if isinstance(point, OfFunction):
+        return Curvature("functional_hessian", point.x, point._bent, parts(point))
     still = 0.0 * point.residual
 
     def product(v: Vector) -> Vector:

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from refopt.expansion import Expansion, OfFunction
 from refopt.ops import Matrix, Vector, device, namespace
-from refopt.supervised import Expansion
 
 LIMIT = 2**30  #: bytes that a dense result may take, where nothing is said
 WORKING = 2**25  #: bytes of what is computed on the way
@@ -29,13 +29,14 @@ Cotangents = Callable[[Expansion, slice], tuple[Any, list[float]]]
 """u and σ at the samples of an expansion, which are those of a slice of all samples."""
 
 
-def fits(shape: tuple[int, int], like: Any, limit: float, name: str) -> None:
+def fits(shape: tuple[int, int], like: Any, limit: float, name: str, instead: str = "") -> None:
     """An error where a dense matrix takes more bytes than `limit`: rows · columns · bytes of a number."""
     need = shape[0] * shape[1] * itemsize(like)
     if need > limit:
+        instead = instead or f"the operator, refopt.curvature.operators.{name}(…), with .matvec, .diagonal(), .blocks()"
         raise MemoryError(
-            f"the dense {name} of shape {shape} takes {need:,} bytes, the limit is {int(limit):,}: use the operator, "
-            f"refopt.curvature.operators.{name}(…), with .matvec, .diagonal() and .blocks(), or pass limit=…, in bytes"
+            f"the dense {name} of shape {shape} takes {need:,} bytes, the limit is {int(limit):,}: use {instead}, or "
+            f"pass limit=…, in bytes"
         )
 
 
@@ -44,16 +45,21 @@ def itemsize(like: Any) -> int:
 
 
 def batches(point: Expansion, terms: int) -> Iterator[tuple[Expansion, slice]]:
-    """The expansion in parts of so many samples that `terms` gradients of each take ``WORKING`` bytes, or as M."""
-    N, P, whole = point.problem.samples, point.x.shape[0], point.problem
-    count = max(1, int(max(WORKING / itemsize(point.x), P * P) / (terms * P)))
+    """The expansion in parts, with the slices of all samples that they are."""
+    N, whole, count = point.problem.samples, point.problem, samples_at_once(point, terms)
     if count >= N:
         yield point, slice(0, N)
         return
     for first in range(0, N, count):
         rows = slice(first, min(first + count, N))
         masks = tuple(mask[rows, ...] for mask in whole.masks)
-        yield whole.replaced(X=whole.X[rows, ...], y=whole.y[rows, ...], masks=masks).at(point.x), rows
+        yield whole.batch(whole.X[rows, ...], whole.y[rows, ...], masks).at(point.x), rows
+
+
+def samples_at_once(point: Expansion, terms: int) -> int:
+    """So many that `terms` gradients of each take ``WORKING`` bytes, or as many as M."""
+    P = point.x.shape[0]
+    return max(1, int(max(WORKING / itemsize(point.x), P * P) / (terms * P)))
 
 
 def terms(point: Expansion) -> int:
@@ -129,7 +135,7 @@ def _products(S: Matrix, a: Matrix, b: Matrix, outputs: tuple[int, int]) -> Matr
 
 
 def _square(S: Matrix, a: Matrix, o: int) -> Matrix:
-    """Σₙ Sₙ ⊗ aₙaₙᵀ for symmetric Sₙ: a quarter of it is computed, where o ≥ o' and i ≥ i', and the rest is the same."""
+    """Σₙ Sₙ ⊗ aₙaₙᵀ for symmetric Sₙ: a quarter of it is computed, where o ≥ o' and i ≥ i'; the rest is the same."""
     xp, i = namespace(a), a.shape[1]
     lower, places = _triangle(o, a)
     lower_i, places_i = _triangle(i, a)
@@ -217,9 +223,8 @@ class LinearMap(NamedTuple):
 
 def linear_maps(point: Expansion, u: Any) -> list[LinearMap] | None:
     """All linear maps, where they hold all parameters and each is used at one position of a sample; else None."""
-    leaves = point.net.plan.leaves
-    if sum(len(own) for _, _, own in leaves) != len(point.net.plan.slots):
-        return None  # some arrays are shared
+    if isinstance(point, OfFunction) or point.net.plan.shares:
+        return None
     found = []
     for capture in point.captures(u):
         if capture.a.shape[1] != 1:
