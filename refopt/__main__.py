@@ -1,4 +1,4 @@
-"""The command line:  refopt verify | solve | methods | recommend | compile | conform."""
+"""The command line:  refopt verify | solve | methods | recommend | compile | judge | conform."""
 
 import argparse
 import json
@@ -27,6 +27,7 @@ examples:
   refopt methods                       what there is, and what it needs
   refopt recommend 500 --derivatives jac hess
   refopt compile bfgs                  fill the cache of compiled methods beforehand
+  refopt judge dump.npz                what is this matrix, and what is wrong with that run?
   refopt conform mine.optim:minimize minimizer    is it what it should be?
 """
 
@@ -85,12 +86,20 @@ def parser() -> argparse.ArgumentParser:
     warm.add_argument("--many", action="store_true", help="the loops of minimize_many as well")
     warm.set_defaults(run=run_compile)
 
+    judge = commands.add_parser("judge", help="say whether a dump is what it claims to be", description=JUDGE)
+    judge.add_argument("dump", help="an npz file in the form of docs/oracle (refopt.oracle.exchange)")
+    judge.set_defaults(run=run_judge)
+
     conform = commands.add_parser("conform", help="judge your own function by the facts of the field")
     conform.add_argument("target", metavar="MODULE:NAME", help="the function, such as mypackage.optim:minimize")
     conform.add_argument("kind", nargs="?", default="", help="minimizer, inverse-root, bfgs.update, optimizer:adam, …")
     conform.add_argument("--examples", type=int, default=50, metavar="N", help="instances of each property (50)")
     conform.set_defaults(run=run_conform)
     return top
+
+
+JUDGE = """Judge a matrix, a diagonal, a product, Kronecker factors, a run or an inverse root of another program: what
+it is, under which conventions, and where it goes wrong. Ends with 0 if it is what it claims to be, with 1 if not."""
 
 
 VERIFY = """Draw random instances of each claim, compute a residual that is zero where the claim holds, and compare it
@@ -223,6 +232,17 @@ def run_compile(given: argparse.Namespace) -> int:
     from refopt import warming
 
     return warming.main(given.method, given.many)
+
+
+# --- judge -------------------------------------------------------------------------------------------------------
+
+
+def run_judge(given: argparse.Namespace) -> int:
+    from refopt.oracle import judge
+
+    verdict = judge(given.dump)
+    print(("right: " if verdict.right else "not right: ") + verdict.sentence)
+    return 0 if verdict.right else 1
 
 
 # --- conform -----------------------------------------------------------------------------------------------------

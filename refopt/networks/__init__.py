@@ -23,6 +23,7 @@ from refopt.networks.layer import Capture, Layer
 from refopt.networks.linear import Linear
 from refopt.networks.losses import LOSSES
 from refopt.networks.normalisation import LayerNorm
+from refopt.networks.notation import parse
 from refopt.networks.sequential import Residual, Sequential
 from refopt.networks.structure import (
     ClassToken,
@@ -62,6 +63,7 @@ __all__ = [
     "Tokens",
     "from_arrays",
     "load",
+    "parse",
     "save",
     "vit",
 ]

@@ -65,7 +65,7 @@ class Sequential(Chain):
         return self.layers
 
     def __repr__(self) -> str:
-        return f"Sequential({', '.join(map(repr, self.layers))})"
+        return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
 
 
 @dataclass(frozen=True, init=False, eq=False)
@@ -74,6 +74,7 @@ class Residual(Chain):
 
     layers: tuple[Layer, ...]
     __init__ = Sequential.__init__
+    __repr__ = Sequential.__repr__
     children = Sequential.children
 
     def forward(self, p: Any, x: Any) -> tuple[Any, Any]:

@@ -1,8 +1,8 @@
 """Sampled Fisher matrices, judged statistically.
 
-With S labels a sample drawn from the model, F̂ has mean F and E‖F̂ − F‖² = V/S. V is measured on draws of our own; it
-gives S, and draws with that S give how often a distance like theirs occurs. A sampled Fisher matrix is also positive
-semidefinite, and zero where F is.
+With S labels a sample drawn from the model, F̂ has mean F and E‖F̂ − F‖² = V/S. Draws of our own with S = 1 show how
+‖F̂ − F‖² scatters, and so which S are possible; draws with the likeliest of them, how often such a distance occurs. A
+sampled Fisher matrix is also positive semidefinite, and zero where F is.
 """
 
 from typing import Any
@@ -39,14 +39,24 @@ def samples_of(
             drawn = one if S == 1 else _distances(problem, x, F, S, rng)
             further = int((drawn >= square).sum())
             if 0 < further < DRAWS:
-                return _said(layout, scale, S, further, square, F)
+                return _said(layout, scale, (S, *_range(one, square)), further, square, F)
     return None
 
 
-def _said(layout: Layout, scale: float, S: int, further: int, square: float, F: np.ndarray) -> tuple[Any, ...]:
+def _range(one: np.ndarray, square: float) -> tuple[int, int]:
+    """The fewest and the most labels a sample with which this distance is not out of the ordinary."""
+    low = max(1, int(np.ceil(one.min() / square)))
+    return low, max(low, int(one.max() / square))
+
+
+def _said(
+    layout: Layout, scale: float, labels: tuple[int, int, int], further: int, square: float, F: np.ndarray
+) -> tuple[Any, ...]:
     residual = float(np.sqrt(square) / np.linalg.norm(F))
+    S, low, high = labels
+    count = f"{low}" if low == high else f"{low} to {high}"
     text = (
-        f"Yours may be a Fisher matrix sampled with about {S} label{'s' * (S > 1)} a sample"
+        f"Yours may be a Fisher matrix sampled with {count} label{'s' * (high > 1)} a sample (likeliest {S})"
         f"{f', times {scale:.6g}' if scale != 1.0 else ''}{'' if layout.usual else ', ' + layout.words}: it is "
         f"{100 * residual:.3g} % from the exact one, and {further} of {DRAWS} draws of ours are further. Hand in its "
         "labels to be sure."

@@ -1,5 +1,7 @@
 """Diagnoses: every matrix under random conventions is recognised, and nothing that is not there."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -140,7 +142,7 @@ def test_sampled_fisher_matrices_are_recognised_by_their_distance():
         drawn = curvature.fisher(CLASSES, P, kind="monte-carlo", samples=1, rng=np.random.default_rng(seed))
         found = diagnose(drawn, CLASSES, P)
         assert found.kind == "monte-carlo", found.sentence
-        assert "sampled with about 1 label a sample" in found.sentence
+        assert re.search(r"sampled with 1( to \d)? labels? a sample", found.sentence), found.sentence
 
 
 def test_labels_that_are_handed_in_decide():
