@@ -37,6 +37,10 @@ class SelfAttention(Chain):
     causal: bool = False
     bias: bool = True
 
+    def __post_init__(self) -> None:
+        if self.heads < 1 or self.features % self.heads:
+            raise ValueError(f"{self.features} features do not fall into {self.heads} heads of equal size")
+
     @cached_property
     def children(self) -> tuple[Layer, ...]:
         d = self.features
@@ -54,10 +58,6 @@ class Heads(Layer):
     features: int
     heads: int
     causal: bool = False
-
-    def __post_init__(self) -> None:
-        if self.heads < 1 or self.features % self.heads:
-            raise ValueError(f"{self.features} features do not fall into {self.heads} heads of equal size")
 
     def forward(self, p: Any, x: Any) -> tuple[Any, Any]:
         if x.ndim != 3:

@@ -37,6 +37,10 @@ class Conv2d(Chain):
     groups: int = 1
     bias: bool = True
 
+    def __post_init__(self) -> None:
+        if self.inputs % self.groups or self.outputs % self.groups:
+            raise ValueError(f"{self.inputs} and {self.outputs} channels do not fall into {self.groups} groups")
+
     @cached_property
     def children(self) -> tuple[Layer, ...]:
         kernel = _pair(self.kernel)

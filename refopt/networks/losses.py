@@ -227,8 +227,8 @@ class BinaryCrossEntropy(Natural):
     name = "binary-cross-entropy"
 
     def values(self, f: Any, y: Any) -> Any:
-        xp = namespace(f)
-        return xp.sum(xp.logaddexp(f, xp.zeros_like(f)) - y * f, axis=-1)
+        xp, zero = namespace(f), namespace(f).zeros_like(f)
+        return xp.sum((1.0 - y) * xp.logaddexp(f, zero) + y * xp.logaddexp(-f, zero), axis=-1)
 
     def grad(self, f: Any, y: Any) -> Any:
         return sigmoid(f) - y
