@@ -28,7 +28,7 @@ _HOMES = {
     "compile": "compiled",
     "verify": "oracle.claim",
 }
-_MODULES = ("derivatives", "exact", "methods", "networks", "oracle", "zoo")
+_MODULES = ("curvature", "derivatives", "exact", "linalg", "methods", "networks", "oracle", "zoo")
 
 __all__ = [*_HOMES, *_MODULES]
 

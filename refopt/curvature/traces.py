@@ -1,0 +1,154 @@
+"""Trace and diagonal of a matrix A that is known through products with vectors.
+
+    Hutchinson    tr A ≈ zᵀAz,     diag A ≈ z ∘ Az          E[zzᵀ] = I;  the mean over k probes z
+
+    Hutch++       tr A = tr QᵀAQ + tr (I − QQᵀ)A(I − QQᵀ),     Q = orth(AS): the second by Hutchinson
+
+    XTrace        tr A ≈ tr QᵢᵀAQᵢ + vᵢᵀAvᵢ,                   Qᵢ = orth(AΩ without its column Aωᵢ),  vᵢ = (I − QᵢQᵢᵀ)ωᵢ
+    XDiag         diag A ≈ diag(QᵢQᵢᵀA) + ωᵢ ∘ (I − QᵢQᵢᵀ)Aωᵢ    the mean over i = 1 … k
+
+M. F. Hutchinson, *Commun. Statist. Simul. Comput.* 19 (1990) 433; C. Bekas, E. Kokiopoulou & Y. Saad, *Appl. Numer.
+Math.* 57 (2007) 1214; R. A. Meyer, C. Musco, C. Musco & D. P. Woodruff, Hutch++, arXiv:2010.09649; E. N. Epperly,
+J. A. Tropp & R. J. Webber, XTrace, arXiv:2301.07825.
+
+All are unbiased for independent probes with E[zzᵀ] = I, such as random signs, which have the least variance:
+2(‖A‖_F² − Σ aᵢᵢ²) for a symmetric A and one probe of Hutchinson's, Σⱼ≠ᵢ aᵢⱼ² for an entry of the diagonal.
+
+Shapes: A is (n, n), z (n,), Ω (n, k).   Cost: k probes take k products with Hutchinson, 3k/2 with Hutch++ and 2k with
+XTrace and XDiag, and 2nk² flops or so. The exact trace of a function or an operator takes n products.
+
+Deviation from the source: XTrace's Qᵢ are found from the singular values of AΩ, so that products that depend on one
+another (a matrix of low rank, equal probes) do no harm; its probes are signs, or what is given.
+"""
+
+from math import nan, sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refopt.linalg.arrays import created, square
+from refopt.linalg.operators import Operator, operator, probe_matrix
+from refopt.ops import Matrix, Vector, column_norms, dot, eps, namespace, positive, scalar
+
+METHODS = ("exact", "hutchinson", "hutch++", "xtrace")
+COUNT = 32  #: probes where nothing is said
+
+
+class Estimate(NamedTuple):
+    """A trace, and the standard error of what was estimated of it: 0 where it is exact, NaN from one probe."""
+
+    value: float
+    stderr: float
+
+
+def trace(A: Any, method: str = "exact", probes: Any = None, rng: Any = None, n: Any = None) -> Estimate:
+    """tr A and its standard error.
+
+    A: what ``refopt.linalg.operator`` takes: an array, an operator, or a function v ↦ Av with n.
+    probes: how many random signs (32), with `rng`, a Generator or a seed; or the probes themselves, (n, k), independent
+    and with E[zzᵀ] = I. For Hutch++ the first k/2 of them are S.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}; it is {method!r}")
+    op = operator(A, n)
+    if method == "exact":
+        return Estimate(_exact(A, op), 0.0)
+    Z = probe_matrix(op, probes, rng, COUNT)
+    return {"hutchinson": _hutchinson, "hutch++": _hutchpp, "xtrace": _xtrace}[method](op, Z)
+
+
+def hutchinson(A: Any, probes: Any = None, rng: Any = None, n: Any = None) -> Vector:
+    """(n,) estimate of diag A, the mean of z ∘ Az.   The arguments are those of ``trace``; A need not be symmetric."""
+    op = operator(A, n)
+    Z = probe_matrix(op, probes, rng, COUNT)
+    return mean(Z * op.matmat(Z))
+
+
+def xdiag(A: Any, probes: Any = None, rng: Any = None, n: Any = None) -> Vector:
+    """(n,) estimate of diag A: exact where k − 1 probes span the range of A.   The arguments are those of ``trace``."""
+    op = operator(A, n)
+    Z = probe_matrix(op, probes, rng, COUNT)
+    left = without_each(op.matmat(Z))
+    if left is None:
+        return 0.0 * Z[:, 0]
+    Q, R, S = left
+    xp, AtQ, QS = namespace(Z), op.rmatmat(Q), Q @ S
+    known = xp.sum(Q * AtQ, axis=1)
+    return known + mean(Z * QS * xp.sum(S * R, axis=0)[None, :] - QS * (AtQ @ S))
+
+
+# --- the estimators ----------------------------------------------------------------------------------------------
+
+
+def _exact(A: Any, op: Operator) -> float:
+    """Σ aᵢᵢ: of an array or a structured matrix without products, else of blocks of columns."""
+    if hasattr(A, "matvec") and callable(getattr(A, "trace", None)):
+        return A.trace()
+    if not (hasattr(A, "matvec") or hasattr(A, "toarray") or callable(A)):
+        return scalar(namespace(op.like).linalg.trace(square(A)))
+    total = 0.0
+    for first in range(0, op.n, COUNT):
+        E = created(np.eye(op.n, min(COUNT, op.n - first), -first), op.like)
+        total += scalar(namespace(E).sum(E * op.matmat(E)))
+    return total
+
+
+def _hutchinson(A: Operator, Z: Matrix) -> Estimate:
+    return averaged(0.0, namespace(Z).sum(Z * A.matmat(Z), axis=0))
+
+
+def _hutchpp(A: Operator, Z: Matrix) -> Estimate:
+    xp, k = namespace(Z), Z.shape[1]
+    if k < 2:
+        raise ValueError(f"Hutch++ needs at least 2 probes: some for Q, some for the rest; it has {k}")
+    Q, G = xp.linalg.qr(A.matmat(Z[:, : k // 2]))[0], Z[:, k // 2 :]
+    rest = xp.concat([Q, G - Q @ (Q.T @ G)], axis=1)
+    samples = xp.sum(rest * A.matmat(rest), axis=0)
+    return averaged(scalar(xp.sum(samples[: Q.shape[1]])), samples[Q.shape[1] :])
+
+
+def _xtrace(A: Operator, Z: Matrix) -> Estimate:
+    """vᵢᵀAvᵢ = wᵢᵀrᵢ − tᵢᵀxᵢ − xᵢᵀrᵢ + xᵢᵀHxᵢ with W = QᵀΩ, AΩ = QR, T = (AQ)ᵀΩ, H = QᵀAQ, xᵢ = wᵢ − sᵢ sᵢᵀwᵢ."""
+    left = without_each(A.matmat(Z))
+    if left is None:
+        return Estimate(0.0, 0.0)
+    Q, R, S = left
+    xp, AQ, W = namespace(Z), A.matmat(Q), Q.T @ Z
+    H, X = Q.T @ AQ, W - S * xp.sum(S * W, axis=0)[None, :]
+    samples = xp.sum(W * R - X * (AQ.T @ Z + R - H @ X) - S * (H @ S), axis=0)
+    return averaged(scalar(xp.linalg.trace(H)), samples)
+
+
+def without_each(Y: Matrix) -> tuple[Matrix, Matrix, Matrix] | None:
+    """Q, R and S with Y = QR (n, r)(r, k), such that Q(I − sᵢsᵢᵀ)Qᵀ projects on the columns of Y but the i-th.
+
+    sᵢ is a unit vector, orthogonal to all columns of R but its own; zero where that one depends on the others. That is
+    the i-th row of R⁺, if (R⁺R)ᵢᵢ = 1.   None where Y = 0.
+    """
+    xp, tiny = namespace(Y), max(Y.shape) * eps(Y)
+    Q, R = xp.linalg.qr(Y)
+    U, s, Vt = xp.linalg.svd(R, full_matrices=False)
+    rank = int(xp.sum(xp.astype(s > tiny * s[0], xp.int64)))
+    if rank == 0:
+        return None
+    s, Vt = s[:rank], Vt[:rank, :]
+    free = xp.sum(Vt * Vt, axis=0) > 1.0 - 100.0 * tiny
+    rows = Vt / s[:, None]
+    S = xp.where(free[None, :], rows / positive(column_norms(rows))[None, :], 0.0 * rows)
+    return Q @ U[:, :rank], s[:, None] * Vt, S
+
+
+# --- means -------------------------------------------------------------------------------------------------------
+
+
+def mean(samples: Matrix) -> Vector:
+    """(n,) mean of the columns of an (n, k) matrix."""
+    return namespace(samples).sum(samples, axis=1) / samples.shape[1]
+
+
+def averaged(known: Any, samples: Vector) -> Estimate:
+    """known + the mean of k samples, with the standard error of that mean."""
+    k = samples.shape[0]
+    centre = scalar(namespace(samples).sum(samples)) / k
+    away = samples - centre
+    return Estimate(known + centre, sqrt(float(dot(away, away)) / (k * (k - 1))) if k > 1 else nan)
