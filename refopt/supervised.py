@@ -15,6 +15,7 @@ Shapes: x, v (P,); X (N, …), outputs and u (N, …, C), or (S, N, …, C) for 
 Cost: in gradients about 0.3 for f, 1 for g and EF's diagonal, 2.5 for Hv, 1.7 for Gv and Fv.
 """
 
+from copy import copy
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -137,6 +138,14 @@ class Supervised:
         """This problem with other data, loss or reduction: a batch is ``problem.replaced(X=…, y=…)``."""
         given = {name: getattr(self, name) for name in ("network", "loss", "X", "y", "reduction", "masks")}
         return Supervised(**{**given, **changes})
+
+    def batch(self, X: Any, y: Any, masks: tuple[Any, ...] = ()) -> "Supervised":
+        """The same problem on other data, of the same kind and checked no more: for loops over batches."""
+        other = copy(self)
+        other.X, other.y, other.masks = X, y, tuple(masks)
+        for name in ("c", "_any_outputs"):
+            other.__dict__.pop(name, None)
+        return other
 
 
 class Expansion:
