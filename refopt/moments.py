@@ -30,7 +30,7 @@ def init(problem: Any, x: Any, params: Any) -> State:
     return State(x, float("nan"), 0.0 * x, 0.0 * x, 0.0 * x, 0)
 
 
-def learnt(state: Any, grad: Any, params: Any, seen: Any = None, squares: Any = None, donate: bool = False) -> Any:
+def learnt(state: Any, grad: Any, params: Any, seen: Any = None, squares: Any = None, donate: Any = False) -> Any:
     """The state after a step with the squares of `seen`, or those given, or else the squares of the gradient."""
     like(grad, state)
     t = state.t + 1

@@ -5,7 +5,7 @@
 T. G. Kolda & B. W. Bader, *SIAM Review* 51 (2009) 455, §2.4 and §2.5.
 """
 
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 from refopt.ops import namespace
@@ -35,7 +35,7 @@ def pieces(shape: tuple[int, ...], longest: int) -> list[tuple[slice, ...]]:
     for n in shape:
         count = -(-n // longest) if longest else 1
         ends = [n * k // count for k in range(count + 1)]
-        axes.append([slice(a, b) for a, b in zip(ends, ends[1:], strict=False)])
+        axes.append([slice(a, b) for a, b in pairwise(ends)])
     return list(product(*axes))
 
 

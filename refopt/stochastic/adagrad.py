@@ -35,12 +35,12 @@ def init(problem: Any, x: Any, params: Params) -> State:
     return State(x, float("nan"), 0.0 * x, 0.0 * x + params.initial, 0)
 
 
-def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: bool = False) -> State:
+def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
     point = at(problem, state.x, draw)
     return update(state, point.grad, params, draw, donate)._replace(f=point.fun)
 
 
-def update(state: State, grad: Any, params: Params, draw: Draw | None = None, donate: bool = False) -> State:
+def update(state: State, grad: Any, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
     like(grad, state)
     decay = 1.0 - params.step * params.weight_decay
     numbers = (1.0, 1.0, params.step, safe(params.eps, grad), params.exponent, decay)

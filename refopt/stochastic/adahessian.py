@@ -8,8 +8,8 @@
 Z. Yao, A. Gholami, S. Shen, M. Mustafa, K. Keutzer & M. W. Mahoney, AdaHessian, arXiv:2006.00719, §3.
 Shapes: x, g, m, v, z are (P,).   Cost of a step: K products with the Hessian, and O(P).
 
-Spatial averaging replaces the entries of a block by their mean. A block is a filter's kernel, the axes of an array behind
-its second: (kh, kw) of (out, in, kh, kw). With `block` b, arrays of two axes or less are cut into runs of b
+Spatial averaging replaces the entries of a block by their mean. A block is a filter's kernel, the axes of an array
+behind its second: (kh, kw) of (out, in, kh, kw). With `block` b, arrays of two axes or less are cut into runs of b
 entries in C order, if b divides their number. `averaging` is "signed", the mean of D as in the paper; "absolute",
 the mean of |D|, as in code that is in use; or "none". They differ where entries of a block have different signs.
 
@@ -62,7 +62,7 @@ def init(problem: Any, x: Any, params: Params) -> State:
     return State(x, float("nan"), 0.0 * x, 0.0 * x, 0.0 * x, shapes_of(problem, x, params.shapes), 0)
 
 
-def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: bool = False) -> State:
+def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
     probes = required(None if draw is None else draw.probes, "draw.probes, random signs (K, P)", "adahessian")
     point = at(problem, state.x, draw)
     new = update(state, point.grad, params, draw, donate, products(point, probes))
@@ -70,7 +70,7 @@ def step(problem: Any, state: State, params: Params, draw: Draw | None = None, d
 
 
 def update(
-    state: State, grad: Any, params: Params, draw: Draw | None = None, donate: bool = False, products: Any = None
+    state: State, grad: Any, params: Params, draw: Draw | None = None, donate: Any = False, products: Any = None
 ) -> State:
     """products: Hz (K, P) for the probes z of the draw."""
     probes = required(None if draw is None else draw.probes, "draw.probes, random signs (K, P)", "adahessian")

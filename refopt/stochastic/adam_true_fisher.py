@@ -36,7 +36,7 @@ def needs(params: Params) -> Needs:
     return Needs(labels=params.samples)
 
 
-def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: bool = False) -> State:
+def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
     supervised(problem, "adam-true-fisher")
     point = at(problem, state.x, draw)
     labels = stacked_labels(problem, draw, "adam-true-fisher")
@@ -45,7 +45,7 @@ def step(problem: Any, state: State, params: Params, draw: Draw | None = None, d
 
 
 def update(
-    state: State, grad: Any, params: Params, draw: Draw | None = None, donate: bool = False, squares: Any = None
+    state: State, grad: Any, params: Params, draw: Draw | None = None, donate: Any = False, squares: Any = None
 ) -> State:
     """squares: c Σₙ (∇ℓₙ)² (P,) at the drawn labels, their mean where there are several sets."""
     squares = required(squares, "the squares of the samples' gradients, squares=", "adam-true-fisher")

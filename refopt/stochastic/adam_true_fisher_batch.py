@@ -33,7 +33,7 @@ def needs(params: Params) -> Needs:
     return Needs(labels=params.samples)
 
 
-def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: bool = False) -> State:
+def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
     supervised(problem, "adam-true-fisher-batch")
     point = at(problem, state.x, draw)
     labels = stacked_labels(problem, draw, "adam-true-fisher-batch")
@@ -42,7 +42,7 @@ def step(problem: Any, state: State, params: Params, draw: Draw | None = None, d
 
 
 def update(
-    state: State, grad: Any, params: Params, draw: Draw | None = None, donate: bool = False, squares: Any = None
+    state: State, grad: Any, params: Params, draw: Draw | None = None, donate: Any = False, squares: Any = None
 ) -> State:
     """squares: (c Σₙ ∇ℓₙ)² (P,) at the drawn labels, their mean where there are several sets."""
     squares = required(squares, "the squares of the batch's gradient, squares=", "adam-true-fisher-batch")

@@ -27,10 +27,10 @@ class Params(NamedTuple):
     weight_decay: float = 0.01  #: ω
 
 
-def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: bool = False) -> State:
+def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
     point = at(problem, state.x, draw)
     return update(state, point.grad, params, draw, donate)._replace(f=point.fun)
 
 
-def update(state: State, grad: Any, params: Params, draw: Draw | None = None, donate: bool = False) -> State:
+def update(state: State, grad: Any, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
     return learnt(state, grad, params, donate=donate)

@@ -6,8 +6,8 @@
     x  ← x + ηp − ηωx,    p = −g/d,  no longer than u in any parameter
 
 S. Becker & Y. LeCun, Improving the convergence of back-propagation learning with second-order methods, *Proc. 1988
-Connectionist Models Summer School*;  for the estimate C. Bekas, E. Kokiopoulou & Y. Saad, *Appl. Numer. Math.* 57 (2007)
-1214.
+Connectionist Models Summer School*;  for the estimate C. Bekas, E. Kokiopoulou & Y. Saad, *Appl. Numer. Math.* 57
+(2007) 1214.
 Shapes: x, g, h, z are (P,).   Cost of a step: K products with the Hessian, and O(P).
 
 H times a vector of ones is the sum of each row of H, and not its diagonal: it is one probe among 2ᴾ. The absolute value
@@ -47,7 +47,7 @@ def init(problem: Any, x: Any, params: Params) -> State:
     return State(x, float("nan"), 0.0 * x, 0.0 * x, 0)
 
 
-def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: bool = False) -> State:
+def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
     probes = required(None if draw is None else draw.probes, "draw.probes, random signs (K, P)", "diagonal-newton")
     point = at(problem, state.x, draw)
     new = update(state, point.grad, params, draw, donate, products(point, probes))
@@ -55,7 +55,7 @@ def step(problem: Any, state: State, params: Params, draw: Draw | None = None, d
 
 
 def update(
-    state: State, grad: Any, params: Params, draw: Draw | None = None, donate: bool = False, products: Any = None
+    state: State, grad: Any, params: Params, draw: Draw | None = None, donate: Any = False, products: Any = None
 ) -> State:
     """products: Hz (K, P) for the probes z of the draw."""
     like(grad, state)

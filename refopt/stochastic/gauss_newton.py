@@ -10,9 +10,9 @@ training deep neural networks, arXiv:2405.14402, for the identity on batches.
 Shapes: J (BC, P) with B samples of C outputs; H block-diagonal, (B, C, C), c included; r (BC,); x, g, d (P,).
 Cost of a step: (kBC)²P + (kBC)³ flops by push-through, BCP² + P³ dense; kBCP numbers are kept.
 
-A batch's G has rank B(C − 1) at most for cross-entropy, BC for squares; a window of k batches k times that. The
-damping is in the units of the objective: λ with a mean over B samples is Bλ with their sum. The identity needs λ > 0, and
-no symmetry; H may be singular, as that of cross-entropy is. With a gradient that is not Jᵀr (momentum, somebody's own),
+A batch's G has rank B(C − 1) at most for cross-entropy, BC for squares; a window of k batches k times that. The damping
+is in the units of the objective: λ with a mean over B samples is Bλ with their sum. The identity needs λ > 0, and no
+symmetry; H may be singular, as that of cross-entropy is. With a gradient that is not Jᵀr (momentum, somebody's own)
 `update` solves the dense system or, by the same identity, the one of the window:  d = (g − Jᵀ(HJJᵀ + λI)⁻¹HJg)/λ.
 """
 
@@ -50,7 +50,7 @@ def init(problem: Any, x: Any, params: Params) -> State:
     return State(x, float("nan"), 0.0 * x, (), (), True, 0)
 
 
-def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: bool = False) -> State:
+def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
     supervised(problem, "gauss-newton")
     point = at(problem, state.x, draw)
     seen = point.jacobian(), blocks(point), namespace(point.f).reshape(point.residual, (-1,))
@@ -58,7 +58,7 @@ def step(problem: Any, state: State, params: Params, draw: Draw | None = None, d
 
 
 def update(
-    state: State, grad: Any, params: Params, draw: Draw | None = None, donate: bool = False, seen: Any = None
+    state: State, grad: Any, params: Params, draw: Draw | None = None, donate: Any = False, seen: Any = None
 ) -> State:
     """seen: J (BC, P), H (B, C, C) with c, and r (BC,) where the gradient is Jᵀr, else None."""
     like(grad, state)

@@ -3,11 +3,11 @@
     m ← μm + (1 − δ)g                              m₁ = g₁, whatever δ is
     x ← x − ηm − ηωx,    Nesterov: x ← x − η(g + μm) − ηωx
 
-B. T. Polyak, *USSR Comput. Math. Math. Phys.* 4 (1964) 1;  I. Sutskever, J. Martens, G. Dahl & G. Hinton, *ICML* 2013, §2.
+B. T. Polyak, *USSR Comput. Math. Math. Phys.* 4 (1964) 1;  I. Sutskever, J. Martens, G. Dahl & G. Hinton, *ICML* 2013.
 Shapes: x, g, m are (P,).   Cost of a step: O(P).
 
-The form is that of deep-learning frameworks: m is a sum of gradients and η stands outside of it, so that a schedule of η
-acts on all of m at once. For a constant gradient m tends to (1 − δ)g/(1 − μ).
+The form is that of deep-learning frameworks: m is a sum of gradients and η stands outside of it, so that a schedule of
+η acts on all of m at once. For a constant gradient m tends to (1 − δ)g/(1 − μ).
 """
 
 from typing import Any, NamedTuple
@@ -37,12 +37,12 @@ def init(problem: Any, x: Any, params: Params) -> State:
     return State(x, float("nan"), 0.0 * x, 0.0 * x, 0)
 
 
-def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: bool = False) -> State:
+def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
     point = at(problem, state.x, draw)
     return update(state, point.grad, params, draw, donate)._replace(f=point.fun)
 
 
-def update(state: State, grad: Any, params: Params, draw: Draw | None = None, donate: bool = False) -> State:
+def update(state: State, grad: Any, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
     like(grad, state)
     new = 1.0 - params.dampening if state.t else 1.0
     now, ahead = (1.0, params.momentum) if params.nesterov else (0.0, 1.0)

@@ -56,7 +56,7 @@ def init(problem: Any, x: Any, params: Params) -> State:
     return State(x, float("nan"), 0.0 * x, True, 0)
 
 
-def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: bool = False) -> State:
+def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
     supervised(problem, "natural-gradient")
     for name, known in CHOICES.items():
         if (value := getattr(params, name)) not in known:
@@ -68,7 +68,7 @@ def step(problem: Any, state: State, params: Params, draw: Draw | None = None, d
 
 
 def update(
-    state: State, grad: Any, params: Params, draw: Draw | None = None, donate: bool = False, fisher: Any = None
+    state: State, grad: Any, params: Params, draw: Draw | None = None, donate: Any = False, fisher: Any = None
 ) -> State:
     """fisher: F (P, P), or, for the solver "cg", the function v ↦ Fv."""
     like(grad, state)
@@ -83,9 +83,7 @@ def update(
 
 def by_cg(product: Any, x: Any, g: Any, params: Params) -> tuple[Any, bool]:
     problem = Problem(lambda x: 0.0, hvp=lambda x, v: product(v))
-    found = conjugate_gradients(
-        problem, x, g, 0.0 * g, params.damping, float("inf"), params.forcing, 0.0, params.limit
-    )
+    found = conjugate_gradients(problem, x, g, 0.0 * g, params.damping, float("inf"), params.forcing, 0.0, params.limit)
     return found.z, not found.concave
 
 

@@ -81,12 +81,12 @@ def unit(array: Any, axis: int) -> Any:
     return array[index]
 
 
-def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: bool = False) -> State:
+def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
     point = at(problem, state.x, draw)
     return update(state, point.grad, params, draw, donate)._replace(f=point.fun)
 
 
-def update(state: State, grad: Any, params: Params, draw: Draw | None = None, donate: bool = False) -> State:
+def update(state: State, grad: Any, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
     like(grad, state)
     t = state.t + 1
     m = params.beta1 * state.m + (1.0 - params.beta1) * grad

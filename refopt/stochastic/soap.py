@@ -3,18 +3,18 @@
     G′ = Q₁ᵀ G Q₂,  M′ = Q₁ᵀ M Q₂                   of a matrix; in general along each axis
     M  ← β₁M + (1 − β₁)G                            in the weights' own basis, rotated when it is used
     V  ← β₂V + (1 − β₂)G′²                          in the rotated one
-    x  ← x − η√(1 − β₂ᵗ)/(1 − β₁ᵗ) Q₁ (M′/(√V + ε)) Q₂ᵀ − ηωx
+    x  ← (1 − ηω)(x − η√(1 − β₂ᵗ)/(1 − β₁ᵗ) Q₁ (M′/(√V + ε)) Q₂ᵀ)
     Lᵢ ← β₃Lᵢ + (1 − β₃)G₍ᵢ₎G₍ᵢ₎ᵀ                    after the step
     Qᵢ ← the Q of LᵢQᵢ = QR, every f steps          columns in falling order of qᵀLᵢq, V permuted alike
 
-N. Vyas, D. Morwani, R. Zhao, I. Shapira, D. Brandfonbrener, L. Janson & S. Kakade, SOAP: improving and stabilizing Shampoo
-using Adam, arXiv:2409.11321, Algorithm 3.
+N. Vyas, D. Morwani, R. Zhao, I. Shapira, D. Brandfonbrener, L. Janson & S. Kakade, SOAP: improving and stabilizing
+Shampoo using Adam, arXiv:2409.11321, Algorithm 3.
 Shapes: G, M, V (n₁, …, n_k), Lᵢ and Qᵢ (nᵢ, nᵢ).
 Cost of a step: Σ 8nᵢ · size flops, and Σ 10nᵢ³/3 or so every f steps; Σ 2nᵢ² numbers.
 
-The first gradient makes the bases, by eigh, and moves nothing. t counts the steps after it. As in the authors' code ε is
-beside √V, not √V̂; vectors and axes longer than `longest` keep their own basis. V belongs to the columns of Q: when these
-change places and V does not, every direction is divided by another one's root.
+The first gradient makes the bases, by eigh, and moves nothing. t counts the steps after it. As in the authors' code ε
+is beside √V, not √V̂; vectors and axes longer than `longest` keep their own basis. V belongs to the columns of Q: when
+these change places and V does not, every direction is divided by another one's root.
 """
 
 from typing import Any, NamedTuple
@@ -62,12 +62,12 @@ def init(problem: Any, x: Any, params: Params) -> State:
     return State(x, float("nan"), 0.0 * x, 0.0 * x, 0.0 * x, tuple(factors), bases, shapes, 0)
 
 
-def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: bool = False) -> State:
+def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
     point = at(problem, state.x, draw)
     return update(state, point.grad, params, draw, donate)._replace(f=point.fun)
 
 
-def update(state: State, grad: Any, params: Params, draw: Draw | None = None, donate: bool = False) -> State:
+def update(state: State, grad: Any, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
     like(grad, state)
     arrays = arrays_of(grad, state.shapes)
     factors = tuple(gathered(own, G, params.beta3) for own, G in zip(state.L, arrays, strict=True))
@@ -91,9 +91,7 @@ def update(state: State, grad: Any, params: Params, draw: Draw | None = None, do
 
 def gathered(factors: tuple[Any, ...], G: Any, beta: float) -> tuple[Any, ...]:
     """β₃Lᵢ + (1 − β₃)G₍ᵢ₎G₍ᵢ₎ᵀ for each axis that is rotated."""
-    return tuple(
-        None if L is None else beta * L + (1.0 - beta) * gram(G, axis) for axis, L in enumerate(factors)
-    )
+    return tuple(None if L is None else beta * L + (1.0 - beta) * gram(G, axis) for axis, L in enumerate(factors))
 
 
 def basis(L: Any) -> Any:
@@ -112,7 +110,7 @@ def turned(G: Any, bases: tuple[Any, ...], back: bool = False) -> Any:
 
 def refreshed(factors: tuple[Any, ...], bases: tuple[Any, ...], V: Any) -> tuple[tuple[Any, ...], Any]:
     """Bases after one step of the power method, their columns in order, and V in the same order."""
-    xp, renewed = namespace(V), []
+    xp, renewed = namespace(V), list[Any]()
     for axis, (L, Q) in enumerate(zip(factors, bases, strict=True)):
         if L is None:
             renewed.append(None)
