@@ -79,7 +79,7 @@ def train(
 def planned(method: Any, steps: Any, options: Any) -> tuple[list[tuple[Chosen, int]], Common]:
     """Methods with the number of the step at which each ends; and the common options, which the first may hold."""
     methods = [method] if isinstance(method, str) else list(method)
-    counts = [steps] if isinstance(steps, int | np.integer) else list(steps)
+    counts = list(steps) if isinstance(steps, list | tuple) else [steps]
     each = list(options) if isinstance(options, list | tuple) else [options, *[None] * (len(methods) - 1)]
     if not methods or not len(methods) == len(counts) == len(each):
         raise ValueError(

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from refopt.moments import learnt
 from refopt.ops import namespace
-from refopt.sampled import Draw, Needs, Shapes, arrays_of, at, begun, flat, products, required, shapes_of
+from refopt.sampled import Draw, Needs, Shapes, arrays_of, at, begun, flat, like, products, required, shapes_of
 
 AVERAGING = ("signed", "absolute", "none")
 
@@ -73,6 +73,7 @@ def update(
     state: State, grad: Any, params: Params, draw: Draw | None = None, donate: Any = False, products: Any = None
 ) -> State:
     """products: Hz (K, P) for the probes z of the draw."""
+    like(grad, state)
     probes = required(None if draw is None else draw.probes, "draw.probes, random signs (K, P)", "adahessian")
     D = probed(probes, required(products, "Hz of the probes, products=", "adahessian"))
     D = averaged(D, state.shapes, params.averaging, params.block)

@@ -17,7 +17,7 @@ gradient, as far as its diagonal goes. A change of ε is a change of η as well:
 from typing import Any, NamedTuple
 
 from refopt.moments import State, init, learnt
-from refopt.sampled import Draw, Needs, at, required, stacked_labels, supervised
+from refopt.sampled import Draw, Needs, at, like, required, stacked_labels, supervised
 
 __all__ = ["Params", "State", "init", "needs", "step", "update"]
 
@@ -48,5 +48,6 @@ def update(
     state: State, grad: Any, params: Params, draw: Draw | None = None, donate: Any = False, squares: Any = None
 ) -> State:
     """squares: c Σₙ (∇ℓₙ)² (P,) at the drawn labels, their mean where there are several sets."""
+    like(grad, state)
     squares = required(squares, "the squares of the samples' gradients, squares=", "adam-true-fisher")
     return learnt(state, grad, params, squares=squares, donate=donate)

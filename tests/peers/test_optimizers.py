@@ -1,4 +1,4 @@
-"""Runs of other people's optimizers, written down by ``record.py`` with their versions, made again by ours.
+"""Runs of other people's optimizers, written down by ``record_optimizers.py`` with their versions, made again by ours.
 
 The same gradients and the same randomness lead to the same points. Two of those people's optimizers are wrong: there a
 model of the defect leads to their points, and the right method does not.
@@ -18,8 +18,7 @@ from refopt.sampled import Draw
 from refopt.stochastic import adagrad, adahessian, adam, adamw, l_bfgs, momentum, rmsprop, sgd, shampoo, soap
 from refopt.tensors import along, gram
 
-HERE = Path(__file__).parent
-spec = importlib.util.spec_from_file_location("record", HERE / "record.py")
+spec = importlib.util.spec_from_file_location("record", Path(__file__).with_name("record_optimizers.py"))
 record = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(record)
 
@@ -50,7 +49,7 @@ FED = {
 
 
 def recorded(name):
-    with np.load(HERE / f"{name}.npz") as file:
+    with np.load(record.RUNS / f"{name}.npz") as file:
         return {key: file[key] for key in file.files}
 
 

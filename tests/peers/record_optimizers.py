@@ -1,6 +1,6 @@
 """Runs of other people's optimizers, written down: what they were fed, and every point they came to.
 
-    python tests/peers/record.py       writes tests/peers/*.npz with torch, optax, pytorch_optimizer and torch_optimizer
+    python tests/peers/record_optimizers.py       needs torch, optax, pytorch_optimizer, torch_optimizer
 
 Two kinds of run. *Fed*: arrays of shapes (4, 3), (5,) and (2, 3, 2) under a sequence of gradients, those of a quadratic
 at the optimizer's own point plus noise, written down with it. *Net*: a small network of the peer's own framework, on
@@ -13,7 +13,7 @@ from unittest import mock
 
 import numpy as np
 
-HERE = Path(__file__).parent
+RUNS = Path(__file__).with_name("optimizers")
 SHAPES = ((4, 3), (5,), (2, 3, 2))
 STEPS = 14
 SIZES = [int(np.prod(shape)) for shape in SHAPES]
@@ -219,7 +219,7 @@ def main(names):
     found = runs()
     for name in names or found:
         arrays = found[name]()
-        np.savez_compressed(HERE / f"{name}.npz", versions=np.array(versions(name)), **arrays)
+        np.savez_compressed(RUNS / f"{name}.npz", versions=np.array(versions(name)), **arrays)
         print(name, versions(name), {key: value.shape for key, value in arrays.items()})
 
 
