@@ -40,9 +40,10 @@ def symmetric(A: Any, name: str = "A") -> Symmetric:
     largest = norm_inf(xp.reshape(A, (n * n,)))
     if not finite(largest):
         raise ValueError(f"{name} must be finite; it holds NaN or infinity")
-    if norm_inf(xp.reshape(A - A.T, (n * n,))) > eps(A) ** 0.5 * largest:
+    apart = norm_inf(xp.reshape(A - A.T, (n * n,)))
+    if apart > eps(A) ** 0.5 * largest:
         raise ValueError(f"{name} must be a symmetric matrix; if it is meant to be one, take (A + A.T) / 2")
-    return symmetrised(A)
+    return symmetrised(A) if apart > 0.0 else A
 
 
 def spectral(A: Symmetric) -> tuple[Vector, Matrix]:

@@ -3,7 +3,7 @@
     βⱼqⱼ₊₁ = Aqⱼ − αⱼqⱼ − βⱼ₋₁qⱼ₋₁,    αⱼ = qⱼᵀAqⱼ,        QᵀAQ = T,  tridiagonal with α and β
     T = S diag(θ) Sᵀ,    τⱼ = S₁ⱼ:         q₁ᵀf(A)q₁ ≈ Σⱼ τⱼ² f(θⱼ),    exact for polynomials of degree 2k − 1
 
-G. H. Golub & G. Meurant, *Matrices, Moments and Quadrature with Applications*, Princeton 2010, chapters 3, 4 and 6.
+G. H. Golub & G. Meurant, Matrices, Moments and Quadrature with Applications, Princeton 2010, chapters 3, 4 and 6.
 Shapes: A is (n, n), symmetric, q₁ (n,); Q (k, n) has the basis in rows.   Cost: k products and 4k²n flops.
 
 Deviation from the source: each vector is orthogonalised against all before it, twice; otherwise eigenvalues that have
@@ -28,7 +28,10 @@ class Tridiagonal(NamedTuple):
 
 def lanczos(matvec: Callable[[Vector], Vector], q: Vector, k: int) -> Tridiagonal:
     """k steps from q (n,), fewer where the Krylov space of q ends before: βⱼ ≤ 10 n eps ‖A‖."""
-    q = q / norm(q)
+    length = norm(q)
+    if length == 0.0:
+        raise ValueError("the vector that Lanczos' iteration begins with is zero")
+    q = q / length
     Q, alpha, beta, size = row(q), list[float](), list[float](), 0.0
     for _ in range(min(k, dimension(q))):
         w = matvec(q)

@@ -79,9 +79,11 @@ def by_eigh(A: Symmetric, p: Fraction, ridge: float, relative: bool) -> tuple[Ma
         raise ValueError(f"A is not positive semidefinite: it has the eigenvalue {least - ridge:.3g}; give a ridge")
     if largest <= 0.0:
         raise ValueError("A is zero, which has no inverse root: give an absolute ridge")
-    low, condition = values < floor, largest / max(least, floor)
-    half = V * (xp.where(low, floor + 0.0 * values, values) ** float(-1 / (2 * p)))[None, :]
-    clamped = int(xp.sum(xp.astype(low, xp.int64)))
+    clamped, condition = 0, largest / max(least, floor)
+    if least < floor:
+        low = values < floor
+        clamped, values = int(xp.sum(xp.astype(low, xp.int64))), xp.where(low, floor + 0.0 * values, values)
+    half = V * (values ** (-0.5 / float(p)))[None, :]
     return half @ half.T, RootInfo(ridge, floor, clamped, condition, DOUBLE * condition, 0)
 
 
@@ -91,10 +93,11 @@ def by_newton(A: Symmetric, p: Fraction, ridge: float, relative: bool) -> tuple[
     one = identity(B[:, 0])
     ridge = ridge * scalar(xp.linalg.eigvalsh(B)[-1]) if relative else ridge
     B = B + ridge * one
-    size = frobenius(B)
-    if size == 0.0:
+    largest = norm_inf(xp.reshape(B, (-1,)))
+    if largest == 0.0:
         raise ValueError("A is zero, which has no inverse root: give an absolute ridge")
-    z = (a + 1) / (2.0 * size)
+    size = largest * frobenius(B / largest)
+    B, z = B / size, (a + 1) / 2.0
     X, M, best, far, iterations = z ** (1.0 / a) * one, z * B, one, inf, 0
     while iterations < MOST:
         now = distance(M, one)
@@ -104,12 +107,11 @@ def by_newton(A: Symmetric, p: Fraction, ridge: float, relative: bool) -> tuple[
         X, M = newton_step(X, M, a)
         iterations += 1
     Y = power(best, a)
-    condition, floor = frobenius(Y) * size, 10.0 * (a + 1) * A.shape[0] * DOUBLE * size
-    if far > 1e-6 or not condition * floor < size:
+    condition, floor = frobenius(Y), 10.0 * (a + 1) * A.shape[0] * DOUBLE
+    if far > 1e-6 or not condition * floor < 1.0:
         raise ValueError("A + ridge · I is singular or not positive definite, to rounding: give a larger ridge")
-    return symmetrised(power(best, p.denominator)), RootInfo(
-        ridge, floor, 0, condition, distance(Y @ B, one), iterations
-    )
+    X = size ** float(-1 / p) * symmetrised(power(best, p.denominator))
+    return X, RootInfo(ridge, floor * size, 0, condition, distance(Y @ B, one), iterations)
 
 
 def newton_step(X: Matrix, M: Matrix, p: int) -> tuple[Matrix, Matrix]:

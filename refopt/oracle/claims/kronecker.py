@@ -1,34 +1,18 @@
-"""Kronecker products, and the linear layer y = Wx, whose Jacobian and Hessian are made of them.
+"""Kronecker products.
 
 Two orders of the entries of a matrix: vec(V) stacks its columns, row(V) its rows, as ``V.ravel()`` does in NumPy.
 """
 
 import numpy as np
 
+from refopt.curvature import Kron
+from refopt.linalg import row, vec
 from refopt.oracle.claim import Fails, claim
-from refopt.oracle.draw import bulk, condition, eye, inverse, size, solve
+from refopt.oracle.draw import bulk, condition, determinant, eye, inverse, size, solve, with_spectrum
 
 MN = "J. R. Magnus & H. Neudecker, Matrix Differential Calculus, 3rd ed., ch. 2 and 3"
 KFAC = "J. Martens & R. Grosse, ICML 2015, arXiv:1503.05671, "
 SUMS = "sums of a few products of this size"
-
-
-def kron(A, B):
-    """A ⊗ B: the blocks aᵢⱼB."""
-    return np.kron(A, B)
-
-
-def vec(V):
-    return V.T.reshape(-1)
-
-
-def row(V):
-    return V.reshape(-1)
-
-
-def commutation(draw, m, n):
-    """K with K vec(V) = vec(Vᵀ) for V of shape (m, n)."""
-    return draw.array(np.eye(m * n, dtype=int)[row(np.arange(m * n).reshape(n, m).T)])
 
 
 # --- products ----------------------------------------------------------------------------------------------------
@@ -45,7 +29,7 @@ def factors(draw, kron):
     "(A ⊗ C)(B ⊗ D) = AB ⊗ CD and (A ⊗ C)ᵀ = Aᵀ ⊗ Cᵀ, entry by entry aᵢⱼcₖₗ",
     MN,
     factors,
-    uses=("kronecker.kron",),
+    uses=("linalg.kron",),
     scale=lambda A, B, C, D: (
         bulk(A) * bulk(B) * bulk(C) * bulk(D), bulk(A) * bulk(C), bulk(B) * bulk(D),
     ),
@@ -67,12 +51,60 @@ def definite(draw, kron):
     MN + "; " + KFAC + "§3",
     definite,
     given="A and G invertible",
-    uses=("kronecker.kron",),
+    uses=("linalg.kron",),
     scale=lambda A, G: condition(A) ** 2 * condition(G) ** 2,
     because="both inverses lose eps κ, and so does the product",
 )
 def inverses(AG, inside):
     return AG @ inside - eye(AG)
+
+
+def eigenpairs(draw, kron):
+    """Au = au and Gw = gw."""
+    parts = [(draw.orthogonal(n), draw.positive(n, 1e2)) for n in (draw.size(2, 3), draw.size(2, 3))]
+    (A, u, a), (G, w, g) = ((with_spectrum(Q, values), Q[:, :1], values[0]) for Q, values in parts)
+    both = kron(u, w)[:, 0]
+    return {"A": A, "G": G, "a": a, "g": g, "u": both, "AG": kron(A, G), "sum": kron(A, eye(G)) + kron(eye(A), G)}
+
+
+def unequal(draw, kron):
+    """With ag and a + g that are not close by chance."""
+    made = eigenpairs(draw, kron)
+    product, total = made["a"] * made["g"], made["a"] + made["g"]
+    return made if abs(product - total) > 0.1 * (product + total) else unequal(draw, kron)
+
+
+@claim(
+    "kronecker.eigenvalues",
+    "The eigenvalues of A ⊗ G are the sums a + g of those of A and G",
+    MN,
+    eigenpairs,
+    "false",
+    corrected="They are the products ag, with eigenvectors u ⊗ w; the sums are those of A ⊗ I + I ⊗ G",
+    uses=("linalg.kron",),
+    scale=lambda A, G: (10 * size(A) * size(G), 10 * (size(A) + size(G))),
+    because=SUMS + "; the vectors are orthogonal to rounding",
+    fails=(Fails("as stated", unequal, lambda AG, a, g, u: (AG @ u - (a + g) * u) / (a * g + a + g)),),
+)
+def eigenvalues(AG, sum, a, g, u):
+    return AG @ u - a * g * u, sum @ u - (a + g) * u
+
+
+@claim(
+    "kronecker.determinant",
+    "det(A ⊗ G) = det(A)ᵐ det(G)ⁿ for A (n, n) and G (m, m), and tr(A ⊗ G) = tr A tr G",
+    MN,
+    definite,
+    given="A, G ≻ 0 here",
+    uses=("linalg.kron",),
+    scale=lambda A, G, AG: (
+        30 * determinant(A) ** len(G) * determinant(G) ** len(A) * condition(AG), bulk(A) * bulk(G),
+    ),
+    because="pivots are known to n eps of the largest, so that each loses eps κ",
+)  # fmt: skip
+def determinants(A, G, AG):
+    whole = determinant(A) ** len(G) * determinant(G) ** len(A)
+    return determinant(AG) - whole, np.trace(AG) - np.trace(A) * np.trace(G)
 
 
 def mapped(draw, kron):
@@ -97,7 +129,7 @@ def mixed(draw, kron):
     mapped,
     "conditional",
     given="columns are stacked, vec(GVA) = (Aᵀ ⊗ G)vec(V); with rows, as in `ravel`, it is G ⊗ Aᵀ",
-    uses=("kronecker.kron",),
+    uses=("linalg.kron",),
     scale=lambda G, V, A: bulk(G) * bulk(V) * bulk(A),
     because=SUMS,
     fails=(Fails("rows are stacked", mixed, lambda gap: gap),),
@@ -128,7 +160,7 @@ def layer_gradient_by_rows(draw, kron):
     layer_gradient,
     "conditional",
     given="columns are stacked; with rows, as in `ravel`, it is g ⊗ a, and E[∇∇ᵀ] is near G ⊗ A and not A ⊗ G",
-    uses=("kronecker.kron",),
+    uses=("linalg.kron",),
     scale=lambda g, a: bulk(g) * bulk(a),
     because="single products",
     fails=(Fails("rows are stacked", layer_gradient_by_rows, lambda gap: gap),),
@@ -137,10 +169,10 @@ def gradient(g, a, columns, rows):
     return columns - vec(g[:, None] * a), rows - row(g[:, None] * a)
 
 
-def both_orders(draw, kron):
+def both_orders(draw, kron, commutation):
     m, n = draw.size(2, 3), draw.size(2, 3)
     A, G = draw.matrix(n, n), draw.matrix(m, m)
-    K = commutation(draw, m, n)
+    K = draw.array(commutation(m, n))
     return {"A": A, "G": G, "V": draw.matrix(m, n), "K": K, "AG": kron(A, G), "GA": kron(G, A)}
 
 
@@ -151,7 +183,7 @@ def both_orders(draw, kron):
     both_orders,
     "false",
     corrected="They are similar: K(A ⊗ G)Kᵀ = G ⊗ A with the permutation K that turns vec(V) into vec(Vᵀ)",
-    uses=("kronecker.kron",),
+    uses=("linalg.kron", "linalg.commutation"),
     scale=lambda A, G: (bulk(A) * bulk(G), 1, 1),
     because="single products",
     fails=(Fails("as stated", both_orders, lambda AG, GA: (AG - GA) / bulk(AG)),),
@@ -173,7 +205,7 @@ def solved(draw, kron):
     KFAC + "§2.3 and §3",
     solved,
     given="A and G symmetric and invertible",
-    uses=("kronecker.kron",),
+    uses=("linalg.kron",),
     scale=lambda A, G, V: condition(A) * condition(G) * size(V) * 10,
     because="both solves lose eps κ",
 )
@@ -181,92 +213,43 @@ def step(V, U, columns, rows):
     return columns @ vec(U) - vec(V), rows @ row(U) - row(V)
 
 
-# --- a linear layer ----------------------------------------------------------------------------------------------
+def flat_block(A, G):
+    """The block of [W b] in flat order: W row by row, then b."""
+    return Kron(A, G, bias=True).dense()
 
 
-def layer(draw, kron):
-    """y = Wx with W of shape (m, d): Jacobians in both orders, and a direction U."""
-    m, d = draw.size(2, 3), draw.size(2, 3)
-    x, U, one = draw.vector(d), draw.matrix(m, d), draw.array(np.eye(m, dtype=int))
-    line = x.reshape(1, d)
-    return {
-        "x": x, "U": U, "J_rows": kron(one, line), "J_columns": kron(line, one),
-        "G_rows": kron(one, line.T @ line), "G_columns": kron(line.T @ line, one),
-    }  # fmt: skip
+def with_bias(draw, block, kron):
+    """A direction V = [W b]; the block in the flat order (row(W), b), and by rows of [W b]."""
+    m, n = draw.size(2, 3), draw.size(2, 3)
+    A, G, V = draw.spd(n + 1, 1e2), draw.spd(m, 1e2), draw.matrix(m, n + 1)
+    flat = np.concatenate([row(V[:, :n]), V[:, n]])
+    return {"A": A, "G": G, "V": V, "v": flat, "K": block(A, G), "GA": kron(G, A), "AG": kron(A, G)}
+
+
+def apart(draw, block, kron):
+    """An instance on which the two orders differ visibly."""
+    made = with_bias(draw, block, kron)
+    gap = made["K"] - made["GA"]
+    return made if size(gap) > 1e-3 * size(made["K"]) else apart(draw, block, kron)
 
 
 @claim(
-    "kronecker.linear-layer",
-    "For y = Wx, J = I ⊗ xᵀ and JᵀJ = xxᵀ ⊗ I",
-    MN,
-    layer,
-    "false",
-    corrected="By rows J = I ⊗ xᵀ and JᵀJ = I ⊗ xxᵀ, a diagonal of equal blocks; by columns J = xᵀ ⊗ I, JᵀJ = xxᵀ ⊗ I",
-    uses=("kronecker.kron",),
-    scale=lambda x, U: (*(bulk(x) * bulk(U),) * 2, *(bulk(x) ** 2,) * 2, *((bulk(x) * bulk(U)) ** 2,) * 2),
+    "kronecker.bias",
+    "With the homogeneous coordinate last, the block of the weights W, then the bias b, is G ⊗ A",
+    KFAC + "§2.2 and §3",
+    with_bias,
+    "conditional",
+    given="rows or columns of [W b] are stacked; in the flat order row(W), b the entries of b go to the end",
+    uses=("kronecker.flat_block", "linalg.kron"),
+    scale=lambda A, G, V: bulk(A) * bulk(G) * bulk(V),
     because=SUMS,
-    fails=(Fails("as stated", layer, lambda x, J_rows, G_columns: (J_rows.T @ J_rows - G_columns) / bulk(x) ** 2),),
+    fails=(Fails("the order row(W), b", apart, lambda K, GA: (K - GA) / bulk(K)),),
 )
-def linear_layer(x, U, J_rows, J_columns, G_rows, G_columns):
-    """‖Ux‖² is the second derivative of ½‖(W + tU)x − y‖²."""
-    square = (U @ x) @ (U @ x)
+def bias(A, G, V, v, K, GA, AG):
+    """(G ⊗ A)v, and where its entries are."""
+    moved, n = G @ V @ A, len(A) - 1
+    first, last = row(moved[:, :n]), moved[:, n]
+    columns = np.concatenate([vec(V[:, :n]), V[:, n]])
     return (
-        J_rows @ row(U) - U @ x, J_columns @ vec(U) - U @ x,
-        J_rows.T @ J_rows - G_rows, J_columns.T @ J_columns - G_columns,
-        row(U) @ G_rows @ row(U) - square, vec(U) @ G_columns @ vec(U) - square,
+        K @ v - np.concatenate([first, last]), GA @ row(V) - row(moved), AG @ columns - vec(moved),
     )  # fmt: skip
-
-
-def layer_loss(draw, kron):
-    """(1/2n)‖WX − Y‖² of n samples: three values along U give its bend, exactly."""
-    m, d, n = draw.size(1, 3), draw.size(1, 3), draw.size(2, 4)
-    W, U, X, Y = draw.matrix(m, d), draw.matrix(m, d), draw.matrix(d, n), draw.matrix(m, n)
-    values = [((V @ X - Y) ** 2).sum() / (2 * n) for V in (W + U, W, W - U)]
-    one = draw.array(np.eye(m, dtype=int))
-    J = np.vstack([kron(one, x[None]) for x in X.T])
-    return {
-        "n": n, "X": X, "U": U, "bend": values[0] - 2 * values[1] + values[2], "J": J,
-        "H": kron(one, X @ X.T) / n, "most": abs(values[0]) + abs(values[1]) + abs(values[2]),
-    }  # fmt: skip
-
-
-@claim(
-    "kronecker.mean-over-samples",
-    "For (1/2n)‖WX − Y‖², JᵀJ = XXᵀ ⊗ I/n",
-    "direct",
-    layer_loss,
-    "imprecise",
-    corrected="The Hessian has the 1/n, by rows I ⊗ XXᵀ/n; JᵀJ of the outputs has not: it is I ⊗ XXᵀ",
-    uses=("kronecker.kron",),
-    scale=lambda n, X, U, most: (4 * most + (bulk(X) * bulk(U)) ** 2, bulk(X) ** 2),
-    because="three values of the loss, as large as this",
-    fails=(Fails("as stated, n > 1", layer_loss, lambda X, J, H: (J.T @ J - H) / bulk(X) ** 2),),
-)
-def mean_over_samples(n, U, J, H, bend):
-    return row(U) @ H @ row(U) - bend, J.T @ J - n * H
-
-
-def two_rows(draw, kron):
-    """The bend of ‖WX − Y‖² mixed between a row u of weights and another one v."""
-    m, d, n = draw.size(2, 3), draw.size(1, 3), draw.size(1, 4)
-    X, u, v = draw.matrix(d, n), draw.vector(d), draw.vector(d)
-    one = draw.array(np.eye(m, dtype=int))
-    first, second = one[:, :1] * u, one[:, 1:2] * v
-    H = 2 * kron(one, X @ X.T)
-    mixed = ((first + second) @ X) ** 2 - (first @ X) ** 2 - (second @ X) ** 2
-    own, cross = row(first) @ H @ row(first), row(first) @ H @ row(second)
-    return {"X": X, "u": u, "v": v, "mixed": mixed.sum(), "own": own, "cross": cross}
-
-
-@claim(
-    "kronecker.rows-decouple",
-    "‖WX − Y‖² has no curvature between rows of W: each row has the Hessian 2XXᵀ, and can be refitted by itself",
-    "direct",
-    two_rows,
-    given="the loss of this layer alone, not of a network around it",
-    uses=("kronecker.kron",),
-    scale=lambda X, u, v: (bulk(X) * (bulk(u) + bulk(v))) ** 2,
-    because=SUMS,
-)
-def rows_decouple(X, u, mixed, cross, own):
-    return mixed, cross, own - 2 * ((u @ X) @ (u @ X))

@@ -5,8 +5,8 @@ L ≻ 0 (m, m) and R ≻ 0 (n, n) precondition the gradient G (m, n). Over ratio
 
 import numpy as np
 
+from refopt.linalg import kron, vec
 from refopt.oracle.claim import Fails, claim
-from refopt.oracle.claims.kronecker import kron, vec
 from refopt.oracle.draw import bulk, condition, excess, eye, inverse, least, size, solve
 
 GUPTA = "V. Gupta, T. Koren & Y. Singer, ICML 2018, arXiv:1802.09568, "
