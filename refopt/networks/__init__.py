@@ -15,21 +15,53 @@ lists name, shape and part of the flat vector of every array of parameters.
 """
 
 from refopt.networks.activations import GELU, ReLU, Sigmoid, Softplus, Tanh
+from refopt.networks.attention import SelfAttention
+from refopt.networks.convolution import Conv2d
+from refopt.networks.embedding import Embedding
+from refopt.networks.exchange import from_arrays, load, save
 from refopt.networks.layer import Capture, Layer
 from refopt.networks.linear import Linear
 from refopt.networks.losses import LOSSES
+from refopt.networks.normalisation import LayerNorm
 from refopt.networks.sequential import Residual, Sequential
+from refopt.networks.structure import (
+    ClassToken,
+    Dropout,
+    FixedPositions,
+    Flatten,
+    MeanPool,
+    Positions,
+    SelectToken,
+    Tokens,
+)
+from refopt.networks.vit import vit
 
 __all__ = [
     "GELU",
     "LOSSES",
     "Capture",
+    "ClassToken",
+    "Conv2d",
+    "Dropout",
+    "Embedding",
+    "FixedPositions",
+    "Flatten",
     "Layer",
+    "LayerNorm",
     "Linear",
+    "MeanPool",
+    "Positions",
     "ReLU",
     "Residual",
+    "SelectToken",
+    "SelfAttention",
     "Sequential",
     "Sigmoid",
     "Softplus",
     "Tanh",
+    "Tokens",
+    "from_arrays",
+    "load",
+    "save",
+    "vit",
 ]

@@ -23,6 +23,8 @@ from refopt.ops import namespace
 class Activation(Layer):
     """y = φ(x); those who inherit say φ, φ′ (given y too) and φ″ (given y and φ′ too)."""
 
+    by_input = True  #: the derivatives need x, not only y
+
     def value(self, x: Any) -> Any:
         raise NotImplementedError
 
@@ -34,7 +36,7 @@ class Activation(Layer):
 
     def forward(self, p: Any, x: Any) -> tuple[Any, Any]:
         y = self.value(x)
-        return y, (x, y)
+        return y, (x if self.by_input else None, y)
 
     def jvp(self, p: Any, tape: Any, dp: Any, dx: Any) -> tuple[Any, Any]:
         s = self.slope(*tape)
@@ -55,13 +57,16 @@ class Activation(Layer):
 class Tanh(Activation):
     """y = tanh x."""
 
+    by_input = False
+
     def value(self, x: Any) -> Any:
         return namespace(x).tanh(x)
 
     def slope(self, x: Any, y: Any) -> Any:
         s = y * y
-        s -= 1.0
-        return -s
+        s *= -1.0
+        s += 1.0
+        return s
 
     def bend(self, x: Any, y: Any, s: Any) -> Any:
         return -2.0 * y * s
@@ -70,6 +75,8 @@ class Tanh(Activation):
 @dataclass(frozen=True)
 class Sigmoid(Activation):
     """y = 1/(1 + e⁻ˣ)."""
+
+    by_input = False
 
     def value(self, x: Any) -> Any:
         return sigmoid(x)

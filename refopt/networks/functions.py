@@ -43,21 +43,21 @@ def _special(module: str) -> Any:
 def erfc_series(x: Any) -> Any:
     """erfc from the words of the array standard alone; relative error some tens of eps for x < 26.
 
-    |x| < 2:  1 − erf(x), with erf(x) = 2/√π e^{−x²} Σ 2ᵏx^{2k+1}/(2k + 1)!!, terms of one sign
-    |x| ≥ 2:  e^{−x²}/√π · 1/(x + ½/(x + 1/(x + ³⁄₂/(x + …)))), and erfc(−x) = 2 − erfc(x)
+    |x| < 1:  1 − erf(x), with erf(x) = 2/√π e^{−x²} Σ 2ᵏx^{2k+1}/(2k + 1)!!, terms of one sign
+    |x| ≥ 1:  e^{−x²}/√π · 1/(x + ½/(x + 1/(x + ³⁄₂/(x + …)))), and erfc(−x) = 2 − erfc(x)
 
     M. Abramowitz & I. A. Stegun, *Handbook of Mathematical Functions*, §7.1.
     """
     xp = namespace(x)
     size = xp.abs(x)
     gauss = xp.exp(-x * x)
-    near, far = xp.minimum(size, 2.0 * xp.ones_like(x)), xp.maximum(size, 2.0 * xp.ones_like(x))
+    near, far = xp.minimum(size, xp.ones_like(x)), xp.maximum(size, xp.ones_like(x))
     term = series = near
-    for k in range(1, 40):
+    for k in range(1, 25):
         term = term * (2.0 * near * near / (2 * k + 1))
         series = series + term
     fraction = far
-    for k in range(80, 0, -1):
+    for k in range(200, 0, -1):
         fraction = far + 0.5 * k / fraction
-    tail = xp.where(size < 2.0, 1.0 - 2.0 / sqrt(pi) * gauss * series, gauss / (sqrt(pi) * fraction))
+    tail = xp.where(size < 1.0, 1.0 - 2.0 / sqrt(pi) * gauss * series, gauss / (sqrt(pi) * fraction))
     return xp.where(x < 0.0, 2.0 - tail, tail)

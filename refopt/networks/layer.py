@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refopt.ops import namespace
+from refopt.ops import device, namespace
 
 Shape = tuple[int, ...]
 Use = Callable[..., None]
@@ -53,6 +53,7 @@ class Plan(NamedTuple):
     slots: tuple[Slot, ...]
     leaves: tuple[tuple[str, "Layer", tuple[int, ...]], ...]
     size: int
+    shares: bool  #: some array occurs twice
 
 
 class Layer:
@@ -116,6 +117,11 @@ class Layer:
         shapes = self.shapes.values()
         return tuple(_sum_leading(g * g, len(shape)) for g, shape in zip(found, shapes, strict=True))
 
+    def per_sample_into(self, views: list[Any], tape: Any, u: Any) -> None:
+        """``per_sample``, written into NumPy arrays (…, N, *shape)."""
+        for view, found in zip(views, self.per_sample(tape, u), strict=True):
+            view[...] = found
+
     def capture(self, tape: Any, u: Any) -> list[tuple[Any, Any]]:
         """(a, g) of every linear map of this layer."""
         return []
@@ -169,7 +175,7 @@ class Layer:
                 own.append(slots[key])
             if own:
                 leaves.append((name, leaf, tuple(own)))
-        return Plan(tuple(found), tuple(leaves), end)
+        return Plan(tuple(found), tuple(leaves), end, sum(len(own) for _, _, own in leaves) > len(found))
 
     @property
     def size(self) -> int:
@@ -218,11 +224,27 @@ class Layer:
         xp = namespace(x)
         arrays = [xp.reshape(x[slot.part], slot.shape) for slot in plan.slots]
         owned = iter([tuple(arrays[k] for k in own) for _, _, own in plan.leaves])
-        masks = iter(masks)
-        p = self.nest(owned, masks)
-        if next(masks, None) is not None:
-            raise ValueError("there are more masks than layers of Dropout")
-        return p
+        if len(masks) not in (0, self.dropouts):
+            raise ValueError(f"the network has {self.dropouts} layers of Dropout, but {len(masks)} masks were given")
+        return self.nest(owned, iter(masks))
+
+    @property
+    def dropouts(self) -> int:
+        """How many layers take a mask."""
+        return sum(child.dropouts for child in self.children)
+
+    def draw_masks(self, x: Any, X: Any, rng: Any) -> tuple[Any, ...]:
+        """Masks for all layers of Dropout, from a `numpy.random.Generator` or a seed, for a batch X (N, …)."""
+        rng, masks = np.random.default_rng(rng), list[Any]()
+
+        def drawn(z: Any, rate: float) -> Any:
+            xp = namespace(z)
+            kept = (rng.random(z.shape) >= rate).astype(float)
+            masks.append(xp.asarray(kept, dtype=z.dtype, device=device(z)))
+            return masks[-1]
+
+        self.forward(self.nested(x, (drawn,) * self.dropouts), X)
+        return tuple(masks)
 
     def nest(self, owned: Iterator[Any], masks: Iterator[Any]) -> Any:
         if self.children:
@@ -239,6 +261,24 @@ class Layer:
                 parts[k] = parts[k] + flat if k in parts else flat
         arrays = [parts[k] for k in range(len(plan.slots))]
         return namespace(arrays[0]).concat(arrays, axis=-1)
+
+    def into(self, out: np.ndarray) -> Use:
+        """A `use` that writes gradients per sample into a NumPy array (…, N, P), without another copy of them."""
+        leaves, written = reversed(self.plan.leaves), set[int]()
+
+        def use(layer: Layer, tape: Any, u: Any) -> None:
+            own = next(leaves)[2]
+            shapes = layer.shapes.values()
+            parts = [out[..., self.plan.slots[k].part] for k in own]
+            views = [part.reshape(*out.shape[:-1], *shape) for part, shape in zip(parts, shapes, strict=True)]
+            if written.isdisjoint(own):
+                layer.per_sample_into(views, tape, u)
+            else:  # a shared array is the sum of its occurrences
+                for k, view, found in zip(own, views, layer.per_sample(tape, u), strict=True):
+                    view[...] = view + found if k in written else found
+            written.update(own)
+
+        return use
 
     def captures(self, found: list[list[tuple[Any, Any]]]) -> list[Capture]:
         """Captures in the order of the layers, from those that `use` has found."""

@@ -101,6 +101,13 @@ class Linear(Layer):
         shape = (*g.shape[:-3], *self.shapes["W"])
         return (xp.reshape(W, shape), *self._bias_per_sample(u, tape))
 
+    def per_sample_into(self, views: list[Any], tape: Any, u: Any) -> None:
+        if self.groups > 1 or tape.ndim > 2:
+            return super().per_sample_into(views, tape, u)
+        np.multiply(u[..., :, None], tape[:, None, :], out=views[0])
+        if self.bias:
+            views[1][...] = u
+
     def squares(self, tape: Any, u: Any) -> tuple[Any, ...]:
         if prod(tape.shape[1:-1]) != 1:
             return super().squares(tape, u)

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from refopt.networks.functions import sigmoid
+from refopt.networks.layer import Shape
 from refopt.ops import device, namespace, scalar
 
 IGNORED = -100  #: the class of a position that does not count, as in PyTorch
@@ -75,20 +76,18 @@ class Loss:
             y = xp.astype(y, dtype)
         return y[:, None] if y.ndim == 1 else y
 
-    def check(self, f: Any, y: Any) -> None:
-        """Whether labels, as ``labels`` gave them, fit outputs."""
-        if tuple(y.shape) != tuple(f.shape):
-            raise ValueError(
-                f"{self.name!r} takes labels like the outputs, of shape {tuple(f.shape)}, not {tuple(y.shape)}"
-            )
+    def check(self, shape: Shape, y: Any) -> None:
+        """Whether labels, as ``labels`` gave them, fit outputs of a shape (N, …, C)."""
+        if tuple(y.shape) != shape:
+            raise ValueError(f"{self.name!r} takes labels like the outputs, of shape {shape}, not {tuple(y.shape)}")
 
     def tokens(self, y: Any) -> int:
         """How many positions there are in all."""
         return prod(y.shape[:-1])
 
-    def elements(self, f: Any, y: Any) -> int:
+    def elements(self, y: Any, classes: int) -> int:
         """How many numbers there are to predict."""
-        return prod(f.shape)
+        return prod(y.shape)
 
 
 class Squared(Loss):
@@ -169,23 +168,22 @@ class CrossEntropy(Loss):
             raise ValueError("the probabilities of a position must sum to 1, or be all 0 where it does not count")
         return y
 
-    def check(self, f: Any, y: Any) -> None:
-        expected = f.shape[:-1] if _are_classes(y) else f.shape
-        if tuple(y.shape) != tuple(expected):
+    def check(self, shape: Shape, y: Any) -> None:
+        if tuple(y.shape) != (shape[:-1] if _are_classes(y) else shape):
             raise ValueError(
-                f"outputs of shape {tuple(f.shape)} take classes (integers) of shape {tuple(f.shape[:-1])}, or "
-                f"probabilities of shape {tuple(f.shape)}, not labels of {y.dtype} and shape {tuple(y.shape)}"
+                f"outputs of shape {shape} take classes (integers) of shape {shape[:-1]}, or probabilities of shape "
+                f"{shape}, not labels of {y.dtype} and shape {tuple(y.shape)}"
             )
-        if _are_classes(y) and scalar(namespace(y).max(y)) >= f.shape[-1]:
-            raise ValueError(f"there are {f.shape[-1]} classes, 0 to {f.shape[-1] - 1}, and a label beyond them")
+        if _are_classes(y) and scalar(namespace(y).max(y)) >= shape[-1]:
+            raise ValueError(f"there are {shape[-1]} classes, 0 to {shape[-1] - 1}, and a label beyond them")
 
     def tokens(self, y: Any) -> int:
         xp = namespace(y)
         counted = y != IGNORED if _are_classes(y) else xp.any(y != 0.0, axis=-1)
         return int(xp.sum(xp.astype(counted, xp.int64)))
 
-    def elements(self, f: Any, y: Any) -> int:
-        return self.tokens(y) * f.shape[-1]
+    def elements(self, y: Any, classes: int) -> int:
+        return self.tokens(y) * classes
 
     def _target(self, f: Any, y: Any) -> Any:
         """Probabilities like f; one of them 1 where y is a class."""
@@ -229,8 +227,8 @@ class BinaryCrossEntropy(Natural):
     name = "binary-cross-entropy"
 
     def values(self, f: Any, y: Any) -> Any:
-        xp = namespace(f)
-        return xp.sum(xp.logaddexp(f, xp.zeros_like(f)) - y * f, axis=-1)
+        xp, zero = namespace(f), namespace(f).zeros_like(f)
+        return xp.sum((1.0 - y) * xp.logaddexp(f, zero) + y * xp.logaddexp(-f, zero), axis=-1)
 
     def grad(self, f: Any, y: Any) -> Any:
         return sigmoid(f) - y
@@ -315,15 +313,12 @@ class Gaussian(Loss):
         mu, s = self._halves(f)
         return mu + namespace(f).exp(0.5 * s) * _like(f, rng.standard_normal(mu.shape))
 
-    def check(self, f: Any, y: Any) -> None:
-        if f.shape[-1] % 2 or tuple(y.shape) != (*f.shape[:-1], f.shape[-1] // 2):
+    def check(self, shape: Shape, y: Any) -> None:
+        if shape[-1] % 2 or tuple(y.shape) != (*shape[:-1], shape[-1] // 2):
             raise ValueError(
                 f"'gaussian' takes outputs (N, …, 2C), all means and then all log-variances, and labels (N, …, C); "
-                f"given were outputs {tuple(f.shape)} and labels {tuple(y.shape)}"
+                f"given were outputs {shape} and labels {tuple(y.shape)}"
             )
-
-    def elements(self, f: Any, y: Any) -> int:
-        return prod(y.shape)
 
     def _halves(self, f: Any) -> tuple[Any, Any]:
         return f[..., : f.shape[-1] // 2], f[..., f.shape[-1] // 2 :]
