@@ -1,8 +1,8 @@
 """refopt: the reference for second-order optimization.
 
 Every method is a page to check against the book, and the same page runs: generically on any array kind, compiled,
-and in exact rational arithmetic.   ``refopt.minimize`` and ``refopt.least_squares`` solve problems, ``refopt.verify``
-checks the field's theorems, ``refopt.iterate`` shows every state.
+and in exact rational arithmetic.   ``refopt.minimize`` and ``refopt.least_squares`` solve problems, ``refopt.train``
+trains networks, ``refopt.verify`` checks the field's theorems, ``refopt.iterate`` shows every state.
 """
 
 import importlib
@@ -18,6 +18,7 @@ _HOMES = {
     "minimize_many": "many",
     "least_squares": "least_squares",
     "curve_fit": "least_squares",
+    "train": "train",
     "iterate": "loop",
     "Problem": "problem",
     "LeastSquares": "problem",
@@ -28,7 +29,19 @@ _HOMES = {
     "compile": "compiled",
     "verify": "oracle.claim",
 }
-_MODULES = ("conformance", "curvature", "derivatives", "exact", "linalg", "methods", "networks", "oracle", "zoo")
+_MODULES = (
+    "conformance",
+    "curvature",
+    "derivatives",
+    "exact",
+    "linalg",
+    "methods",
+    "networks",
+    "oracle",
+    "schedules",
+    "stochastic",
+    "zoo",
+)
 
 __all__ = [*_HOMES, *_MODULES]
 

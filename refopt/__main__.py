@@ -201,7 +201,9 @@ def run_solve(given: argparse.Namespace) -> int:
 
 
 def run_methods(given: argparse.Namespace) -> int:
-    entries = list(refopt.available().values())
+    from refopt.catalogue import DOORS
+
+    entries = [entry for door in DOORS for entry in refopt.available(door).values()]
     head = entries[0]._fields
     cells = [[shown(value) for value in entry] for entry in entries]
     widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]

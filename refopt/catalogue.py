@@ -12,7 +12,7 @@ class Entry(NamedTuple):
     """One method, as ``refopt.available()`` lists it."""
 
     name: str
-    door: str  #: the function that takes the name: "minimize" or "least_squares"
+    door: str  #: the function that takes the name: "minimize", "least_squares" or "train"
     family: str
     needs: tuple[str, ...]  #: the derivatives it uses; any of them may be differenced
     compiles: bool
@@ -22,23 +22,24 @@ class Entry(NamedTuple):
 
     @property
     def module(self) -> Any:
-        return _module(self.name)
+        return _module(self.door, self.name)
 
     @property
     def arrays(self) -> tuple[str, ...]:
         """The options that are arrays: those with which ``primed(state, ...)`` begins."""
-        return _arrays(self.name)
+        return _arrays(self.module)
 
 
 @cache
-def _arrays(name: str) -> tuple[str, ...]:
-    primed = getattr(_module(name), "primed", None)
+def _arrays(module: Any) -> tuple[str, ...]:
+    primed = getattr(module, "primed", None)
     return tuple(inspect.signature(primed).parameters)[1:] if primed else ()
 
 
 @cache
-def _module(name: str) -> Any:
-    return importlib.import_module("refopt.methods." + name.replace("-", "_"))
+def _module(door: str, name: str) -> Any:
+    package = "stochastic" if door == "train" else "methods"
+    return importlib.import_module(f"refopt.{package}.{name.replace('-', '_')}")
 
 
 ENTRIES = (
@@ -86,23 +87,53 @@ ENTRIES = (
     Entry("broyden-bad", "least_squares", "quasi-Newton", ("jac",), True, "2mn²", "3mn + 3n²"),
 )
 
+#: of ``train``, some of whose names are deterministic methods of ``minimize`` as well; m: rows of a batch's Jacobian
+TRAINING = (
+    Entry("sgd", "train", "first order", ("jac",), False, "O(n)", "3n"),
+    Entry("momentum", "train", "first order", ("jac",), False, "O(n)", "4n"),
+    Entry("adagrad", "train", "adaptive", ("jac",), False, "O(n)", "4n"),
+    Entry("rmsprop", "train", "adaptive", ("jac",), False, "O(n)", "4n"),
+    Entry("adam", "train", "adaptive", ("jac",), False, "O(n)", "5n"),
+    Entry("adamw", "train", "adaptive", ("jac",), False, "O(n)", "5n"),
+    Entry("adam-no-sqrt", "train", "adaptive", ("jac",), False, "O(n)", "5n"),
+    Entry("adam-true-fisher", "train", "adaptive", ("jac", "labels"), False, "a gradient", "6n"),
+    Entry("adam-true-fisher-batch", "train", "adaptive", ("jac", "labels"), False, "a gradient", "6n"),
+    Entry("diagonal-newton", "train", "Newton", ("jac", "hessp"), False, "a product with the Hessian", "6n"),
+    Entry("adahessian", "train", "adaptive", ("jac", "hessp"), False, "a product with the Hessian", "7n"),
+    Entry("gauss-newton", "train", "Gauss-Newton", ("jac", "ggn"), False, "2m²n + m³", "mn + m² + 4n"),
+    Entry("natural-gradient", "train", "natural gradient", ("jac", "fisher"), False, "mn² + 2n³/3", "n² + mn + 4n"),
+    Entry("shampoo", "train", "Kronecker-factored", ("jac",), False, "the roots of the factors", "10n"),
+    Entry("soap", "train", "Kronecker-factored", ("jac",), False, "Σ 8nᵢn, rotations", "10n"),
+    Entry("l-bfgs", "train", "quasi-Newton", ("jac",), False, "10mn, m pairs kept", "2mn + 10n"),
+)
 
+
+DOORS = ("minimize", "least_squares", "train")
 BY_NAME = {entry.name: entry for entry in ENTRIES}
+TRAINED = {entry.name: entry for entry in TRAINING}
 
 SCIPY = {"minimize": {"dogleg": "trust-dogleg", "l-bfgs-b": "l-bfgs"}}  #: its names for the same, where they are others
 
 
-def available() -> dict[str, Entry]:
-    """Every method by name: its door, family, the derivatives it needs, whether it compiles, cost and memory."""
-    return dict(BY_NAME)
+def available(door: str | None = None) -> dict[str, Entry]:
+    """Every method by name: its door, family, the derivatives it needs, whether it compiles, cost and memory.
+
+    door: "minimize", "least_squares" or "train" for the methods of one of them. Where a name of ``train`` is one of a
+    deterministic method too, that is what is listed unless ``train`` is asked for.
+    """
+    if door is None:
+        return BY_NAME | {name: entry for name, entry in TRAINED.items() if name not in BY_NAME}
+    if door not in DOORS:
+        raise ValueError(f"door must be one of {', '.join(map(repr, DOORS))}; it is {door!r}")
+    return dict(TRAINED) if door == "train" else {name: e for name, e in BY_NAME.items() if e.door == door}
 
 
 def find(name: Any, door: str) -> Entry:
     """The entry of a method's name, or of SciPy's for it; upper case and underscores do not matter."""
     plain = name.lower().replace("_", "-") if isinstance(name, str) else ""
-    entry = BY_NAME.get(SCIPY.get(door, {}).get(plain, plain))
-    if entry is None or entry.door != door:
-        names = ", ".join(entry.name for entry in ENTRIES if entry.door == door)
+    entry = available(door).get(SCIPY.get(door, {}).get(plain, plain))
+    if entry is None:
+        names = ", ".join(available(door))
         raise ValueError(f"{door} knows no method {name!r}; its methods are {names}")
     return entry
 

@@ -7,14 +7,16 @@ from scipy.optimize import minimize as scipy_minimize
 from scipy.optimize import rosen, rosen_der, rosen_hess
 
 import refopt
-from refopt.catalogue import COMMON, ENTRIES, available, find, split_options
+from refopt.catalogue import BY_NAME, COMMON, ENTRIES, available, find, split_options
 
 names = pytest.mark.parametrize("name", [entry.name for entry in ENTRIES])
 
 
 def test_available_is_public_and_by_name():
     assert refopt.available is available
-    assert list(available()) == [entry.name for entry in ENTRIES]
+    trained = [name for name in available("train") if name not in BY_NAME]
+    assert list(available()) == [*(entry.name for entry in ENTRIES), *trained]
+    assert available("minimize") | available("least_squares") == BY_NAME
     assert all(name == entry.name for name, entry in available().items())
 
 

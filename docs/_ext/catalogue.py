@@ -1,14 +1,13 @@
 """``.. methods::``: every method in a table, from ``refopt.available()``, with a link to its page."""
 
-from itertools import groupby
-
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 import refopt
+from refopt import catalogue
 
-DOORS = {"minimize": "Of :func:`refopt.minimize`", "least_squares": "Of :func:`refopt.least_squares`"}
+DOORS = {name: f"Of :func:`refopt.{name}`" for name in catalogue.DOORS}
 
 
 class Methods(SphinxDirective):
@@ -16,11 +15,12 @@ class Methods(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         lines = []
-        for door, entries in groupby(refopt.available().values(), key=lambda entry: entry.door):
-            lines += [f".. rubric:: {DOORS[door]}", "", ".. list-table::", "   :header-rows: 1", "   :widths: auto", ""]
+        for door, title in DOORS.items():
+            lines += [f".. rubric:: {title}", "", ".. list-table::", "   :header-rows: 1", "   :widths: auto", ""]
             rows = [("method", "family", "uses", "a step costs", "numbers kept")]
-            for entry in entries:
-                page = f":doc:`{entry.name} <{entry.name.replace('-', '_')}>`"
+            for entry in refopt.available(door).values():
+                place = "/training" if door == "train" else entry.name.replace("-", "_")
+                page = f":doc:`{entry.name} <{place}>`"
                 needs = ("jac", "fisher") if entry.fisher else entry.needs
                 uses = ", ".join(f"``{name}``" for name in needs)
                 rows.append((page, entry.family, uses, entry.cost, entry.memory))

@@ -1,0 +1,391 @@
+"""Steps of stochastic methods against the book: by hand, by explicit matrices, by enumeration, by other libraries."""
+
+from fractions import Fraction
+from itertools import pairwise, product
+
+import numpy as np
+import pytest
+from scipy.linalg import block_diag, fractional_matrix_power
+
+import refopt
+from refopt.networks import Linear, Sequential, Tanh
+from refopt.sampled import Draw
+from refopt.stochastic import (
+    adahessian,
+    adam,
+    adam_true_fisher,
+    adam_true_fisher_batch,
+    diagonal_newton,
+    gauss_newton,
+    l_bfgs,
+    momentum,
+    natural_gradient,
+    rmsprop,
+    shampoo,
+    soap,
+)
+
+NOTHING = refopt.Problem(None, None)
+
+
+def small(loss="cross-entropy", reduction="mean", samples=4, seed=2):
+    """A network of 2-3-3 units with some data, and weights."""
+    rng = np.random.default_rng(seed)
+    net = Sequential(Linear(2, 3), Tanh(), Linear(3, 3))
+    y = rng.integers(3, size=samples) if loss == "cross-entropy" else rng.standard_normal((samples, 3))
+    problem = refopt.Supervised(net, loss, rng.standard_normal((samples, 2)), y, reduction=reduction)
+    return problem, 0.7 * rng.standard_normal(net.size)
+
+
+def fed(method, params, gradients, x0):
+    state = method.init(NOTHING, x0, params)
+    for g in gradients:
+        state = method.update(state, g, params)
+    return state
+
+
+# --- by hand ---------------------------------------------------------------------------------------------------------
+
+
+def test_adam_by_hand():
+    """g = 3, then −4: m̂ = 3, (0.27 − 0.4)/0.19; v̂ = 9, (0.09·0.99 + 0.16)/0.0199."""
+    params = adam.Params(step=0.5, beta1=0.9, beta2=0.99, eps=1.0)
+    state = fed(adam, params, [np.array([3.0]), np.array([-4.0])], np.array([10.0]))
+    m1 = Fraction(9, 10) * Fraction(3, 10) - Fraction(4, 10)
+    v1 = Fraction(99, 100) * Fraction(9, 100) + Fraction(16, 100)
+    first = 10 - 0.5 * 3 / (3 + 1)
+    second = first - 0.5 * float(m1 / Fraction(19, 100)) / (float(v1 / Fraction(199, 10000)) ** 0.5 + 1)
+    assert np.isclose(state.x[0], second, rtol=1e-14)
+    assert np.isclose(state.m[0], float(m1), rtol=1e-14)
+    assert np.isclose(state.v[0], float(v1), rtol=1e-14)
+
+
+def test_rmsprop_by_hand():
+    """α = ¾, g = 2: v = 1, a step of 2η: longer than η, without a correction."""
+    state = fed(rmsprop, rmsprop.Params(step=0.125, decay=0.75, eps=0.0), [np.array([2.0])], np.array([1.0]))
+    assert state.x[0] == 0.75
+
+
+def test_momentum_by_hand():
+    gradients = [np.array([1.0]), np.array([2.0])]
+    params = momentum.Params(step=0.5, momentum=0.5, dampening=0.25)
+    assert fed(momentum, params, gradients, np.array([0.0])).x[0] == -0.5 * 1 - 0.5 * (0.5 + 1.5)
+    params = momentum.Params(step=0.5, momentum=0.5, nesterov=True)
+    assert fed(momentum, params, gradients, np.array([0.0])).x[0] == -0.5 * 1.5 - 0.5 * (2 + 0.5 * 2.5)
+
+
+def test_weight_decay_is_apart_from_the_gradient():
+    for method in (adam, rmsprop, momentum, shampoo):
+        params = method.Params(step=0.1, weight_decay=0.5)
+        with_decay = fed(method, params, [np.array([1.0, 2.0])], np.array([3.0, 4.0]))
+        without = fed(method, params._replace(weight_decay=0.0), [np.array([1.0, 2.0])], np.array([3.0, 4.0]))
+        assert np.allclose(with_decay.x, without.x - 0.05 * np.array([3.0, 4.0]), rtol=1e-14)
+
+
+# --- Adam and the Fisher matrix ---------------------------------------------------------------------------------------
+
+
+def fisher(problem, x):
+    """c Σ E[s sᵀ] over every label, one sample after the other."""
+    p = np.exp(problem.outputs(x))
+    p /= p.sum(axis=1, keepdims=True)
+    F = 0
+    for k in range(3):
+        s = problem.per_sample_grad(x, labels=np.full(problem.samples, k))
+        F = F + problem.c * (p[:, k, None, None] * s[:, :, None] * s[:, None, :]).sum(axis=0)
+    return F, p
+
+
+@pytest.mark.parametrize(("method", "factor"), [(adam_true_fisher, 1), (adam_true_fisher_batch, 3)])
+def test_the_squares_have_the_fisher_s_diagonal_for_their_mean(method, factor):
+    """Over all 27 sets of labels of three samples, each with its probability; the square of the sum is B times less."""
+    problem, x = small(samples=3)
+    F, p = fisher(problem, x)
+    params, mean = method.Params(beta2=0.0), 0
+    for labels in product(range(3), repeat=3):
+        state = method.step(problem, method.init(problem, x, params), params, Draw(labels=np.array(labels)))
+        mean = mean + np.prod(p[np.arange(3), labels]) * state.v
+    assert np.allclose(factor * mean, F.diagonal(), rtol=1e-12)
+
+
+def test_several_sets_of_labels_are_averaged():
+    problem, x = small()
+    sets = np.array([[0, 1, 2, 0], [2, 2, 1, 0]])
+    params = adam_true_fisher.Params(beta2=0.0, samples=2)
+    found = [adam_true_fisher.step(problem, adam_true_fisher.init(problem, x, params), params, Draw(labels=y)).v
+             for y in (sets, sets[0], sets[1])]  # fmt: skip
+    assert np.allclose(found[0], (found[1] + found[2]) / 2, rtol=1e-13)
+
+
+# --- the Hessian's diagonal -------------------------------------------------------------------------------------------
+
+
+def test_all_probes_together_are_the_diagonal():
+    """On a quadratic of four variables: 16 signs, whose mean of z ∘ Hz is diag H."""
+    A = np.array([[4.0, 1, 0, 2], [1, -3, 1, 0], [0, 1, 2, 1], [2, 0, 1, 1]])
+    problem = refopt.Problem(lambda x: 0.5 * x @ A @ x, lambda x: A @ x, hvp=lambda x, v: A @ v)
+    z = np.array(list(product((-1.0, 1.0), repeat=4)))
+    x = np.array([1.0, 2.0, 3.0, 4.0])
+    params = diagonal_newton.Params(step=1.0, beta=0.0, floor=0.5, clip=3.5, clip_update=2.0)
+    new = diagonal_newton.step(problem, diagonal_newton.init(problem, x, params), params, Draw(probes=z))
+    assert np.allclose(new.h, A.diagonal(), rtol=1e-14)
+    assert np.allclose(new.x - x, np.clip(-(A @ x) / [3.5, 3.0, 2.0, 1.0], -2.0, 2.0), rtol=1e-14)
+    params = adahessian.Params(step=0.1, eps=0.0)
+    new = adahessian.step(problem, adahessian.init(problem, x, params), params, Draw(probes=z))
+    assert np.allclose(new.x - x, -0.1 * (A @ x) / abs(A.diagonal()), rtol=1e-13)
+
+
+def test_blocks_are_averaged_with_their_signs_or_without():
+    D = np.arange(12.0) * (-1) ** np.arange(12)
+    shapes = ((1, 2, 3), (6,))
+    signed = adahessian.averaged(D, shapes, "signed", 2)
+    kernels, runs = D[:6].reshape(2, 3), D[6:].reshape(3, 2)
+    assert np.allclose(signed, np.concatenate([kernels.mean(1).repeat(3), runs.mean(1).repeat(2)]))
+    absolute = adahessian.averaged(D, shapes, "absolute", 2)
+    assert np.allclose(absolute, np.concatenate([abs(kernels).mean(1).repeat(3), abs(runs).mean(1).repeat(2)]))
+    assert adahessian.averaged(D, shapes, "none", 2) is D
+    assert np.allclose(adahessian.averaged(D, ((5,), (7,)), "signed", 2), D)  # 2 divides neither
+
+
+@pytest.mark.parametrize("floor", [0.0, 5.0])
+def test_a_floor_above_the_clip_or_none_is_refused(floor):
+    with pytest.raises(ValueError, match="floor must be positive and at most clip"):
+        diagonal_newton.direction(np.ones(1), np.ones(1), floor, 3.0, 1.0)
+
+
+# --- Gauss-Newton -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", ["cross-entropy", "squared", "gaussian"])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_blocks_are_the_second_derivatives_of_the_loss(loss, reduction):
+    """Against central differences of the residual."""
+    rng = np.random.default_rng(0)
+    net, y = Sequential(Linear(2, 4)), rng.standard_normal((3, 2))
+    y = rng.integers(4, size=3) if loss == "cross-entropy" else np.hstack([y, y]) if loss == "squared" else y
+    problem = refopt.Supervised(net, loss, rng.standard_normal((3, 2)), y, reduction=reduction)
+    x = rng.standard_normal(net.size)
+    point, h = problem.at(x), 1e-5
+    H = gauss_newton.blocks(point)
+    for k in range(4):
+        e = h * np.eye(4)[k]
+        columns = (
+            point.c * (point.loss.grad(point.f + e, problem.y) - point.loss.grad(point.f - e, problem.y)) / (2 * h)
+        )
+        assert np.allclose(H[:, :, k], columns, atol=1e-9 * abs(H).max() + 1e-9)
+
+
+@pytest.mark.parametrize("solver", ["dense", "push-through"])
+@pytest.mark.parametrize("window", [1, 3])
+def test_a_gauss_newton_step_is_the_explicit_one(solver, window):
+    problem, x = small(samples=12)
+    params = gauss_newton.Params(step=0.4, damping=0.05, window=window, solver=solver)
+    state, past = gauss_newton.init(problem, x, params), []
+    for batch in (np.array([0, 1, 2]), np.array([3, 4, 5]), np.array([6, 7, 8, 9]), np.array([1, 5, 9])):
+        part = refopt.Supervised(problem.network, "cross-entropy", problem.X[batch], problem.y[batch])
+        past = [np.array([part.ggnvp(state.x, e) for e in np.eye(len(x))]), *past][:window]
+        G = sum(past) / len(past)
+        expected = state.x - 0.4 * np.linalg.solve(G + 0.05 * np.eye(len(x)), part.grad(state.x))
+        state = gauss_newton.step(problem, state, params, Draw(batch=batch))
+        assert np.allclose(state.x, expected, rtol=0, atol=1e-12 * (1 + abs(expected).max()))
+    assert len(state.J) == len(state.H) == window - 1
+
+
+def test_somebody_s_gradient_is_not_j_transpose_r():
+    problem, x = small()
+    point, g = problem.at(x), np.linspace(-1, 1, len(x))
+    seen = point.jacobian(), gauss_newton.blocks(point), None
+    found = []
+    for solver in ("dense", "push-through"):
+        params = gauss_newton.Params(damping=0.3, solver=solver)
+        found.append(gauss_newton.update(gauss_newton.init(problem, x, params), g, params, seen=seen).x)
+    assert np.allclose(*found, rtol=0, atol=1e-13)
+
+
+def test_a_singular_system_is_no_step():
+    problem, x = small(samples=2)
+    for method, params in ((gauss_newton, gauss_newton.Params(damping=0.0, solver="dense")),
+                           (natural_gradient, natural_gradient.Params(damping=0.0))):  # fmt: skip
+        state = method.step(problem, method.init(problem, np.zeros_like(x), params), params)
+        assert not state.ok
+        assert np.array_equal(state.x, np.zeros_like(x))
+    with pytest.raises(ValueError, match="push-through needs a positive damping"):
+        gauss_newton.step(problem, state=gauss_newton.init(problem, x, None), params=gauss_newton.Params(damping=0.0))
+
+
+# --- natural gradient -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", ["dense", "cg"])
+@pytest.mark.parametrize("kind", ["exact", "monte-carlo", "empirical"])
+def test_a_natural_gradient_step_is_the_explicit_one(kind, solver):
+    problem, x = small()
+    labels = np.array([[0, 2, 1, 1], [2, 0, 0, 1]])
+    if kind == "exact":
+        F = fisher(problem, x)[0]
+    else:
+        sets = labels if kind == "monte-carlo" else [problem.y]
+        F = sum(problem.c * s.T @ s for s in (problem.per_sample_grad(x, labels=y) for y in sets)) / len(sets)
+    params = natural_gradient.Params(step=0.3, damping=0.02, fisher=kind, solver=solver, samples=2, forcing=1e-12)
+    new = natural_gradient.step(problem, natural_gradient.init(problem, x, params), params, Draw(labels=labels))
+    expected = x - 0.3 * np.linalg.solve(F + 0.02 * np.eye(len(x)), problem.grad(x))
+    assert np.allclose(new.x, expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["fisher", "solver"])
+def test_a_fisher_or_solver_that_is_unknown_is_refused(name):
+    problem, x = small()
+    params = natural_gradient.Params()._replace(**{name: "true"})
+    with pytest.raises(ValueError, match=f"{name} must be one of"):
+        natural_gradient.step(problem, natural_gradient.init(problem, x, params), params)
+
+
+# --- Shampoo ----------------------------------------------------------------------------------------------------------
+
+
+def root(A, p):
+    return fractional_matrix_power(A, -1.0 / p).real
+
+
+def test_shampoo_s_step_of_a_matrix_is_the_paper_s():
+    rng = np.random.default_rng(0)
+    gradients, eps = rng.standard_normal((3, 4, 3)), 0.01
+    state = fed(
+        shampoo, shampoo.Params(step=1.0, eps=eps, shapes=((4, 3),)), [G.ravel() for G in gradients], np.zeros(12)
+    )
+    L, R, W = eps * np.eye(4), eps * np.eye(3), np.zeros((4, 3))
+    for G in gradients:
+        L, R = L + G @ G.T, R + G.T @ G
+        W = W - root(L, 4) @ G @ root(R, 4)
+    assert np.allclose(state.x.reshape(4, 3), W, atol=1e-12)
+    full = root(np.kron(R, L), 4) @ gradients[-1].T.ravel()  # columns stacked
+    assert np.allclose(full, (root(L, 4) @ gradients[-1] @ root(R, 4)).T.ravel(), atol=1e-12)
+
+
+def test_shampoo_s_step_of_a_tensor_and_of_a_vector():
+    """Order k has the exponent −1/2k: −1/6, and −1/2 where it is AdaGrad with a full matrix."""
+    rng = np.random.default_rng(1)
+    T, v = rng.standard_normal((2, 3, 4)), rng.standard_normal(5)
+    params = shampoo.Params(step=1.0, eps=0.1, shapes=((2, 3, 4), (5,)))
+    state = fed(shampoo, params, [np.concatenate([T.ravel(), v])], np.zeros(29))
+    roots = [
+        root(np.tensordot(T, T, ([a for a in range(3) if a != k],) * 2) + 0.1 * np.eye(n), 6)
+        for k, n in enumerate(T.shape)
+    ]
+    assert np.allclose(-state.x[:24].reshape(T.shape), np.einsum("ai,bj,ck,ijk->abc", *roots, T), atol=1e-12)
+    assert np.allclose(-state.x[24:], root(np.outer(v, v) + 0.1 * np.eye(5), 2) @ v, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["eigh", "coupled-newton"])
+def test_running_means_are_corrected_and_roots_kept(method):
+    rng = np.random.default_rng(2)
+    gradients = rng.standard_normal((4, 3, 3))
+    params = shampoo.Params(step=1.0, beta2=0.9, eps=1e-3, every=2, root=method, shapes=((3, 3),))
+    state = fed(shampoo, params, [G.ravel() for G in gradients], np.zeros(9))
+    L, R, W = np.zeros((3, 3)), np.zeros((3, 3)), np.zeros((3, 3))
+    for t, G in enumerate(gradients, 1):
+        L, R = 0.9 * L + 0.1 * G @ G.T, 0.9 * R + 0.1 * G.T @ G
+        if t % 2:
+            roots = [root(A / (1 - 0.9**t) + 1e-3 * np.eye(3), 4) for A in (L, R)]
+        W = W - roots[0] @ G @ roots[1]
+    assert np.allclose(state.x.reshape(3, 3), W, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("grafting", "size"),
+    [
+        ("sgd", lambda m, g: m),
+        ("adagrad", lambda m, g: m / (np.sqrt((g**2).sum(0)) + 1e-8)),
+        ("rmsprop", lambda m, g: m / (np.sqrt(0.1 * (0.9 * g[0] ** 2 + g[1] ** 2)) + 1e-8)),
+        ("adam", lambda m, g: m / (np.sqrt(0.1 * (0.9 * g[0] ** 2 + g[1] ** 2) / 0.19) + 1e-8)),
+    ],
+)
+def test_grafting_lends_a_length_and_no_direction(grafting, size):
+    rng = np.random.default_rng(3)
+    g = rng.standard_normal((2, 10))
+    params = shampoo.Params(step=1.0, eps=0.01, beta1=0.5, graft_beta2=0.9, shapes=((2, 3), (4,)))
+    plain = [fed(shampoo, params, g[:k], np.zeros(10)).x for k in (1, 2)]
+    lent = [fed(shampoo, params._replace(grafting=grafting), g[:k], np.zeros(10)).x for k in (1, 2)]
+    p, q = plain[1] - plain[0], lent[1] - lent[0]
+    m = (0.5 * 0.5 * g[0] + 0.5 * g[1]) / 0.75
+    for part in (slice(0, 6), slice(6, 10)):
+        assert np.isclose(np.linalg.norm(q[part]), np.linalg.norm(size(m, g)[part]), rtol=1e-9)
+        assert np.isclose(q[part] @ p[part], np.linalg.norm(q[part]) * np.linalg.norm(p[part]), rtol=1e-9)
+    later = fed(shampoo, params._replace(grafting=grafting, start=9), g, np.zeros(10))
+    assert np.allclose(
+        (later.x - fed(shampoo, params._replace(grafting=grafting, start=9), g[:1], np.zeros(10)).x), -size(m, g)
+    )
+
+
+def test_blocks_are_arrays_of_their_own():
+    rng = np.random.default_rng(4)
+    G = rng.standard_normal((5, 4))
+    state = fed(shampoo, shampoo.Params(step=1.0, eps=0.1, block=3, shapes=((5, 4),)), [G.ravel()], np.zeros(20))
+    found, edges = -state.x.reshape(5, 4), ([0, 2, 5], [0, 2, 4])
+    for a, b in pairwise(edges[0]):
+        for c, d in pairwise(edges[1]):
+            B = G[a:b, c:d]
+            expected = root(B @ B.T + 0.1 * np.eye(b - a), 4) @ B @ root(B.T @ B + 0.1 * np.eye(d - c), 4)
+            assert np.allclose(found[a:b, c:d], expected, atol=1e-12)
+
+
+def test_one_by_one_is_adagrad_with_eps_inside_the_root():
+    state = fed(
+        shampoo, shampoo.Params(step=1.0, eps=0.25, shapes=((1, 1),)), [np.array([2.0]), np.array([-1.0])], np.zeros(1)
+    )
+    assert np.isclose(state.x[0], -2 / np.sqrt(4.25) + 1 / np.sqrt(5.25), rtol=1e-13)
+
+
+def test_no_gradient_is_no_step():
+    """Also where ε is relative to a matrix that is zero."""
+    for relative in (False, True):
+        params = shampoo.Params(eps=1e-3, relative=relative, grafting="sgd", shapes=((2, 2),))
+        assert not fed(shampoo, params, [np.zeros(4)] * 2, np.zeros(4)).x.any()
+    assert not fed(soap, soap.Params(every=1, shapes=((2, 2),)), [np.zeros(4)] * 4, np.zeros(4)).x.any()
+
+
+# --- SOAP -------------------------------------------------------------------------------------------------------------
+
+
+def test_soap_is_adam_in_the_rotated_basis():
+    """Until the bases change: gradients turned by Q₁, Q₂, Adam there, and the steps turned back."""
+    rng = np.random.default_rng(5)
+    G = rng.standard_normal((5, 3, 4))
+    params = soap.Params(step=0.1, beta1=0.9, beta2=0.99, eps=0.0, every=100, shapes=((3, 4),))
+    found = fed(soap, params, [g.ravel() for g in G], np.zeros(12)).x.reshape(3, 4)
+    Q1, Q2 = (np.linalg.eigh(A)[1][:, ::-1] for A in (G[0] @ G[0].T, G[0].T @ G[0]))
+    turned = [(Q1.T @ g @ Q2).ravel() for g in G[1:]]
+    there = fed(adam, adam.Params(step=0.1, beta1=0.9, beta2=0.99, eps=0.0), turned, np.zeros(12)).x.reshape(3, 4)
+    assert np.allclose(found, Q1 @ there @ Q2.T, atol=1e-12)
+
+
+def test_soap_s_second_moments_move_with_their_columns():
+    """A factor whose eigenvalues change places: the columns of Q do, and the rows of V with them."""
+    L, Q, V = np.diag([1.0, 9.0, 4.0]), np.eye(3), np.array([[1.0, 2], [3, 4], [5, 6]])
+    (renewed, untouched), moved = soap.refreshed((L, None), (Q, None), V)
+    assert untouched is None
+    assert np.array_equal(abs(renewed), Q[:, [1, 2, 0]])
+    assert np.array_equal(moved, V[[1, 2, 0]])
+
+
+# --- L-BFGS after Adam ------------------------------------------------------------------------------------------------
+
+
+def test_l_bfgs_begins_without_memory_and_never_rises():
+    problem, x = small(samples=30, loss="squared")
+    state, values = l_bfgs.init(problem, x, l_bfgs.Params()), []
+    assert state.inner[l_bfgs.l_bfgs.State._fields.index("pairs")] == 0
+    for _ in range(30):
+        state = l_bfgs.step(problem, state, l_bfgs.Params())
+        values.append(state.f)
+    assert all(b <= a for a, b in pairwise(values))
+    assert abs(problem.grad(state.x)).max() < 0.05 * abs(problem.grad(x)).max()
+    with pytest.raises(ValueError, match="neither batch nor masks"):
+        l_bfgs.step(problem, state, l_bfgs.Params(), Draw(batch=np.array([0])))
+
+
+def test_the_stacked_j_of_a_window_is_block_diagonal_in_h():
+    """`times` against the matrix written out."""
+    rng = np.random.default_rng(8)
+    Hs, V = (rng.standard_normal((2, 3, 3)), rng.standard_normal((1, 2, 2))), rng.standard_normal((8, 4))
+    assert np.allclose(gauss_newton.times(Hs, V), block_diag(*Hs[0], *Hs[1]) @ V / 2)

@@ -1,0 +1,444 @@
+"""``train``: what a run is made of, that it can be replayed, taken up again to the last bit, and stopped."""
+
+import io
+import os
+import time
+
+import numpy as np
+import pytest
+
+import refopt
+from refopt import Status, checkpoints, schedules, train
+from refopt.draws import Sampler, seed_of
+from refopt.elementwise import WORTH
+from refopt.networks import Linear, Sequential, Tanh
+from refopt.progress import Bar
+from refopt.sampled import Needs
+from refopt.settings import settled
+
+METHODS = refopt.available("train")
+NET = Sequential(Linear(3, 4), Tanh(), Linear(4, 3))
+RNG = np.random.default_rng(5)
+X, Y = RNG.standard_normal((23, 3)), RNG.integers(3, size=23)
+PROBLEM = refopt.Supervised(NET, "cross-entropy", X, Y)
+X0 = NET.init(1)
+
+
+def batch_for(name):
+    return None if name == "l-bfgs" else 7
+
+
+# --- what a run is ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_run_is_its_steps(name):
+    """Replayed with the draws of the same seed, one pure step after the other."""
+    before = X0.copy()
+    result = train(PROBLEM, X0, name, steps=8, batch_size=batch_for(name), rng=3)
+    module = METHODS[name].module
+    params, sampler = module.Params(), Sampler(PROBLEM, seed_of(3), batch_for(name))
+    needs = getattr(module, "needs", lambda params: Needs())(params)
+    state, losses, lengths = module.init(PROBLEM, X0, params), [], []
+    for t in range(8):
+        new = module.step(PROBLEM, state, params, sampler.draw(t, state.x, needs))
+        losses.append(new.f)
+        lengths.append(np.linalg.norm(new.x - state.x))
+        state = new
+    assert np.array_equal(result.x, state.x)
+    assert np.array_equal(result.history["loss"], losses)
+    assert np.allclose(result.history["step_norm"], lengths, rtol=1e-12)
+    assert result.fun == PROBLEM.fun(result.x)
+    assert result.nit == result.state.t == 8 if name != "soap" else result.nit == 8
+    assert set(result.history) == {"loss", "grad_norm", "step_norm", "damping", "time"}
+    assert all(len(column) == 8 for column in result.history.values())
+    assert (np.diff(result.history["time"]) >= 0).all()
+    assert result.success
+    assert result.status == Status.MAXITER
+    assert np.array_equal(X0, before)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_lowers_the_loss(name):
+    steps = {"step": 0.05} if name in ("sgd", "momentum", "adagrad", "adam", "adamw", "soap") else {}
+    steps = {"step": 0.02} if "fisher" in name else steps
+    result = train(PROBLEM, X0, name, steps=60, batch_size=batch_for(name), rng=0, options=steps)
+    assert result.fun < PROBLEM.fun(X0) - 0.01
+
+
+def test_batches_are_the_same_for_every_method_and_another_seed_has_others():
+    seen = {}
+
+    class Watched(refopt.Supervised):
+        def batch(self, X, y, masks=()):
+            seen.setdefault(key, []).append(X.copy())
+            return super().batch(X, y, masks)
+
+    watched = Watched(NET, "cross-entropy", X, Y)
+    for key in ("sgd", "adam", "gauss-newton", "diagonal-newton"):
+        train(watched, X0, key, steps=7, batch_size=5, rng=1)
+    key = "another"
+    train(watched, X0, "sgd", steps=7, batch_size=5, rng=2)
+    assert all(np.array_equal(seen["sgd"], seen[name]) for name in ("adam", "gauss-newton", "diagonal-newton"))
+    assert not np.array_equal(seen["sgd"], seen["another"])
+
+
+def test_an_epoch_has_every_sample_once():
+    sampler = Sampler(PROBLEM, (4,), 5)
+    drawn = np.array([sampler.batch(t) for t in range(8)])
+    for epoch in (drawn[:4], drawn[4:]):
+        assert len(set(epoch.ravel())) == 20
+    assert not np.array_equal(drawn[:4], drawn[4:])
+    again = Sampler(PROBLEM, (4,), 5, replacement=True)
+    many = np.array([again.batch(t) for t in range(60)])
+    assert set(many.ravel()) == set(range(23))
+    assert any(len(set(batch)) < 5 for batch in many)
+
+
+def test_a_generator_a_seed_and_none():
+    assert seed_of(np.random.default_rng(7)) == seed_of(np.random.default_rng(7))
+    assert seed_of(None) != seed_of(None)
+    assert seed_of(np.int64(5)) == (5,)
+    for wrong in (-1, 2.5, "5", True):
+        with pytest.raises(TypeError, match=r"rng must be a numpy\.random\.Generator or a seed"):
+            seed_of(wrong)
+
+
+def test_probes_are_signs():
+    """E[zzᵀ] = I, and nothing but ±1."""
+    z = np.concatenate([Sampler(PROBLEM, (0,)).draw(t, X0[:6], Needs(probes=50)).probes for t in range(100)])
+    assert set(np.unique(z)) == {-1.0, 1.0}
+    assert abs(z.T @ z / len(z) - np.eye(6)).max() < 5 / np.sqrt(len(z))
+    assert abs(z.mean(axis=0)).max() < 5 / np.sqrt(len(z))
+
+
+def test_labels_follow_the_model():
+    problem = refopt.Supervised(NET, "cross-entropy", np.tile(X[:1], (4000, 1)), np.zeros(4000, int))
+    labels = Sampler(problem, (0,)).draw(3, X0, Needs(labels=2)).labels
+    assert labels.shape == (2, 4000)
+    p = np.exp(problem.outputs(X0)[0])
+    assert abs(np.bincount(labels.ravel(), minlength=3) / 8000 - p / p.sum()).max() < 0.03
+
+
+def test_methods_one_after_the_other():
+    """Adam's weights, and nothing else of it, go on with L-BFGS on all samples."""
+    both = train(PROBLEM, X0, ("adam", "l-bfgs"), steps=(20, 15), batch_size=7, rng=0, options=({"step": 0.03}, None))
+    first = train(PROBLEM, X0, "adam", steps=20, batch_size=7, rng=0, options={"step": 0.03})
+    second = train(PROBLEM, first.x, "l-bfgs", steps=15)
+    assert np.array_equal(both.x, second.x)
+    assert np.array_equal(both.history["loss"], [*first.history["loss"], *second.history["loss"]])
+    assert both.history["loss"][20] == PROBLEM.fun(first.x)
+    assert (np.diff(both.history["loss"][20:]) <= 0).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.jit
+def test_a_large_run_in_compiled_passes_is_the_pure_one(dtype):
+    n = WORTH + 3
+    target = np.linspace(-1, 1, n).astype(dtype)
+    problem = refopt.Problem(lambda x: float(0.5 * ((x - target) ** 2).sum()), lambda x: x - target)
+    result = train(problem, np.zeros(n, dtype), "adam", steps=4)
+    module, params = METHODS["adam"].module, METHODS["adam"].module.Params()
+    state = module.init(problem, np.zeros(n, dtype), params)
+    for _ in range(4):
+        state = module.step(problem, state, params)
+    assert result.x.dtype == dtype
+    assert np.array_equal(result.x, state.x)
+    assert np.array_equal(result.state.v, state.v)
+
+
+def test_on_every_array_kind(namespace):
+    problem = refopt.Supervised(NET, "cross-entropy", namespace.asarray(X), namespace.asarray(Y))
+    for name in ("adam", "adahessian", "shampoo"):
+        result = train(problem, namespace.asarray(X0), name, steps=3, batch_size=5, rng=0)
+        expected = train(PROBLEM, X0, name, steps=3, batch_size=5, rng=0)
+        assert namespace.owns(result.x)
+        assert np.allclose(namespace.to_numpy(result.x), expected.x, atol=1e-10)
+
+
+# --- schedules --------------------------------------------------------------------------------------------------------
+
+
+def test_a_number_may_be_a_function_of_the_step():
+    result = train(PROBLEM, X0, "sgd", steps=6, rng=0, options={"step": lambda t: 0.1 / (t + 1)})
+    assert np.allclose(result.history["step_norm"], 0.1 / np.arange(1, 7) * result.history["grad_norm"], rtol=1e-12)
+    damped = train(PROBLEM, X0, "natural-gradient", steps=3, rng=0, options={"damping": lambda t: 2.0**-t})
+    assert np.array_equal(damped.history["damping"], [1.0, 0.5, 0.25])
+    assert np.isnan(result.history["damping"]).all()
+
+
+def test_schedules():
+    f = schedules.cosine(2.0, steps=12, last=1.0, warmup=2)
+    assert [f(0), f(1), f(2), f(7), f(12), f(99)] == pytest.approx([1.0, 2.0, 2.0, 1.5, 1.0, 1.0])
+    f = schedules.linear(2.0, steps=10, warmup=0)
+    assert [f(0), f(5), f(10), f(20)] == pytest.approx([2.0, 1.0, 0.0, 0.0])
+    f = schedules.exponential(1.0, 0.5, every=3)
+    assert [f(0), f(2), f(3), f(6)] == [1.0, 1.0, 0.5, 0.25]
+    f = schedules.inverse_root(1.0, warmup=4)
+    assert [f(0), f(3), f(15)] == [0.25, 1.0, 0.5]
+    for wrong in (lambda: schedules.cosine(1.0, 3, warmup=3), lambda: schedules.exponential(1.0, 0.5, 0)):
+        with pytest.raises(ValueError, match="must be at least 1"):
+            wrong()
+
+
+# --- checkpoints ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_run_taken_up_again_is_the_same_to_the_last_bit(name, tmp_path):
+    file, options = tmp_path / "run.npz", {"window": 3} if name == "gauss-newton" else {}
+    whole = train(PROBLEM, X0, name, steps=9, batch_size=batch_for(name), rng=3, options=options)
+    kept = options | {"checkpoint": file, "checkpoint_every": 2, "resume": True}
+
+    def stopped(intermediate_result):
+        if intermediate_result.nit == 5:
+            raise StopIteration
+
+    half = train(PROBLEM, X0, name, 9, batch_for(name), 3, kept, stopped)
+    assert half.status == Status.CALLBACK
+    assert not half.success
+    rest = train(PROBLEM, X0, name, 9, batch_for(name), None, kept)
+    assert np.array_equal(rest.x, whole.x)
+    for key in ("loss", "grad_norm", "step_norm"):
+        assert np.array_equal(rest.history[key], whole.history[key])
+    assert checkpoints.packed(tuple(rest.state), []) == checkpoints.packed(tuple(whole.state), [])
+    done = train(PROBLEM, X0, name, 9, batch_for(name), 3, kept)
+    assert np.array_equal(done.x, whole.x)
+    assert len(done.history["loss"]) == 9
+    assert sorted(os.listdir(tmp_path)) == ["run.npz"]
+
+
+def test_a_run_of_two_methods_is_taken_up_in_the_second(tmp_path):
+    given = {"method": ("adam", "l-bfgs"), "steps": (6, 6), "batch_size": 5, "rng": 1}
+    whole = train(PROBLEM, X0, **given)
+    kept = ({"checkpoint": tmp_path / "a.npz", "checkpoint_every": 1, "resume": True}, None)
+
+    def stopped(intermediate_result):
+        if intermediate_result.nit == 8:
+            raise StopIteration
+
+    train(PROBLEM, X0, **given, options=kept, callback=stopped)
+    assert np.array_equal(train(PROBLEM, X0, **given, options=kept).x, whole.x)
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    file = tmp_path / "run.npz"
+    options = {"checkpoint": file, "resume": True}
+    train(PROBLEM, X0, "adam", 3, 7, 3, options)
+    with pytest.raises(ValueError, match=r"of a run with methods \('adam',\), this one has \('sgd',\)"):
+        train(PROBLEM, X0, "sgd", 3, 7, 3, options)
+    with pytest.raises(ValueError, match="of a run with batch_size 7, this one has 5"):
+        train(PROBLEM, X0, "adam", 3, 5, 3, options)
+    with pytest.raises(ValueError, match=r"with the seed \(3,\), not \(4,\)"):
+        train(PROBLEM, X0, "adam", 3, 7, 4, options)
+    with pytest.raises(ValueError, match="resume needs the option checkpoint"):
+        train(PROBLEM, X0, "adam", 3, 7, 3, {"resume": True})
+    file.write_bytes(b"nothing of the kind")
+    with pytest.raises(ValueError, match=r"is no checkpoint of refopt\.train"):
+        train(PROBLEM, X0, "adam", 3, 7, 3, options)
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        train(PROBLEM, X0, "adam", 3, 7, 3, {"checkpoint": tmp_path / "no" / "run.npz"})
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
+    file = tmp_path / "run.npz"
+    checkpoints.save(file, {"t": 1, "x": X0})
+
+    def failing(*arguments, **arrays):
+        arguments[0].write(b"half of it")
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(np, "savez", failing)
+    with pytest.raises(OSError, match="the disk is full"):
+        checkpoints.save(file, {"t": 2, "x": X0})
+    assert os.listdir(tmp_path) == ["run.npz"]
+    assert checkpoints.load(file, X0)["t"] == 1
+
+
+def test_what_is_written_is_read_to_the_last_bit(namespace, tmp_path):
+    tree = {"a": (1, 2.5, 0.1 + 0.2, float("nan"), float("inf"), None, True, "word"),
+            "b": ((namespace.asarray(X0.astype(np.float32)),), ()), "c": {"d": np.float64(0.3)}}  # fmt: skip
+    checkpoints.save(tmp_path / "t.npz", tree)
+    found = checkpoints.load(tmp_path / "t.npz", namespace.asarray(X0))
+    assert found["a"][:3] == tree["a"][:3]
+    assert np.isnan(found["a"][3])
+    assert found["a"][4:] == tree["a"][4:]
+    array = found["b"][0][0]
+    assert namespace.owns(array)
+    assert namespace.to_numpy(array).dtype == np.float32
+    assert np.array_equal(namespace.to_numpy(array), X0.astype(np.float32))
+    assert found["b"][1] == ()
+    assert found["c"] == {"d": 0.3}
+
+
+def test_nothing_is_pickled(tmp_path):
+    np.savez(tmp_path / "evil.npz", structure=np.array([{}], dtype=object))
+    with pytest.raises(ValueError, match="is no checkpoint"):
+        checkpoints.load(tmp_path / "evil.npz", X0)
+
+
+# --- how a run ends ---------------------------------------------------------------------------------------------------
+
+
+def cliff(at):
+    """A loss that is not finite from a point on: x falls by ½ every step of `sgd` with η = ½."""
+    return refopt.Problem(lambda x: float(x[0]) if x[0] > at else float("nan"), lambda x: np.ones(1))
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "shampoo"])
+def test_a_loss_that_is_not_finite_stops_at_the_last_good_weights(name):
+    result = train(cliff(-2.1), np.zeros(1), name, steps=50, options={"step": 0.5})
+    assert result.status == Status.NOT_FINITE
+    assert not result.success
+    assert np.isfinite(result.fun)
+    assert result.fun == result.x[0] > -2.1
+    assert "the loss of step" in result.message
+    assert len(result.history["loss"]) == result.nit
+    assert np.isfinite(result.history["loss"]).all()
+    path = [np.zeros(1)]
+    module = METHODS[name].module
+    state = module.init(cliff(-2.1), np.zeros(1), module.Params(step=0.5))
+    while np.isfinite((new := module.step(cliff(-2.1), state, module.Params(step=0.5))).f):
+        path.append(state.x)
+        state = new
+    assert np.array_equal(result.x, path[-1])
+
+
+def test_a_loss_that_is_not_finite_at_once():
+    result = train(cliff(1.0), np.zeros(1), "adam", steps=5)
+    assert result.status == Status.NOT_FINITE
+    assert result.nit == 0
+    assert np.array_equal(result.x, np.zeros(1))
+    assert not result.success
+
+
+def test_a_loss_that_is_not_finite_after_the_last_step():
+    result = train(cliff(-0.9), np.zeros(1), "sgd", steps=2, options={"step": 0.5})
+    assert result.status == Status.NOT_FINITE
+    assert result.x[0] == -0.5
+    assert "after the last" in result.message
+
+
+def test_a_gradient_or_a_step_that_is_not_finite():
+    f = lambda x: float((x**2).sum())  # noqa: E731
+    result = train(refopt.Problem(f, lambda x: np.full(2, np.inf)), np.ones(2), "sgd", steps=3)
+    assert (result.status, result.nit) == (Status.NOT_FINITE, 0)
+    assert "the gradient of step 0" in result.message
+    result = train(refopt.Problem(f, lambda x: np.full(2, 1e200)), np.ones(2), "sgd", 3, options={"step": 1e200})
+    assert (result.status, result.nit) == (Status.NOT_FINITE, 0)
+    assert np.array_equal(result.x, np.ones(2))
+
+
+def test_a_singular_matrix_stops_with_advice():
+    result = train(PROBLEM, 0 * X0, "natural-gradient", 5, 7, 0, {"damping": 0.0})
+    assert result.status == Status.SINGULAR
+    assert "larger damping" in result.message
+    assert np.array_equal(result.x, 0 * X0)
+
+
+def test_l_bfgs_stops_where_nothing_is_lower():
+    problem = refopt.Problem(lambda x: float(((x - 1) ** 2).sum()), lambda x: 2 * (x - 1))
+    result = train(problem, np.zeros(3), "l-bfgs", steps=200)
+    assert result.nit < 200
+    assert abs(result.x - 1).max() < 1e-12
+
+
+def test_the_time_is_up():
+    slow = refopt.Problem(lambda x: time.sleep(0.02) or 0.0, lambda x: x)
+    result = train(slow, np.ones(1), "sgd", steps=1000, options={"maxtime": 0.05})
+    assert result.status == Status.MAXTIME
+    assert 1 <= result.nit < 100
+
+
+def test_callbacks_get_copies_and_may_stop():
+    kept = []
+    result = train(PROBLEM, X0, "adam", 5, 7, 0, callback=lambda x: kept.append(x))
+    assert len({id(x) for x in kept}) == 5
+    assert len({x.tobytes() for x in kept}) == 5
+    assert np.array_equal(kept[-1], result.x)
+    told = []
+    train(PROBLEM, X0, "adam", 5, 7, 0, callback=lambda intermediate_result: told.append(intermediate_result))
+    assert [r.nit for r in told] == [1, 2, 3, 4, 5]
+    assert [r.loss for r in told] == result.history["loss"].tolist()
+    assert all(np.array_equal(r.x, x) for r, x in zip(told, kept, strict=True))
+
+
+def test_an_exception_arrives_unchanged():
+    def failing(x):
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        train(refopt.Problem(failing, failing), np.ones(1), "sgd")
+
+
+# --- what is asked ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"method": "adamm"}, ValueError, "train knows no method 'adamm'; its methods are sgd, momentum"),
+        ({"method": "bfgs"}, ValueError, "train knows no method"),
+        ({"method": ()}, ValueError, "0 methods"),
+        ({"method": ("adam", "sgd")}, ValueError, "2 methods take as many numbers of steps"),
+        ({"steps": -1}, ValueError, "steps must be a whole number"),
+        ({"steps": 2.5}, ValueError, "steps must be a whole number"),
+        ({"batch_size": 0}, ValueError, "batch_size must be from 1 to the number of samples, 23; it is 0"),
+        ({"batch_size": 24}, ValueError, "batch_size must be"),
+        ({"batch_size": 2.0}, ValueError, "batch_size must be"),
+        ({"options": {"lr": 1.0}}, TypeError, r"adam has no option 'lr'; its options are step, beta1, .*checkpoint"),
+        ({"options": {"step": "fast"}}, TypeError, "step of adam is a float, not 'fast'"),
+        ({"options": {"step": np.nan}}, ValueError, "step of adam must be a finite float"),
+        ({"options": {"step": -1.0}}, ValueError, "step of adam must not be negative"),
+        ({"options": {"beta1": 1.0}}, ValueError, r"beta1 of adam must be in \[0, 1\)"),
+        ({"options": {"step": lambda t: "x"}}, TypeError, "step of adam is a float"),
+        ({"method": "shampoo", "options": {"grafting": "adamw"}}, ValueError, "grafting must be one of 'none', 'sgd'"),
+        ({"method": "shampoo", "options": {"every": 0}}, ValueError, "every of shampoo must be at least 1"),
+        ({"method": "shampoo", "options": {"every": 1.5}}, ValueError, "must be a finite int"),
+        ({"x": X0[1:]}, ValueError, "the network has 31 parameters"),
+        ({"x": np.full(31, np.nan)}, ValueError, "x is not finite"),
+        ({"x": np.zeros((2, 2))}, ValueError, "x is a vector"),
+        ({"rng": "seed"}, TypeError, "rng must be"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_clear_error(given, error, message):
+    with pytest.raises(error, match=message):
+        train(PROBLEM, **({"x": X0, "steps": 3, "batch_size": 5, "rng": 0} | given))
+
+
+def test_an_objective_without_samples_takes_no_batches():
+    problem = refopt.Problem(lambda x: 0.0, lambda x: x)
+    with pytest.raises(TypeError, match="a Problem has no samples: batch_size must be None"):
+        train(problem, np.ones(1), "sgd", batch_size=1)
+    with pytest.raises(TypeError, match="a Problem draws no labels"):
+        train(problem, np.ones(1), "adam-true-fisher")
+
+
+def test_sums_of_squares_may_be_asked_for_by_name():
+    """β₂ = 1, the default of Shampoo, is no mistake there."""
+    assert settled(METHODS["shampoo"], {"beta2": 1})[0].params.beta2 == 1.0
+    assert settled(METHODS["shampoo"], {"shapes": [[2, 3], [4]]})[0].params.shapes == ((2, 3), (4,))
+    assert settled(METHODS["l-bfgs"], {"search": "hager-zhang"})[0].params.search == 1
+
+
+def test_no_steps_at_all():
+    result = train(PROBLEM, X0, "adam", steps=0)
+    assert np.array_equal(result.x, X0)
+    assert result.nit == 0
+    assert all(len(column) == 0 for column in result.history.values())
+
+
+# --- the line on the terminal -----------------------------------------------------------------------------------------
+
+
+def test_progress_is_told_to_a_terminal_or_a_stream_and_to_nobody_else(capsys):
+    stream = io.StringIO()
+    train(PROBLEM, X0, ("adam", "sgd"), steps=(2, 2), batch_size=5, rng=0, progress=stream)
+    last = stream.getvalue().split("\r")[-1]
+    assert last.startswith("adam then sgd [##############################] 4/4  loss ")
+    assert last.endswith("\n")
+    train(PROBLEM, X0, "adam", steps=2, batch_size=5, rng=0, progress=True)
+    assert capsys.readouterr().err == ""
+    bar = Bar(stream, "x", 10)
+    bar.tell(1, 0.5)
+    assert bar.last == bar.began  # the next line comes after a pause
