@@ -27,7 +27,7 @@ _HOMES = {
     "compile": "compiled",
     "verify": "oracle.claim",
 }
-_MODULES = ("derivatives", "exact", "methods", "oracle", "zoo")
+_MODULES = ("derivatives", "exact", "methods", "oracle", "pruning", "zoo")
 
 __all__ = [*_HOMES, *_MODULES]
 

@@ -1,0 +1,187 @@
+"""SparseGPT: optimal brain surgery on all rows of a layer in one sweep over its columns.
+
+OBS lets each row choose its order, and then each row needs an inverse Hessian of its own. Here all rows meet the
+columns in the same order, j = 1 … n, and a weight that goes moves only those to its right. Then one factor serves all:
+
+    H = 2XXᵀ/N + λI,   λ = damping · mean(diag 2XXᵀ/N),   H⁻¹ = Vᵀ diag(d) V = UᵀU          (``pruning.hessian``)
+    in each block of columns, before the first of it:
+        saliency  L_ij = ½ w_ij² / d_j          d_j = U_jj²: the OBS saliency among the columns j … n
+        the lowest of the block's go, whichever their rows; for n:m, the lowest n of every m in each row, chosen when
+        the sweep comes to those m
+    column j:   e_j = w_j where it goes, else 0;   w_k ← w_k − e_j V_jk,  k > j                = (e_j / U_jj) U_jk
+    after a block, all columns to the right of it at once:   W ← W − E V
+
+For a given mask a row so treated is sequential OBS in the order of the columns, where those to the left are frozen: so
+    refit of the mask ≤ SparseGPT ≤ no correction,   in the increase of ‖ΔW X‖²_F/N + ½λ‖ΔW‖²_F.
+
+E. Frantar & D. Alistarh, SparseGPT, ICML 2023, arXiv:2301.00774, §3.
+Deviations: the root-free factor, which the exact reading can follow; exactly int(sparsity·size) weights go, block by
+block in proportion, where the public code takes every score ≤ sorted[int(k · sparsity)] of a block's k scores, at
+least one more (``ties="reference"``; there all weights of dead columns go as well, and a one for each of these columns
+is in the mean that λ is relative to).
+Shapes: W (out, n), X (n, N).   Cost: 2n²N for H, 2n³/3 for V, out·n² for the sweep.   Memory: H, V and copies of W.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from refopt.ops import device, diagonal, namespace
+from refopt.pruning.hessian import factored, layer_hessian, prepared
+from refopt.pruning.result import Pruned, how_many, integers, lowest, lowest_of_rows, pattern_of, total
+
+TIES = ("exact", "reference")
+SMALL = 4096  #: below this many weights a compiled loop is not worth its start
+
+
+def sparsegpt(
+    W: Any,
+    X: Any = None,
+    sparsity: float | None = None,
+    pattern: tuple[int, int] | None = None,
+    block_size: int = 128,
+    damping: float = 0.01,
+    ties: str = "exact",
+    *,
+    mask: Any = None,
+    hessian: Any = None,
+    compiled: bool | None = None,
+) -> Pruned:
+    """Prune the layer y = Wx so that WX changes little: a share `sparsity`, or n of every m weights, `pattern=(n, m)`.
+
+    W: (out, n).   X: (n, N) calibration inputs, a token in each column; or `hessian`, (n, n), in their place.   mask:
+    True where a weight is kept, if that is decided already.   block_size: of the columns whose weights are compared
+    with each other; n:m patterns do not depend on it.   damping: in multiples of mean(diag H).   ties: "exact", or
+    "reference" to go by the public code.   compiled: None decides by size; True and False insist.
+
+    Returns `Pruned`; its actual increase is ‖ΔW X‖²_F/N, its predicted one holds ½λ‖ΔW‖²_F besides.
+    Raises ValueError (LinAlgError is one) where H + λI is singular to rounding: no identity takes its place.
+    """
+    if ties not in TIES:
+        raise ValueError(f"ties is {ties!r}: choose one of {', '.join(TIES)}")
+    if sum(given is not None for given in (sparsity, pattern, mask)) != 1:
+        raise ValueError("say what goes, in one way: sparsity=…, pattern=(n, m), or mask=…")
+    H = hessian_of(W, X, hessian)
+    xp, (rows, n) = namespace(W), W.shape
+    n_of_m = (0, 0) if pattern is None else pattern_of(pattern, n)
+    H_damped, dead = prepared(H, damping, n, counted=ties == "reference")
+    V, d = factored(H_damped)
+    del H_damped
+    width = max(1, int(block_size))
+    width = max(width - width % n_of_m[1], n_of_m[1]) if n_of_m[1] else width
+
+    def choose(scores: Any, first: int) -> Any:
+        """Which weights of a block go."""
+        if mask is not None:
+            return ~mask[:, first : first + scores.shape[1]]
+        if sparsity is None:
+            return scores != scores
+        return chosen(scores, first, sparsity, rows, ties)
+
+    how_many(1, None, sparsity) if sparsity is not None else None
+    begin = xp.where(dead, 0 * W, W)
+    new, gone, E, scores = swept(begin, V, d, choose, width, n_of_m, compiled)
+    kept = W if ties == "exact" else 0 * W
+    weights = xp.where(gone, 0 * W, xp.where(dead, kept, new))
+    return report(W, weights, ~(gone | (dead & (ties != "exact"))), H, scores, E * E / (2 * d))
+
+
+def chosen(scores: Any, first: int, sparsity: float, rows: int, ties: str) -> Any:
+    """The lowest scores of a block: as many as make int(sparsity · size) with the blocks before; or one more."""
+    size = scores.shape[0] * scores.shape[1]
+    if ties == "reference":
+        ordered = namespace(scores).sort(namespace(scores).reshape(scores, (-1,)))
+        return scores <= ordered[min(int(size * sparsity), size - 1)]
+    before = int(sparsity * (rows * first))
+    return lowest(scores, int(sparsity * (rows * (first + scores.shape[1]))) - before)
+
+
+# --- the sweep ---------------------------------------------------------------------------------------------------
+
+
+def swept(
+    W: Any, V: Any, d: Any, choose: Any, width: int, n_of_m: tuple[int, int] = (0, 0), compiled: bool | None = None
+) -> tuple[Any, Any, Any, Any]:
+    """The weights after the sweep, which went, what they were when they went (E, else 0), and the saliencies."""
+    xp, n, block = namespace(W), W.shape[1], _block_of(W, V, compiled)
+    parts, rest = [], W
+    for first in range(0, n, width):
+        stop = min(first + width, n)
+        w, here = rest[:, : stop - first], d[first:stop]
+        scores = w * w / (2 * here)
+        inside, beyond = V[first:stop, first:stop], V[first:stop, stop:]
+        parts.append(block(w, inside, here, choose(scores, first), scores, *n_of_m))
+        rest = _less(rest[:, stop - first :], parts[-1][2], beyond)
+    if not parts:
+        return W, W != W, W, W
+    return tuple(xp.concat(part, axis=1) for part in zip(*parts, strict=True))  # type: ignore[return-value]
+
+
+def block_swept(W: Any, V: Any, d: Any, gone: Any, scores: Any, n: int, m: int) -> tuple[Any, Any, Any, Any]:
+    """The columns of one block, from left to right."""
+    xp, columns = namespace(W), W.shape[1]
+    where = xp.cumulative_sum(integers([1] * columns, W)) - 1
+    E = 0 * W
+    for j in range(columns):
+        if m and j % m == 0:
+            group = (where >= j) & (where < j + m)
+            now = W * W / (2 * d)
+            scores = xp.where(group, now, scores)
+            ranks = lowest_of_rows(now[:, j : j + m], n)
+            gone = xp.concat([gone[:, :j], ranks, gone[:, j + m :]], axis=1)
+        e = xp.where(gone[:, j], W[:, j], 0 * W[:, j])
+        E = xp.where(where == j, e[:, None], E)
+        W = W - e[:, None] * V[j, :][None, :]
+    return xp.where(gone, 0 * W, W), gone, E, scores
+
+
+def _block_compiled(W: Any, V: Any, d: Any, gone: Any, scores: Any, n: int, m: int) -> tuple[Any, Any, Any, Any]:
+    from refopt.compiled import kernel
+    from refopt.pruning.kernels import sweep_block
+
+    W, V, d, gone = np.array(W, order="C"), np.array(V, order="C"), np.array(d), np.array(gone, order="C")
+    scores, E = np.array(scores, order="C"), np.empty_like(W)
+    kernel(sweep_block)(W, V, d, gone, E, scores, n, m)
+    return W, gone, E, scores
+
+
+def _block_of(W: Any, V: Any, compiled: bool | None) -> Any:
+    fit = type(W) is type(V) is np.ndarray and W.dtype == V.dtype and W.dtype.char in "fd"
+    if compiled and not fit:
+        raise ValueError("compiled loops take NumPy arrays of float64 or float32: pass compiled=False, or None")
+    return _block_compiled if fit and (W.size >= SMALL if compiled is None else compiled) else block_swept
+
+
+def _less(W: Any, E: Any, V: Any) -> Any:
+    """W − EV."""
+    product = E @ V
+    return np.subtract(W, product, out=product) if type(product) is np.ndarray else W - product
+
+
+# --- what all prunings of a layer share ----------------------------------------------------------------------------
+
+
+def hessian_of(W: Any, X: Any, hessian: Any) -> Any:
+    """H (n, n) of a layer's rows, from its inputs or as given."""
+    if W.ndim != 2 or 0 in W.shape:
+        raise ValueError(f"W has shape {tuple(W.shape)}: it must be (outputs, inputs), with one of each or more")
+    if W.dtype != object and not bool(namespace(W).all(namespace(W).isfinite(W))):
+        raise ValueError("W has entries that are not finite")
+    if (X is None) == (hessian is None):
+        raise ValueError("give either the inputs X (inputs, samples) or hessian=…, not both")
+    if X is None:
+        return hessian
+    if X.ndim != 2 or X.shape[0] != W.shape[1]:
+        raise ValueError(f"X has shape {tuple(X.shape)}; W takes {W.shape[1]} inputs: X must be (inputs, samples)")
+    return layer_hessian(X)
+
+
+def report(W: Any, weights: Any, mask: Any, H: Any, scores: Any, costs: Any, order: Any = None) -> Pruned:
+    """The result for a layer; without an order, column by column."""
+    xp, (rows, n) = namespace(W), W.shape
+    if order is None:
+        columns, places = xp.nonzero((~mask).T)
+        order = places * n + columns
+    increases = xp.take(xp.reshape(costs, (-1,)), order)
+    delta = weights - W
+    return Pruned(mask, weights, order, scores, increases, total(increases), total(delta @ H * delta) / 2, "hessian")
