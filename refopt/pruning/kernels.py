@@ -4,7 +4,16 @@ What they do is what ``obs.greedy`` and ``sparsegpt.swept`` do, whose pages have
 allocated. Plain Python, so that they can be tested as they stand.
 """
 
+from functools import cache
 from typing import Any
+
+
+@cache
+def compiled(loop: Any) -> Any:
+    """The loop as machine code, kept on disk; numba is loaded when it is first asked for."""
+    from refopt.compiled import kernel
+
+    return kernel(loop)
 
 
 def remove(

@@ -27,6 +27,8 @@ from numpy.linalg import LinAlgError
 
 from refopt.ops import device, diagonal, namespace, outer, scalar
 from refopt.pruning.hessian import ADVICE, inverse, prepared
+from refopt.pruning.kernels import compiled as _compiled
+from refopt.pruning.kernels import remove
 from refopt.pruning.result import Pruned, how_many, integers
 
 LOST = "the inverse Hessian has lost its positive diagonal to rounding: " + ADVICE
@@ -143,10 +145,7 @@ def greedy(w: Any, P: Any, count: int, budget: float = inf, compiled: bool | Non
 
 
 def _greedy_compiled(w: Any, P: Any, count: int, budget: float) -> Removed:
-    from refopt.compiled import kernel
-    from refopt.pruning.kernels import remove
-
-    n, run = len(w), kernel(remove)
+    n, run = len(w), _compiled(remove)
     A, left, c = np.array(P, order="C"), w.copy(), np.empty_like(w)
     at, order, increases = np.arange(n), np.empty(count, dtype=np.int64), np.empty(count)
     done, spent, steps = 0, 0.0, max(1, int(CHUNK / (n * n)))

@@ -28,6 +28,8 @@ import numpy as np
 
 from refopt.ops import device, diagonal, namespace
 from refopt.pruning.hessian import factored, layer_hessian, prepared
+from refopt.pruning.kernels import compiled as _compiled
+from refopt.pruning.kernels import sweep_block
 from refopt.pruning.result import Pruned, how_many, integers, lowest, lowest_of_rows, pattern_of, total
 
 TIES = ("exact", "reference")
@@ -136,12 +138,9 @@ def block_swept(W: Any, V: Any, d: Any, gone: Any, scores: Any, n: int, m: int) 
 
 
 def _block_compiled(W: Any, V: Any, d: Any, gone: Any, scores: Any, n: int, m: int) -> tuple[Any, Any, Any, Any]:
-    from refopt.compiled import kernel
-    from refopt.pruning.kernels import sweep_block
-
     W, V, d, gone = np.array(W, order="C"), np.array(V, order="C"), np.array(d), np.array(gone, order="C")
     scores, E = np.array(scores, order="C"), np.empty_like(W)
-    kernel(sweep_block)(W, V, d, gone, E, scores, n, m)
+    _compiled(sweep_block)(W, V, d, gone, E, scores, n, m)
     return W, gone, E, scores
 
 
