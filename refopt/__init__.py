@@ -21,13 +21,14 @@ _HOMES = {
     "iterate": "loop",
     "Problem": "problem",
     "LeastSquares": "problem",
+    "Supervised": "supervised",
     "Status": "stopping",
     "available": "catalogue",
     "recommend": "recommend",
     "compile": "compiled",
     "verify": "oracle.claim",
 }
-_MODULES = ("derivatives", "exact", "methods", "oracle", "pruning", "zoo")
+_MODULES = ("derivatives", "exact", "methods", "networks", "oracle", "pruning", "zoo")
 
 __all__ = [*_HOMES, *_MODULES]
 

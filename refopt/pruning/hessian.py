@@ -45,20 +45,22 @@ def prepared(H: Any, damping: float, n: int, counted: bool = False) -> tuple[Any
     counted: those ones are in the mean, as the public code of SparseGPT has it.
     """
     xp = namespace(H)
-    if H.shape != (n, n):
+    if tuple(H.shape) != (n, n):
         raise ValueError(f"the Hessian has shape {tuple(H.shape)}; for {n} weights it must be ({n}, {n})")
     if not damping >= 0:
         raise ValueError(f"damping is {damping}: it is a multiple of the mean of the diagonal, 0 or more")
-    diag = diagonal(H)
-    if H.dtype != object and not bool(xp.all(xp.isfinite(H))):
+    if n == 0:
+        return H, diagonal(H) == 0
+    if H.dtype != object and not (bool(xp.isfinite(xp.max(H))) and bool(xp.isfinite(xp.min(H)))):
         raise ValueError("the Hessian has entries that are not finite: look for them in the inputs or gradients")
+    diag = diagonal(H)
     dead = diag == 0
     if bool(xp.any(diag < 0)):
         raise LinAlgError("the Hessian has a negative diagonal entry: " + ADVICE)
-    if bool(xp.any(xp.where(dead[:, None], H, 0 * H) != 0)):
+    if bool(xp.any(dead)) and bool(xp.any(xp.where(dead[:, None], H, 0 * H) != 0)):
         raise LinAlgError("the Hessian has a zero on the diagonal in a row that is not zero: " + ADVICE)
-    ones = xp.astype(dead, H.dtype) if H.dtype != object else dead * exact.rational(1)
-    lam = damping * xp.sum(diag + ones if counted else diag) / n if damping and n else 0
+    ones = dead * exact.rational(1) if H.dtype == object else xp.astype(dead, H.dtype)
+    lam = damping * xp.sum(diag + ones if counted else diag) / n if damping else 0
     return _raised(H, ones + lam), dead
 
 

@@ -63,39 +63,49 @@ def sparsegpt(
         raise ValueError(f"ties is {ties!r}: choose one of {', '.join(TIES)}")
     if sum(given is not None for given in (sparsity, pattern, mask)) != 1:
         raise ValueError("say what goes, in one way: sparsity=…, pattern=(n, m), or mask=…")
+    if mask is not None and tuple(mask.shape) != tuple(W.shape):
+        raise ValueError(f"mask has shape {tuple(mask.shape)}, W {tuple(W.shape)}: they must be alike")
     H = hessian_of(W, X, hessian)
-    xp, (rows, n) = namespace(W), W.shape
+    xp, n, literal = namespace(W), W.shape[1], ties == "reference"
     n_of_m = (0, 0) if pattern is None else pattern_of(pattern, n)
-    H_damped, dead = prepared(H, damping, n, counted=ties == "reference")
+    H_damped, dead = prepared(H, damping, n, counted=literal)
     V, d = factored(H_damped)
     del H_damped
-    width = max(1, int(block_size))
-    width = max(width - width % n_of_m[1], n_of_m[1]) if n_of_m[1] else width
-
-    def choose(scores: Any, first: int) -> Any:
-        """Which weights of a block go."""
-        if mask is not None:
-            return ~mask[:, first : first + scores.shape[1]]
-        if sparsity is None:
-            return scores != scores
-        return chosen(scores, first, sparsity, rows, ties)
-
-    how_many(1, None, sparsity) if sparsity is not None else None
-    begin = xp.where(dead, 0 * W, W)
-    new, gone, E, scores = swept(begin, V, d, choose, width, n_of_m, compiled)
-    kept = W if ties == "exact" else 0 * W
-    weights = xp.where(gone, 0 * W, xp.where(dead, kept, new))
-    return report(W, weights, ~(gone | (dead & (ties != "exact"))), H, scores, E * E / (2 * d))
+    choose = chooser(W, sparsity, mask, literal)
+    new, gone, E, scores = swept(xp.where(dead, 0 * W, W), V, d, choose, _width(block_size, n_of_m[1]), n_of_m, compiled)
+    del V
+    gone = gone | dead if literal else gone
+    weights = xp.where(gone, 0 * W, xp.where(dead, W, new))
+    return report(W, weights, ~gone, H, scores, E * E / (2 * d))
 
 
-def chosen(scores: Any, first: int, sparsity: float, rows: int, ties: str) -> Any:
-    """The lowest scores of a block: as many as make int(sparsity · size) with the blocks before; or one more."""
-    size = scores.shape[0] * scores.shape[1]
-    if ties == "reference":
+def chooser(W: Any, sparsity: float | None, mask: Any, literal: bool) -> Any:
+    """A function of a block's saliencies and of its first column: which of its weights go, as far as it is known."""
+    rows = W.shape[0]
+    if mask is not None:
+        return lambda scores, first: ~mask[:, first : first + scores.shape[1]]
+    if sparsity is None:
+        return lambda scores, first: scores != scores
+    how_many(0, None, sparsity)
+
+    def exactly(scores: Any, first: int) -> Any:
+        """As many as make int(sparsity · size) with the blocks before."""
+        before = int(sparsity * (rows * first))
+        return lowest(scores, int(sparsity * (rows * (first + scores.shape[1]))) - before)
+
+    def up_to(scores: Any, first: int) -> Any:
+        size = rows * scores.shape[1]
         ordered = namespace(scores).sort(namespace(scores).reshape(scores, (-1,)))
         return scores <= ordered[min(int(size * sparsity), size - 1)]
-    before = int(sparsity * (rows * first))
-    return lowest(scores, int(sparsity * (rows * (first + scores.shape[1]))) - before)
+
+    return up_to if literal else exactly
+
+
+def _width(block_size: int, m: int) -> int:
+    """Of a block: whole groups of m."""
+    if block_size < 1:
+        raise ValueError(f"block_size is {block_size}: it must be at least one column")
+    return max(block_size - block_size % m, m) if m else block_size
 
 
 # --- the sweep ---------------------------------------------------------------------------------------------------
@@ -105,18 +115,18 @@ def swept(
     W: Any, V: Any, d: Any, choose: Any, width: int, n_of_m: tuple[int, int] = (0, 0), compiled: bool | None = None
 ) -> tuple[Any, Any, Any, Any]:
     """The weights after the sweep, which went, what they were when they went (E, else 0), and the saliencies."""
-    xp, n, block = namespace(W), W.shape[1], _block_of(W, V, compiled)
-    parts, rest = [], W
+    n, block, rest = W.shape[1], _block_of(W, V, compiled), W
+    parts: tuple[list[Any], ...] = ([], [], [], [])
     for first in range(0, n, width):
         stop = min(first + width, n)
         w, here = rest[:, : stop - first], d[first:stop]
         scores = w * w / (2 * here)
         inside, beyond = V[first:stop, first:stop], V[first:stop, stop:]
-        parts.append(block(w, inside, here, choose(scores, first), scores, *n_of_m))
-        rest = _less(rest[:, stop - first :], parts[-1][2], beyond)
-    if not parts:
-        return W, W != W, W, W
-    return tuple(xp.concat(part, axis=1) for part in zip(*parts, strict=True))  # type: ignore[return-value]
+        made = block(w, inside, here, choose(scores, first), scores, *n_of_m)
+        for part, piece in zip(parts, made, strict=True):
+            part.append(piece)
+        rest = _less(rest[:, stop - first :], made[2], beyond)
+    return tuple(_joined(part) for part in parts)  # type: ignore[return-value]
 
 
 def block_swept(W: Any, V: Any, d: Any, gone: Any, scores: Any, n: int, m: int) -> tuple[Any, Any, Any, Any]:
@@ -149,6 +159,13 @@ def _block_of(W: Any, V: Any, compiled: bool | None) -> Any:
     if compiled and not fit:
         raise ValueError("compiled loops take NumPy arrays of float64 or float32: pass compiled=False, or None")
     return _block_compiled if fit and (W.size >= SMALL if compiled is None else compiled) else block_swept
+
+
+def _joined(pieces: list[Any]) -> Any:
+    """The pieces side by side; they are let go of."""
+    whole = namespace(pieces[0]).concat(pieces, axis=1)
+    pieces.clear()
+    return whole
 
 
 def _less(W: Any, E: Any, V: Any) -> Any:

@@ -5,7 +5,7 @@ import pytest
 
 from refopt import pruning
 from refopt.pruning.obs import greedy
-from refopt.pruning.sparsegpt import chosen, swept
+from refopt.pruning.sparsegpt import chooser, swept
 
 SPARSITY, BLOCK = 0.5, 128
 
@@ -62,7 +62,7 @@ def masked_torch(block, scores):
 
 
 def ours(W, V, d):
-    return swept(W, V, d, lambda scores, first: chosen(scores, first, SPARSITY, len(W), "exact"), BLOCK)[0]
+    return swept(W, V, d, chooser(W, SPARSITY, None, False), BLOCK)[0]
 
 
 @pytest.mark.jit

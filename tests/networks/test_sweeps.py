@@ -1,0 +1,103 @@
+"""Every layer in a network beside the same network written out and differentiated by autograd."""
+
+import autograd
+import numpy as np
+import pytest
+
+import refopt
+from networks.cases import CASES
+from networks.independent import LOSSES
+
+EPS = 2.0**-52
+
+
+@pytest.fixture(params=CASES, scope="module")
+def case(request):
+    return CASES[request.param]
+
+
+def labels(f, loss, rng):
+    """Labels for outputs of this shape."""
+    if loss == "cross-entropy":
+        return rng.integers(0, f.shape[-1], f.shape[:-1])
+    return {
+        "binary-cross-entropy": lambda: rng.integers(0, 2, f.shape),
+        "poisson": lambda: rng.poisson(2.0, f.shape),
+        "gaussian": lambda: rng.standard_normal((*f.shape[:-1], f.shape[-1] // 2)),
+    }.get(loss, lambda: rng.standard_normal(f.shape))()
+
+
+def near(ours, theirs, depth=1e4):
+    """Equal but for rounding: sums of some hundred products each, through a few layers of moderate condition."""
+    assert np.shape(ours) == np.shape(theirs)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=depth * EPS * max(1.0, np.abs(theirs).max()))
+
+
+def problem_of(case, loss="cross-entropy", reduction="mean"):
+    y = labels(case.model(case.x, case.X), loss, np.random.default_rng(3))
+    return refopt.Supervised(case.network, loss, case.X, y, reduction, case.masks)
+
+
+def test_outputs(case):
+    near(case.network(case.x, case.X, case.masks), case.model(case.x, case.X))
+
+
+def test_jacobian(case):
+    problem, x, J = problem_of(case), case.x, case.jacobian
+    near(problem.jacobian(x), J)
+    v = np.random.default_rng(4).standard_normal(x.size)
+    near(problem.jvp(x, v).ravel(), J @ v)
+
+
+def test_cotangents_alone_and_in_a_stack(case):
+    problem, x, rng = problem_of(case), case.x, np.random.default_rng(5)
+    point, J = problem.at(x), case.jacobian
+    u = rng.standard_normal((2, 3, *point.f.shape))
+    rows = u.reshape(2, 3, problem.samples, -1)
+    by_sample = np.einsum("abnk,nkp->abnp", rows, J.reshape(problem.samples, -1, x.size))
+    near(point.per_sample_vjp(u), by_sample)
+    near(point.vjp(u), by_sample.sum(2))
+    near(point.squared_vjp(u), (by_sample**2).sum((0, 1, 2)))
+    near(point.vjp(u[0, 0]), by_sample[0, 0].sum(0))
+
+
+@pytest.mark.parametrize("loss", ["squared", "cross-entropy"])
+def test_hessian_gauss_newton_and_gradients(case, loss):
+    problem, x = problem_of(case, loss), case.x
+    total, model, X, y = LOSSES[loss], case.model, case.X, problem.y
+
+    def fun(x):
+        return total(model(x, X), y) / len(X)
+
+    near(problem.fun(x), fun(x))
+    near(problem.grad(x), autograd.grad(fun)(x))
+    v = np.random.default_rng(6).standard_normal(x.size)
+    near(problem.hvp(x, v), autograd.make_hvp(fun)(x)[0](v))
+    f = model(x, X)
+    bend = autograd.make_hvp(lambda f: total(f, y) / len(X))(f)[0]
+    J = case.jacobian
+    product = J.T @ np.ravel(bend(np.reshape(J @ v, f.shape)))
+    near(problem.ggnvp(x, v), product)
+    near(problem.fisher_vp(x, v), product)  # f are natural parameters
+    scores = [autograd.grad(lambda x, n=n: total(model(x, X)[n], y[n]))(x) for n in range(len(X))]
+    near(problem.per_sample_grad(x), np.stack(scores))
+
+
+def test_what_is_captured_are_the_gradients(case):
+    """∇W = Σ g aᵀ over positions; where W is shared, summed over its occurrences."""
+    problem, x = problem_of(case), case.x
+    point = problem.at(x)
+    u = np.random.default_rng(7).standard_normal((2, *point.f.shape))
+    found, gradients = {}, point.per_sample_vjp(u)
+    for capture in point.captures(u):
+        assert capture.a.shape[:2] == capture.g.shape[1:3]
+        W = np.einsum("snro,nri->snoi", capture.g, capture.a)
+        key = capture.weight.start, capture.weight.stop
+        found[key] = found.get(key, 0.0) + W.reshape(*W.shape[:2], -1)
+        if capture.bias is not None:
+            near(capture.g.sum(2), gradients[..., capture.bias])
+    tied = [slot.part for slot in case.network.plan.slots if slot.name == "tokens"]
+    for (start, stop), W in found.items():
+        if slice(start, stop) not in tied:  # the embedding's part is no linear map
+            near(W, gradients[..., start:stop])
+    assert found
