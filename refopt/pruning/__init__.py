@@ -14,6 +14,7 @@ All return ``Pruned``: mask, weights, order, saliency, predicted and actual incr
 from refopt.pruning.baselines import magnitude, refit, refitted, wanda
 from refopt.pruning.hessian import factored, fisher_inverse, inverse, layer_hessian
 from refopt.pruning.layerwise import obs_rows
+from refopt.pruning.network import PrunedNetwork, prune
 from refopt.pruning.obd import CAUTIONS, obd, saliency
 from refopt.pruning.obs import corrected, downdate, merged, obs, saliencies
 from refopt.pruning.result import Pruned
@@ -22,6 +23,7 @@ from refopt.pruning.sparsegpt import sparsegpt, swept
 __all__ = [
     "CAUTIONS",
     "Pruned",
+    "PrunedNetwork",
     "corrected",
     "downdate",
     "factored",
@@ -33,6 +35,7 @@ __all__ = [
     "obd",
     "obs",
     "obs_rows",
+    "prune",
     "refit",
     "refitted",
     "saliencies",

@@ -13,13 +13,10 @@ Shapes: W (out, n), X (n, N).   Cost: out·n for a score, n³/3 for each row tha
 
 from typing import Any
 
-from numpy.linalg import LinAlgError
-
-from refopt import exact
 from refopt.ops import diagonal, namespace
-from refopt.pruning.hessian import ADVICE, factored, prepared
-from refopt.pruning.result import Pruned, how_many, lowest, lowest_of_rows, pattern_of, total
-from refopt.pruning.sparsegpt import hessian_of, report
+from refopt.pruning.hessian import factored, prepared, raised
+from refopt.pruning.layer import hessian_of, quadratic, uncorrected
+from refopt.pruning.result import Pruned, how_many, lowest, lowest_of_rows, pattern_of
 
 
 def magnitude(
@@ -50,8 +47,8 @@ def refit(W: Any, X: Any = None, mask: Any = None, *, hessian: Any = None, dampi
     xp, n = namespace(W), W.shape[1]
     H_damped, dead = prepared(H, damping, n)
     rows = [refitted(W[i, :], mask[i, :], H_damped) for i in range(W.shape[0])]
-    weights = xp.where(mask, xp.where(dead, W, xp.stack(rows)), 0 * W)
-    delta = xp.where(dead, 0 * W, weights - W)
+    weights = xp.where(mask, xp.where(dead, W, xp.stack(rows)), xp.zeros_like(W))
+    delta = xp.where(dead, xp.zeros_like(W), weights - W)
     made = uncorrected(W, ~mask, H)
     return made._replace(
         weights=weights, predicted_increase=quadratic(delta, H_damped), actual_increase=quadratic(weights - W, H)
@@ -59,32 +56,16 @@ def refit(W: Any, X: Any = None, mask: Any = None, *, hessian: Any = None, dampi
 
 
 def refitted(w: Any, kept: Any, H: Any) -> Any:
-    """ŵ (n,): w_M + H_MM⁻¹ H_MQ w_Q where it is kept, and 0 where not: by rows and columns of the identity for Q."""
+    """ŵ (n,): w_M + H_MM⁻¹ H_MQ w_Q = H_MM⁻¹ H_{M,:} w where it is kept, and 0 where not.
+
+    H_MM is H with rows and columns of the identity for what goes.
+    """
     xp = namespace(w)
-    both = kept[:, None] & kept[None, :]
-    inside = xp.where(both, H, 0 * H) + xp.where(kept, 0 * w, 0 * w + 1) * eye_like(H)
+    inside = xp.where(kept[:, None] & kept[None, :], H, 0 * H)
+    inside = raised(inside, xp.where(kept, 0 * w, 0 * w + 1))
     right = xp.where(kept, H @ w, 0 * w)
-    if H.dtype == object:
-        return exact.solve(inside, right)
     V, d = factored(inside)
     return (V @ right * d) @ V
-
-
-def eye_like(H: Any) -> Any:
-    xp = namespace(H)
-    return xp.eye(H.shape[0], dtype=xp.int64) + 0 * H if H.dtype == object else xp.eye(H.shape[0], dtype=H.dtype)
-
-
-def uncorrected(W: Any, gone: Any, H: Any) -> Pruned:
-    """The result where the others stay as they are."""
-    scores, weights = diagonal(H) * W * W / 2, namespace(W).where(gone, 0 * W, W)
-    made = report(W, weights, ~gone, H, scores, scores)
-    return made._replace(predicted_increase=made.actual_increase)
-
-
-def quadratic(delta: Any, H: Any) -> Any:
-    """Σᵢ ½ δᵢᵀHδᵢ."""
-    return total(delta @ H * delta) / 2
 
 
 def by_pattern(scores: Any, pattern: Any) -> Any:

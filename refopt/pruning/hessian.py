@@ -36,7 +36,11 @@ def layer_hessian(X: Any) -> Any:
     """H = 2XXᵀ/N (n, n) of each row of a layer, for inputs X (n, N), one sample or token in each column."""
     if X.ndim != 2 or X.shape[1] == 0:
         raise ValueError(f"X has shape {tuple(X.shape)}: it must be (inputs, samples), with one sample or more")
-    return 2 * (X @ X.T) / X.shape[1]
+    H = X @ X.T
+    if type(H) is np.ndarray and H.dtype.char in "fd":
+        H *= 2 / X.shape[1]  # without a copy
+        return H
+    return 2 * H / X.shape[1]
 
 
 def prepared(H: Any, damping: float, n: int, counted: bool = False) -> tuple[Any, Any]:
@@ -57,11 +61,11 @@ def prepared(H: Any, damping: float, n: int, counted: bool = False) -> tuple[Any
     dead = diag == 0
     if bool(xp.any(diag < 0)):
         raise LinAlgError("the Hessian has a negative diagonal entry: " + ADVICE)
-    if bool(xp.any(dead)) and bool(xp.any(xp.where(dead[:, None], H, 0 * H) != 0)):
+    if bool(xp.any(dead)) and bool(xp.any((H != 0) & dead[:, None])):
         raise LinAlgError("the Hessian has a zero on the diagonal in a row that is not zero: " + ADVICE)
     ones = dead * exact.rational(1) if H.dtype == object else xp.astype(dead, H.dtype)
     lam = damping * xp.sum(diag + ones if counted else diag) / n if damping else 0
-    return _raised(H, ones + lam), dead
+    return raised(H, ones + lam), dead
 
 
 ADVICE = (
@@ -105,7 +109,7 @@ def fisher_inverse(G: Any, damping: float, block_size: int | None = None) -> Any
         raise ValueError(f"damping is {damping}: F⁻¹ begins as I/damping, which must be positive")
     n = G.shape[1]
     width = n if block_size is None else block_size
-    if n and not 0 < width:
+    if n and width < 1:
         raise ValueError(f"block_size is {block_size}: it must be positive")
     blocks = [_accumulated(G[:, i : i + width], damping) for i in range(0, n, width or 1)]
     return blocks if block_size is not None or not blocks else blocks[0]
@@ -120,7 +124,7 @@ def _accumulated(G: Any, damping: float) -> Any:
     return F
 
 
-def _raised(H: Any, shift: Any) -> Any:
+def raised(H: Any, shift: Any) -> Any:
     """H + diag(shift), new."""
     if type(H) is np.ndarray:
         H = H.copy()

@@ -15,11 +15,11 @@ from itertools import chain
 from math import inf
 from typing import Any
 
-from refopt.ops import namespace
+from refopt.ops import device, namespace
 from refopt.pruning.hessian import inverse, prepared
+from refopt.pruning.layer import hessian_of, report
 from refopt.pruning.obs import greedy, merged, saliencies
 from refopt.pruning.result import Pruned, how_many, integers
-from refopt.pruning.sparsegpt import hessian_of, report
 
 ROWS = ("global", "uniform")
 
@@ -45,7 +45,7 @@ def obs_rows(
     H = hessian_of(W, X, hessian)
     xp, (k, n) = namespace(W), W.shape
     H_damped, dead = prepared(H, damping, n)
-    P, start = inverse(H_damped), xp.where(dead, 0 * W, W)
+    P, start = inverse(H_damped), xp.where(dead, xp.zeros_like(W), W)
     if rows == "uniform":
         counts = [how_many(n, count, sparsity)] * k
         done = [greedy(start[i, :], P, counts[i], inf, compiled) for i in range(k)]
@@ -67,6 +67,6 @@ def obs_rows(
     gone = set(order)
     mask = xp.reshape(integers([q not in gone for q in range(k * n)], W) == 1, W.shape)
     new = xp.stack([row.w for row in done])
-    weights = xp.where(mask, xp.where(dead, W, new), 0 * W)
-    spent = xp.reshape(xp.asarray([costs.get(q, 0) for q in range(k * n)], dtype=W.dtype), W.shape)
+    weights = xp.where(mask, xp.where(dead, W, new), xp.zeros_like(W))
+    spent = xp.reshape(xp.asarray([costs.get(q, 0) for q in range(k * n)], dtype=W.dtype, device=device(W)), W.shape)
     return report(W, weights, mask, H, saliencies(start, P), spent, integers(order, W))

@@ -66,7 +66,7 @@ def obd(
         count = int(xp.sum(xp.astype(xp.cumulative_sum(xp.take(flat, ranked)) <= budget, xp.int64)))
     order = ranked[: how_many(flat.shape[0], count, sparsity)]
     gone = lowest(scores, order.shape[0])
-    weights, increases = xp.where(gone, 0 * w, w), xp.take(flat, order)
+    weights, increases = xp.where(gone, xp.zeros_like(w), w), xp.take(flat, order)
     actual = None if loss is None else scalar(loss(weights)) - scalar(loss(w))
     return Pruned(~gone, weights, order, scores, increases, total(increases), actual, of, CAUTIONS[of])
 

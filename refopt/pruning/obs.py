@@ -18,7 +18,7 @@ Shapes: w (n,), H (n, n).   Cost: 2n³/3 for H⁻¹, then n² for each weight th
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import inf
 from typing import Any, NamedTuple
 
@@ -75,14 +75,14 @@ def obs(
     n, start, dead = w.shape[0], w, w != w
     if hessian is not None:
         hessian, dead = prepared(hessian, damping, n)
-        inverse_hessian, start = inverse(hessian), xp.where(dead, 0 * w, w)
+        inverse_hessian, start = inverse(hessian), xp.where(dead, xp.zeros_like(w), w)
     blocks = inverse_hessian if isinstance(inverse_hessian, list | tuple) else [inverse_hessian]
     _check(w, blocks)
     limit = inf if budget is None else budget
     most = len(groups) if groups is not None else n
     if budget is None or not (count is sparsity is None):
         most = how_many(most, count, sparsity)
-    edges = [0, *accumulate(P.shape[0] for P in blocks)]
+    parts = [start[a:b] for a, b in pairwise([0, *accumulate(P.shape[0] for P in blocks)])]
     if groups is not None and len(blocks) > 1:
         raise ValueError("groups need one inverse Hessian, not blocks")
     if groups is not None:
@@ -90,9 +90,8 @@ def obs(
     elif len(blocks) == 1:
         done = greedy(start, blocks[0], most, limit, compiled)
     else:
-        parts = [start[a:b] for a, b in zip(edges, edges[1:], strict=False)]
         done = blockwise(parts, blocks, most, limit, compiled)
-    scores = xp.concat([saliencies(start[a:b], P) for a, b, P in zip(edges, edges[1:], blocks, strict=False)])
+    scores = xp.concat([saliencies(part, P) for part, P in zip(parts, blocks, strict=True)])
     return result(w, dead, done, scores, loss)
 
 
@@ -233,7 +232,7 @@ def result(w: Any, dead: Any, done: Removed, scores: Any, loss: Any) -> Pruned:
     """What `obs` returns: weights that cost nothing, and were not asked to go, are what they were."""
     xp, gone = namespace(w), set(done.order)
     mask = integers([q not in gone for q in range(w.shape[0])], w) == 1
-    weights = xp.where(mask, xp.where(dead, w, done.w), 0 * w)
+    weights = xp.where(mask, xp.where(dead, w, done.w), xp.zeros_like(w))
     actual = None if loss is None else scalar(loss(weights)) - scalar(loss(w))
     increases = xp.asarray(done.increases, dtype=w.dtype, device=device(w))
     predicted = sum(done.increases, 0.0 if w.dtype != object else 0)

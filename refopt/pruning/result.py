@@ -17,23 +17,25 @@ class Pruned(NamedTuple):
     order: Any  #: (count,) places in the raveled weights, in the order in which they went
     saliency: Any  #: of every weight, when it was chosen among: what removing it alone would have cost
     increases: Any  #: (count,) increase by each removal, in that order; where a group goes at once, shared evenly
-    predicted_increase: float  #: their sum
-    actual_increase: float | None = None
+    predicted_increase: Any  #: their sum
+    actual_increase: Any = None  #: None where nobody could know it
     label: str = ""  #: which curvature it was
     caution: str = ""  #: when that curvature misleads
 
 
 def how_many(size: int, count: int | None, sparsity: float | None) -> int:
     """The number of weights to go: `count`, or int(sparsity · size)."""
-    if (count is None) == (sparsity is None):
-        raise ValueError("say how many weights go: either count=… or sparsity=…")
-    if sparsity is not None:
+    if count is None:
+        if sparsity is None:
+            raise ValueError("say how many weights go: either count=… or sparsity=…")
         if not 0 <= sparsity <= 1:
             raise ValueError(f"sparsity is {sparsity}: it is the share of the weights that go, between 0 and 1")
         return int(sparsity * size)
-    if count != int(count) or not 0 <= count <= size:  # type: ignore[operator,arg-type]
+    if sparsity is not None:
+        raise ValueError("say how many weights go in one way: either count=… or sparsity=…")
+    if count != int(count) or not 0 <= count <= size:
         raise ValueError(f"count is {count}: of {size} weights a whole number between 0 and {size} can go")
-    return int(count)  # type: ignore[arg-type]
+    return int(count)
 
 
 def pattern_of(pattern: Any, columns: int) -> tuple[int, int]:

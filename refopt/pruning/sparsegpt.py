@@ -26,11 +26,12 @@ from typing import Any
 
 import numpy as np
 
-from refopt.ops import device, diagonal, namespace
-from refopt.pruning.hessian import factored, layer_hessian, prepared
+from refopt.ops import namespace
+from refopt.pruning.hessian import factored, prepared
 from refopt.pruning.kernels import compiled as _compiled
 from refopt.pruning.kernels import sweep_block
-from refopt.pruning.result import Pruned, how_many, integers, lowest, lowest_of_rows, pattern_of, total
+from refopt.pruning.layer import hessian_of, report
+from refopt.pruning.result import Pruned, how_many, integers, lowest, lowest_of_rows, pattern_of
 
 TIES = ("exact", "reference")
 SMALL = 4096  #: below this many weights a compiled loop is not worth its start
@@ -71,12 +72,14 @@ def sparsegpt(
     H_damped, dead = prepared(H, damping, n, counted=literal)
     V, d = factored(H_damped)
     del H_damped
-    choose = chooser(W, sparsity, mask, literal)
-    new, gone, E, scores = swept(xp.where(dead, 0 * W, W), V, d, choose, _width(block_size, n_of_m[1]), n_of_m, compiled)
-    del V
+    choose, width = chooser(W, sparsity, mask, literal), _width(block_size, n_of_m[1])
+    zero = xp.zeros_like(W)
+    new, gone, costs, scores = swept(xp.where(dead, zero, W), V, d, choose, width, n_of_m, compiled)
+    del V, d
     gone = gone | dead if literal else gone
-    weights = xp.where(gone, 0 * W, xp.where(dead, W, new))
-    return report(W, weights, ~gone, H, scores, E * E / (2 * d))
+    new = xp.where(gone, zero, xp.where(dead, W, new))
+    del zero
+    return report(W, new, ~gone, H, scores, costs)
 
 
 def chooser(W: Any, sparsity: float | None, mask: Any, literal: bool) -> Any:
@@ -112,21 +115,24 @@ def _width(block_size: int, m: int) -> int:
 
 
 def swept(
-    W: Any, V: Any, d: Any, choose: Any, width: int, n_of_m: tuple[int, int] = (0, 0), compiled: bool | None = None
-) -> tuple[Any, Any, Any, Any]:
-    """The weights after the sweep, which went, what they were when they went (E, else 0), and the saliencies."""
-    n, block, rest = W.shape[1], _block_of(W, V, compiled), W
+    rest: Any, V: Any, d: Any, choose: Any, width: int, n_of_m: tuple[int, int] = (0, 0), compiled: bool | None = None
+) -> tuple[Any, ...]:
+    """The weights after the sweep, which went, what each cost when it went, and the saliencies.
+
+    rest: (out, n) the weights before it.   choose: which weights of a block go, by its saliencies and first column.
+    """
+    n, block = rest.shape[1], _block_of(rest, V, compiled)
     parts: tuple[list[Any], ...] = ([], [], [], [])
     for first in range(0, n, width):
         stop = min(first + width, n)
         w, here = rest[:, : stop - first], d[first:stop]
         scores = w * w / (2 * here)
         inside, beyond = V[first:stop, first:stop], V[first:stop, stop:]
-        made = block(w, inside, here, choose(scores, first), scores, *n_of_m)
-        for part, piece in zip(parts, made, strict=True):
+        w, gone, E, scores = block(w, inside, here, choose(scores, first), scores, *n_of_m)
+        rest = _less(rest[:, stop - first :], E, beyond)
+        for part, piece in zip(parts, (w, gone, E * E / (2 * here), scores), strict=True):
             part.append(piece)
-        rest = _less(rest[:, stop - first :], made[2], beyond)
-    return tuple(_joined(part) for part in parts)  # type: ignore[return-value]
+    return tuple(_joined(part) for part in parts)
 
 
 def block_swept(W: Any, V: Any, d: Any, gone: Any, scores: Any, n: int, m: int) -> tuple[Any, Any, Any, Any]:
@@ -172,32 +178,3 @@ def _less(W: Any, E: Any, V: Any) -> Any:
     """W − EV."""
     product = E @ V
     return np.subtract(W, product, out=product) if type(product) is np.ndarray else W - product
-
-
-# --- what all prunings of a layer share ----------------------------------------------------------------------------
-
-
-def hessian_of(W: Any, X: Any, hessian: Any) -> Any:
-    """H (n, n) of a layer's rows, from its inputs or as given."""
-    if W.ndim != 2 or 0 in W.shape:
-        raise ValueError(f"W has shape {tuple(W.shape)}: it must be (outputs, inputs), with one of each or more")
-    if W.dtype != object and not bool(namespace(W).all(namespace(W).isfinite(W))):
-        raise ValueError("W has entries that are not finite")
-    if (X is None) == (hessian is None):
-        raise ValueError("give either the inputs X (inputs, samples) or hessian=…, not both")
-    if X is None:
-        return hessian
-    if X.ndim != 2 or X.shape[0] != W.shape[1]:
-        raise ValueError(f"X has shape {tuple(X.shape)}; W takes {W.shape[1]} inputs: X must be (inputs, samples)")
-    return layer_hessian(X)
-
-
-def report(W: Any, weights: Any, mask: Any, H: Any, scores: Any, costs: Any, order: Any = None) -> Pruned:
-    """The result for a layer; without an order, column by column."""
-    xp, (rows, n) = namespace(W), W.shape
-    if order is None:
-        columns, places = xp.nonzero((~mask).T)
-        order = places * n + columns
-    increases = xp.take(xp.reshape(costs, (-1,)), order)
-    delta = weights - W
-    return Pruned(mask, weights, order, scores, increases, total(increases), total(delta @ H * delta) / 2, "hessian")

@@ -132,5 +132,7 @@ def test_the_preparation(paired, n):
     def flipped():
         return pruning.factored(H)
 
-    (V, d), U = paired(f"sparsegpt, the factor of the inverse, {n}", flipped, "inverse and Cholesky", inverse_and_cholesky)
+    (V, d), U = paired(
+        f"sparsegpt, the factor of the inverse, {n}", flipped, "inverse and Cholesky", inverse_and_cholesky
+    )
     assert np.allclose(V * d[:, None] ** 0.5, U, rtol=0, atol=1e-9 * abs(U).max())
