@@ -21,10 +21,10 @@ CAUTIONS = {
     "ggn": "the Gauss-Newton diagonal leaves out what the curvature of the model adds to the Hessian's",
     "fisher": "the Fisher diagonal is the Hessian's where the model is right; elsewhere they differ",
     "empirical": "observed labels make an empirical Fisher matrix: where gradients vanish, so does it, whatever the "
-    "curvature (claims fisher.*)",
+    "curvature (claim pruning.obd-curvature)",
     "adam": "Adam averages squares of batch means: weight by weight between 1/B and 1 times a mean of squares, "
     "so it ranks like the empirical Fisher diagonal only for B = 1, or where that factor is the same for all "
-    "(claims obd.adam-*)",
+    "(claims pruning.adam-*)",
 }
 
 
