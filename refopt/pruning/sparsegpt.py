@@ -11,9 +11,9 @@ columns in the same order, j = 1 … n, and a weight that goes moves only those 
     column j:   e_j = w_j where it goes, else 0;   w_k ← w_k − e_j V_jk,  k > j                = (e_j / U_jj) U_jk
     after a block, all columns to the right of it at once:   W ← W − E V
 
-For a given mask a row so treated is OBS in the order of the columns, where those to the left are frozen. The refit of
-the same mask is therefore at least as good, and equal where no kept weight stands left of one that goes. Mostly, but not
-always, no correction at all is worse (claim pruning.bounds): what has been passed cannot answer later removals.
+For a given mask a row so treated is OBS in the order of the columns, where those to the left are frozen. So the refit
+of the mask is at least as good, and the same where no kept weight stands left of one that goes. No correction at all is
+mostly, but not always, worse (claim pruning.bounds): what the sweep has passed cannot answer a later removal.
 
 E. Frantar & D. Alistarh, SparseGPT, ICML 2023, arXiv:2301.00774, §3.
 Deviations: the root-free factor, which the exact reading can follow; exactly int(sparsity·size) weights go, block by

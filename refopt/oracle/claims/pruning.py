@@ -62,7 +62,8 @@ def one_removed(draw, corrected):
 
 @claim(
     "pruning.obs-conditions",
-    "δ = −(w_q/[H⁻¹]_qq) H⁻¹e_q is the least change with w_q + δ_q = 0: (Hδ)ᵢ = 0 for i ≠ q, and ½δᵀHδ = ½w_q²/[H⁻¹]_qq",
+    "δ = −(w_q/[H⁻¹]_qq) H⁻¹e_q is the least change with w_q + δ_q = 0: (Hδ)ᵢ = 0 for i ≠ q, and "
+    "½δᵀHδ = ½w_q²/[H⁻¹]_qq",
     HASSIBI + "§2",
     one_removed,
     given="H ≻ 0",
@@ -331,7 +332,8 @@ def scaled(draw, corrected, damped):
     # λ of the size of H, that its share of cH be another
     lam = (H.trace() / len(H)) * eye(H) if damped else 0 * H
     one, other = (corrected(w, inverse(A + lam), q) for A in (H, c * H))
-    return {"w": w, "H": H, "one": one, "other": other}
+    book = w - w[q] * inverse(H + lam)[q] / inverse(H + lam)[q, q]
+    return {"w": w, "H": H, "one": one, "other": other, "book": np.delete(book, q)}
 
 
 def fixed_damping(draw, corrected):
@@ -352,11 +354,11 @@ def fixed_damping(draw, corrected):
     because=INVERTED,
     fails=(Fails("a fixed λI is added", fixed_damping, lambda gap: gap, exact=False),),
 )
-def scale_free(one, other):
-    return one - other
+def scale_free(one, other, book):
+    return one - other, one - book
 
 
-# --- Adam's second moment ----------------------------------------------------------------------------------------------
+# --- Adam's second moment ------------------------------------------------------------------------------------------
 
 
 def batches(draw, size_):

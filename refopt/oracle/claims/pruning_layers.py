@@ -29,7 +29,7 @@ def row(w, H, gone, factored, swept):
     return new[0], costs.sum()
 
 
-# --- rows --------------------------------------------------------------------------------------------------------------
+# --- rows ----------------------------------------------------------------------------------------------------------
 
 
 def two_rows(draw, corrected, loss):
@@ -67,7 +67,7 @@ def rows_apart(W, after, own):
     return after[0] - own, after[1] - W[1]
 
 
-# --- the sweep ---------------------------------------------------------------------------------------------------------
+# --- the sweep -----------------------------------------------------------------------------------------------------
 
 
 def factor(draw, factored):
@@ -114,8 +114,8 @@ def in_turn(w, H, gone):
 
 @claim(
     "pruning.sweep",
-    "For a given mask a row of SparseGPT is OBS in the order of the columns, those to the left frozen; the sweep by one "
-    "factor is the sweep by explicit inverses, its increases add up to ½δᵀHδ, and blocks change nothing",
+    "For a given mask a row of SparseGPT is OBS in the order of the columns, those to the left frozen; the sweep by "
+    "one factor is the sweep by explicit inverses, its increases add up to ½δᵀHδ, and blocks change nothing",
     SPARSEGPT,
     swept_row,
     given="H ≻ 0",
@@ -162,7 +162,8 @@ def beyond_zeroing(draw, factored, swept, refitted):
     given="H ≻ 0",
     uses=("pruning.factored", "pruning.swept", "pruning.refitted"),
     scale=lambda w, H: (
-        *(condition(H) ** 2 * size(H) * size(w) ** 2,) * 2, condition(H) ** 2 * size(w), condition(H) * size(H) * size(w),
+        *(condition(H) ** 2 * size(H) * size(w) ** 2,) * 2, condition(H) ** 2 * size(w),
+        condition(H) * size(H) * size(w),
     ),
     because="each removal loses eps κ of what the one before has left",
     fails=(Fails("SparseGPT ≤ no correction, three weights", beyond_zeroing, lambda gap: gap),),
