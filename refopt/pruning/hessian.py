@@ -33,14 +33,44 @@ from refopt.ops import cholesky, device, diagonal, eps, namespace, rank_one, sym
 
 
 def layer_hessian(X: Any) -> Any:
-    """H = 2XXᵀ/N (n, n) of each row of a layer, for inputs X (n, N), one sample or token in each column."""
+    """H = 2XXᵀ/N (n, n) of each row of a layer, for inputs X (n, N), one sample or token in each column.
+
+    X may be a series of such arrays, of any lengths: then H is that of all their columns, and one is held at a time.
+    """
+    if hasattr(X, "ndim"):
+        return _second_moment(X, 2)
+    H, N = None, 0
+    for part in X:
+        M, N = _second_moment(part, 0), N + part.shape[1]
+        H = M if H is None else H + M
+    if H is None:
+        raise ValueError("X is an empty series: give at least one array (inputs, samples)")
+    return 2 * H / N
+
+
+def _second_moment(X: Any, factor: int) -> Any:
+    """XXᵀ, or factor·XXᵀ/N."""
     if X.ndim != 2 or X.shape[1] == 0:
         raise ValueError(f"X has shape {tuple(X.shape)}: it must be (inputs, samples), with one sample or more")
     H = X @ X.T
-    if type(H) is np.ndarray and H.dtype.char in "fd":
-        H *= 2 / X.shape[1]  # without a copy
+    if not factor:
         return H
-    return 2 * H / X.shape[1]
+    if type(H) is np.ndarray and H.dtype.char in "fd":
+        H *= factor / X.shape[1]  # without a copy
+        return H
+    return factor * H / X.shape[1]
+
+
+def symmetric(H: Any, n: int, what: str) -> Any:
+    """H (n, n) that equals its transpose, to what rounding may have left; ½(H + Hᵀ) then."""
+    xp = namespace(H)
+    if tuple(H.shape) != (n, n):
+        raise ValueError(f"{what} has shape {tuple(H.shape)}; for {n} weights it must be ({n}, {n})")
+    if n == 0 or bool(xp.all(H == H.T)):
+        return H
+    if bool(xp.max(abs(H - H.T)) > eps(H) ** 0.5 * xp.max(abs(H))):
+        raise ValueError(f"{what} differs from its transpose: it must be symmetric")
+    return symmetrised(H)
 
 
 def prepared(H: Any, damping: float, n: int, counted: bool = False) -> tuple[Any, Any]:
@@ -49,8 +79,6 @@ def prepared(H: Any, damping: float, n: int, counted: bool = False) -> tuple[Any
     counted: those ones are in the mean, as the public code of SparseGPT has it.
     """
     xp = namespace(H)
-    if tuple(H.shape) != (n, n):
-        raise ValueError(f"the Hessian has shape {tuple(H.shape)}; for {n} weights it must be ({n}, {n})")
     if not damping >= 0:
         raise ValueError(f"damping is {damping}: it is a multiple of the mean of the diagonal, 0 or more")
     if n == 0:
@@ -159,7 +187,7 @@ def _check(ok: bool, diag: Any, pivots: Any) -> None:
     xp = namespace(diag)
     if not ok:
         raise LinAlgError("no Cholesky factor of the Hessian: " + ADVICE)
-    if bool(xp.any(pivots * pivots <= 4 * diag.shape[0] * eps(diag) * diag)):
+    if bool(xp.any(pivots * pivots <= 16 * eps(diag) * diag)):  # what is left of a column, beside its length
         raise LinAlgError("the Hessian is singular to rounding: " + ADVICE)
 
 

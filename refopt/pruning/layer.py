@@ -6,7 +6,7 @@ Shapes: W (out, n), X (n, N), H (n, n).
 from typing import Any
 
 from refopt.ops import diagonal, namespace
-from refopt.pruning.hessian import layer_hessian
+from refopt.pruning.hessian import layer_hessian, symmetric
 from refopt.pruning.result import Pruned, total
 
 
@@ -19,10 +19,13 @@ def hessian_of(W: Any, X: Any, hessian: Any) -> Any:
     if (X is None) == (hessian is None):
         raise ValueError("give either the inputs X (inputs, samples) or hessian=…, not both")
     if X is None:
-        return hessian
-    if X.ndim != 2 or X.shape[0] != W.shape[1]:
+        return symmetric(hessian, W.shape[1], "the Hessian")
+    if hasattr(X, "ndim") and (X.ndim != 2 or X.shape[0] != W.shape[1]):
         raise ValueError(f"X has shape {tuple(X.shape)}; W takes {W.shape[1]} inputs: X must be (inputs, samples)")
-    return layer_hessian(X)
+    H = layer_hessian(X)
+    if H.shape[0] != W.shape[1]:
+        raise ValueError(f"X has {H.shape[0]} inputs, W {W.shape[1]}: the arrays of X must be (inputs, samples)")
+    return H
 
 
 def report(W: Any, weights: Any, mask: Any, H: Any, scores: Any, costs: Any, order: Any = None) -> Pruned:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.linalg import LinAlgError
 
 from refopt.ops import device, diagonal, namespace, outer, scalar
-from refopt.pruning.hessian import ADVICE, inverse, prepared
+from refopt.pruning.hessian import ADVICE, inverse, prepared, symmetric
 from refopt.pruning.kernels import compiled as _compiled
 from refopt.pruning.kernels import remove
 from refopt.pruning.result import Pruned, how_many, integers
@@ -74,7 +74,7 @@ def obs(
         raise ValueError("give either the Hessian or inverse_hessian, not both")
     n, start, dead = w.shape[0], w, w != w
     if hessian is not None:
-        hessian, dead = prepared(hessian, damping, n)
+        hessian, dead = prepared(symmetric(hessian, n, "the Hessian"), damping, n)
         inverse_hessian, start = inverse(hessian), xp.where(dead, xp.zeros_like(w), w)
     blocks = inverse_hessian if isinstance(inverse_hessian, list | tuple) else [inverse_hessian]
     _check(w, blocks)

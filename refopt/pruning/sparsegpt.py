@@ -53,9 +53,9 @@ def sparsegpt(
 ) -> Pruned:
     """Prune the layer y = Wx so that WX changes little: a share `sparsity`, or n of every m weights, `pattern=(n, m)`.
 
-    W: (out, n).   X: (n, N) calibration inputs, a token in each column; or `hessian`, (n, n), in their place.   mask:
-    True where a weight is kept, if that is decided already.   block_size: of the columns whose weights are compared
-    with each other; n:m patterns do not depend on it.   damping: in multiples of mean(diag H).   ties: "exact", or
+    W: (out, n).   X: (n, N) calibration inputs, a token in each column, or a series of such arrays; or `hessian`,
+    (n, n), in their place.   mask: True where a weight is kept, if that is decided already.   block_size: of the columns
+    whose weights are compared with each other; n:m patterns do not depend on it.   damping: in multiples of mean(diag H).   ties: "exact", or
     "reference" to go by the public code.   compiled: None decides by size; True and False insist.
 
     Returns `Pruned`; its actual increase is ‖ΔW X‖²_F/N, its predicted one holds ½λ‖ΔW‖²_F besides.

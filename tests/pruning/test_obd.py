@@ -131,15 +131,28 @@ def test_over_rational_numbers_they_are_exact():
             factored(exact.array(wrong.astype(int)))
 
 
+def test_a_series_of_batches_is_all_their_samples(namespace):
+    X = np.random.default_rng(5).standard_normal((3, 10))
+    parts = (namespace.asarray(X[:, a:b]) for a, b in ((0, 1), (1, 7), (7, 10)))
+    assert np.allclose(namespace.to_numpy(layer_hessian(parts)), 2 * X @ X.T / 10, rtol=1e-14)
+    W = np.arange(1.0, 7.0).reshape(2, 3)
+    whole = pruning.sparsegpt(W, X, 0.5)
+    assert np.allclose(pruning.sparsegpt(W, [X[:, :4], X[:, 4:]], 0.5).weights, whole.weights, rtol=1e-12)
+
+
 def test_what_they_refuse():
     for words, call in (
         ("samples, weights", lambda: fisher_inverse(np.zeros((0, 2)), 1.0)),
         ("must be positive", lambda: fisher_inverse(np.ones((1, 2)), 0.0)),
         ("block_size is 0", lambda: fisher_inverse(np.ones((1, 2)), 1.0, 0)),
         ("one sample or more", lambda: layer_hessian(np.ones((2, 0)))),
+        ("empty series", lambda: layer_hessian([])),
+        ("must be symmetric", lambda: obs(np.ones(2), np.array([[2.0, 1.0], [0.0, 2.0]]), count=1)),
         ("singular to rounding", lambda: factored(np.array([[1.0, 1.0], [1.0, 1.0 + 1e-15]]))),
     ):
         with pytest.raises(ValueError, match=words):
             call()
+    nearly = np.array([[2.0, 1.0], [1.0 + 1e-12, 2.0]])
+    assert obs(np.array([0.5, 1.0]), nearly, count=1).order.tolist() == [0]
     assert fisher_inverse(np.ones((1, 0)), 1.0, 2) == []
     assert pruning.fisher_inverse(np.ones((3, 0)), 1.0).shape == (0, 0)
