@@ -38,6 +38,7 @@ _MODULES = (
     "methods",
     "networks",
     "oracle",
+    "pruning",
     "schedules",
     "stochastic",
     "zoo",

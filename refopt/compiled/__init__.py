@@ -5,7 +5,8 @@ user's jitted functions enter as *addresses*, so that a new objective recompiles
 unchanged. One *entry* per method returns numbers only and writes arrays into buffers: building an array or a NamedTuple
 for Python runs bytecode, and a signal that is pending then would end the process. Entries are kept on disk.
 
-``refopt.compile(fun, jac, hess)`` jits an objective and keeps its code on disk too.
+``refopt.compile(fun, jac, hess)`` jits an objective and keeps its code on disk too, and ``kernel(function)`` a loop of
+the library's own that Python calls.
 """
 
 from collections.abc import Callable
@@ -15,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from refopt.compiled.entry import entry_of
-from refopt.compiled.objective import Compiled, compile, is_jitted, machine_code, parts
+from refopt.compiled.objective import Compiled, compile, is_jitted, kernel, machine_code, parts
 from refopt.dialect import LEAVE, Bound, entry_source, fields_of, functions_of, groups_of, keeps, rows_source
 from refopt.loop import Loop
 from refopt.ops import Vector
 
-__all__ = ["Compiled", "compile", "entry_of", "is_jitted", "parts", "rows_runner", "runner"]
+__all__ = ["Compiled", "compile", "entry_of", "is_jitted", "kernel", "parts", "rows_runner", "runner"]
 
 
 @lru_cache(maxsize=256)

@@ -1,6 +1,6 @@
 """The user's jitted functions, made fit for the compiled loop; and objectives whose code is kept on disk."""
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import FunctionType
 from typing import Any, get_args
 
@@ -12,6 +12,7 @@ from numba.core.dispatcher import Dispatcher
 from refopt import diskcache, words
 from refopt.compiled.kept import Kept
 from refopt.compiled.kinds import numba_type
+from refopt.compiled.ways import OPTIONS
 from refopt.dialect import Kind, Twins
 from refopt.ops import Vector
 
@@ -85,6 +86,15 @@ def compile(fun: Any, jac: Any = None, hess: Any = None, hessp: Any = None) -> C
     it refers to.
     """
     return Compiled(*(function and remembered(function) for function in (fun, jac, hess, hessp)))
+
+
+@cache
+def kernel(function: FunctionType) -> Any:
+    """A loop over NumPy arrays as machine code, kept on disk.
+
+    Like an entry, it writes into its arguments and returns numbers only, and lasts no longer than a signal can wait.
+    """
+    return remembered(njit(**OPTIONS)(function))
 
 
 def remembered(function: Any) -> Any:

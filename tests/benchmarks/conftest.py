@@ -51,6 +51,7 @@ def paired(request: pytest.FixtureRequest) -> Callable[..., tuple[Any, Any]]:
             ROWS.append(Row(what, than, mine, other, statistics.median(x / y for x, y in times)))
         return a, b
 
+    compare.rounds = rounds  # type: ignore[attr-defined]
     return compare
 
 

@@ -1,0 +1,206 @@
+"""The Hessian of a layer, and its inverse in the two forms that pruning needs.
+
+A layer y = Wx on calibration inputs X, its rows w apart, reconstructs Y = WX with the loss ‖ΔW X‖²_F/N. Per row
+
+    H   = 2XXᵀ/N,      ½ δᵀHδ = ‖δᵀX‖²/N                          every row has the same H, and no row sees another
+    H⁻¹ = Vᵀ diag(d) V                                            V unit upper triangular;  U = √d V has UᵀU = H⁻¹
+    dⱼ  = [(H_FF)⁻¹]ⱼⱼ,   Vⱼₖ = [(H_FF)⁻¹]ⱼₖ / dⱼ,   F = {j, …, n}
+
+The last line is why a sweep from left to right wants the Cholesky factor of the *inverse*: its row j is row j of the
+inverse of what is left when the columns before j are gone, all the downdated inverses in one factorisation. And it is
+why Uⱼⱼ is squared in a score: Uⱼⱼ² = dⱼ is the diagonal of that inverse, the denominator of OBS; Uⱼⱼ is its root.
+
+    J H J = LLᵀ,   U = J L⁻¹ J        J reverses the order: neither an explicit inverse nor a second factorisation
+
+N counts tokens. With one count per *sequence* of T tokens H is T times as large: saliencies scale, while orders, masks
+and weights are the same, also under a damping λ = damping · mean(diag H), which scales with H. A fixed λ does not.
+
+*Dead columns*: an input that is always zero has a zero row and column in H. Its weights cost nothing and correct
+nothing; they are taken out of the system. Any other H that is not positive definite is an error, which says so.
+
+E. Frantar & D. Alistarh, SparseGPT, arXiv:2301.00774, §3;  for F⁻¹: S. P. Singh & D. Alistarh, WoodFisher,
+arXiv:2004.14340.
+Shapes: X (n, N), H, V (n, n), d (n,).   Cost: 2n²N flops for H, 2n³/3 for V.   Memory: one copy of H beside it.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.linalg import LinAlgError
+
+from refopt import exact
+from refopt.ops import cholesky, device, diagonal, eps, namespace, rank_one, symmetrised
+
+
+def layer_hessian(X: Any) -> Any:
+    """H = 2XXᵀ/N (n, n) of each row of a layer, for inputs X (n, N), one sample or token in each column.
+
+    X may be a series of such arrays, of any lengths: then H is that of all their columns, and one is held at a time.
+    """
+    if hasattr(X, "ndim"):
+        return _second_moment(X, 2)
+    H, N = None, 0
+    for part in X:
+        M, N = _second_moment(part, 0), N + part.shape[1]
+        H = M if H is None else H + M
+    if H is None:
+        raise ValueError("X is an empty series: give at least one array (inputs, samples)")
+    return 2 * H / N
+
+
+def _second_moment(X: Any, factor: int) -> Any:
+    """XXᵀ, or factor·XXᵀ/N."""
+    if X.ndim != 2 or X.shape[1] == 0:
+        raise ValueError(f"X has shape {tuple(X.shape)}: it must be (inputs, samples), with one sample or more")
+    H = X @ X.T
+    if not factor:
+        return H
+    if type(H) is np.ndarray and H.dtype.char in "fd":
+        H *= factor / X.shape[1]  # without a copy
+        return H
+    return factor * H / X.shape[1]
+
+
+def symmetric(H: Any, n: int, what: str) -> Any:
+    """H (n, n) that equals its transpose, to what rounding may have left; ½(H + Hᵀ) then."""
+    xp = namespace(H)
+    if tuple(H.shape) != (n, n):
+        raise ValueError(f"{what} has shape {tuple(H.shape)}; for {n} weights it must be ({n}, {n})")
+    if n == 0 or bool(xp.all(H == H.T)):
+        return H
+    if bool(xp.max(abs(H - H.T)) > eps(H) ** 0.5 * xp.max(abs(H))):
+        raise ValueError(f"{what} differs from its transpose: it must be symmetric")
+    return symmetrised(H)
+
+
+def prepared(H: Any, damping: float, n: int, counted: bool = False) -> tuple[Any, Any]:
+    """H + λI, λ = damping · mean(diag H), with ones for dead columns; and which are dead.
+
+    counted: those ones are in the mean, as the public code of SparseGPT has it.
+    """
+    xp = namespace(H)
+    if not damping >= 0:
+        raise ValueError(f"damping is {damping}: it is a multiple of the mean of the diagonal, 0 or more")
+    if n == 0:
+        return H, diagonal(H) == 0
+    if H.dtype != object and not (bool(xp.isfinite(xp.max(H))) and bool(xp.isfinite(xp.min(H)))):
+        raise ValueError("the Hessian has entries that are not finite: look for them in the inputs or gradients")
+    diag = diagonal(H)
+    dead = diag == 0
+    if bool(xp.any(diag < 0)):
+        raise LinAlgError("the Hessian has a negative diagonal entry: " + ADVICE)
+    if bool(xp.any(dead)) and bool(xp.any((H != 0) & dead[:, None])):
+        raise LinAlgError("the Hessian has a zero on the diagonal in a row that is not zero: " + ADVICE)
+    ones = dead * exact.rational(1) if H.dtype == object else xp.astype(dead, H.dtype)
+    lam = damping * xp.sum(diag + ones if counted else diag) / n if damping else 0
+    return raised(H, ones + lam), dead
+
+
+ADVICE = (
+    "it is not positive definite. Use a Gauss-Newton or Fisher matrix, more samples, or damping=0.01 "
+    "(a multiple of the mean of its diagonal)"
+)
+
+
+def factored(H: Any) -> tuple[Any, Any]:
+    """V and d with H⁻¹ = Vᵀ diag(d) V, V unit upper triangular; H symmetric positive definite."""
+    if H.dtype == object:
+        return _rational(H)
+    M = _inverse_of_factor(H, reverse=True)
+    root = 1 * diagonal(M)  # no view of what changes
+    if type(H) is np.ndarray:
+        M /= root[:, None]
+        return M[::-1, ::-1], (root * root)[::-1]
+    xp = namespace(H)
+    return xp.flip(M / root[:, None]), xp.flip(root * root)
+
+
+def inverse(H: Any) -> Any:
+    """H⁻¹ (n, n), symmetric to the last bit; H symmetric positive definite."""
+    if H.dtype == object:
+        V, d = _rational(H)
+        return (V.T * d) @ V
+    M = _inverse_of_factor(H, reverse=False)
+    return M.T @ M if type(H) is np.ndarray else symmetrised(M.T @ M)
+
+
+def fisher_inverse(G: Any, damping: float, block_size: int | None = None) -> Any:
+    """F⁻¹ of F = λI + (1/N) Σ gₙgₙᵀ for gradients G (N, n), one sample in each row; λ = damping > 0, absolute.
+
+        F⁻¹ ← F⁻¹ − F⁻¹g gᵀF⁻¹ / (N + gᵀF⁻¹g)        one gradient after the other, from F⁻¹ = I/λ
+
+    (n, n), or with `block_size` the list of the diagonal blocks of that size.   Cost: 2Nn · block_size flops.
+    """
+    if G.ndim != 2 or G.shape[0] == 0:
+        raise ValueError(f"G has shape {tuple(G.shape)}: it must be (samples, weights), with one sample or more")
+    if not damping > 0:
+        raise ValueError(f"damping is {damping}: F⁻¹ begins as I/damping, which must be positive")
+    n = G.shape[1]
+    width = n if block_size is None else block_size
+    if n and width < 1:
+        raise ValueError(f"block_size is {block_size}: it must be positive")
+    blocks = [_accumulated(G[:, i : i + width], damping) for i in range(0, n, width or 1)]
+    return blocks if block_size is not None or not blocks else blocks[0]
+
+
+def _accumulated(G: Any, damping: float) -> Any:
+    xp, (samples, n) = namespace(G), G.shape
+    F = xp.eye(n, dtype=G.dtype, device=device(G)) / damping
+    for i in range(samples):
+        v = F @ G[i, :]
+        F = rank_one(F, v, -1 / (samples + G[i, :] @ v))
+    return F
+
+
+def raised(H: Any, shift: Any) -> Any:
+    """H + diag(shift), new."""
+    if type(H) is np.ndarray:
+        H = H.copy()
+        H.reshape(-1)[:: len(H) + 1] += shift
+        return H
+    return H + namespace(H).eye(H.shape[0], dtype=H.dtype, device=device(H)) * shift
+
+
+def _inverse_of_factor(H: Any, reverse: bool) -> Any:
+    """L⁻¹, lower triangular, for LLᵀ = H, or for LLᵀ = JHJ."""
+    n = H.shape[0]
+    if type(H) is not np.ndarray:
+        xp = namespace(H)
+        A = xp.flip(H) if reverse else H
+        L, ok = cholesky(A, 0.0)
+        _check(ok, diagonal(A), diagonal(L))
+        return xp.linalg.solve(L, xp.eye(n, dtype=H.dtype, device=device(H))) if n else L
+    A = H[::-1, ::-1].copy() if reverse else H.copy()
+    if n == 0:
+        return A
+    from scipy.linalg import get_lapack_funcs
+
+    potrf, trtri = get_lapack_funcs(("potrf", "trtri"), (A,))
+    before = A.diagonal().copy()
+    R, info = potrf(A.T, lower=0, clean=1, overwrite_a=1)  # A.T is A, in the order that LAPACK reads
+    _check(info == 0, before, R.diagonal())
+    return trtri(R, lower=0, overwrite_c=1)[0].T
+
+
+def _check(ok: bool, diag: Any, pivots: Any) -> None:
+    """Nothing, or an error where a column is what those before it make it, to rounding."""
+    xp = namespace(diag)
+    if not ok:
+        raise LinAlgError("no Cholesky factor of the Hessian: " + ADVICE)
+    if bool(xp.any(pivots * pivots <= 16 * eps(diag) * diag)):  # what is left of a column, beside its length
+        raise LinAlgError("the Hessian is singular to rounding: " + ADVICE)
+
+
+def _rational(H: Any) -> tuple[Any, Any]:
+    """V and d over rational numbers, by their definition."""
+    n = len(H)
+    V, d = exact.array(np.eye(n, dtype=int)), exact.array(np.zeros(n, dtype=int))
+    for j in range(n):
+        try:
+            row = exact.solve(H[j:, j:], V[j, j:])
+        except ZeroDivisionError:
+            raise LinAlgError("the Hessian is singular: " + ADVICE) from None
+        if row[0] <= 0:
+            raise LinAlgError("the Hessian is indefinite: " + ADVICE)
+        d[j], V[j, j:] = row[0], row / row[0]
+    return V, d

@@ -1,0 +1,52 @@
+"""What all prunings of a layer y = Wx share: its Hessian, and the loss ‖ΔW X‖²_F/N = Σᵢ ½ δᵢᵀHδᵢ of what they did.
+
+Shapes: W (out, n), X (n, N), H (n, n).
+"""
+
+from typing import Any
+
+from refopt.ops import diagonal, namespace
+from refopt.pruning.hessian import layer_hessian, symmetric
+from refopt.pruning.result import Pruned, total
+
+
+def hessian_of(W: Any, X: Any, hessian: Any) -> Any:
+    """H (n, n) of a layer's rows, from its inputs or as given."""
+    if W.ndim != 2 or 0 in W.shape:
+        raise ValueError(f"W has shape {tuple(W.shape)}: it must be (outputs, inputs), with one of each or more")
+    if W.dtype != object and not bool(namespace(W).all(namespace(W).isfinite(W))):
+        raise ValueError("W has entries that are not finite")
+    if (X is None) == (hessian is None):
+        raise ValueError("give either the inputs X (inputs, samples) or hessian=…, not both")
+    if X is None:
+        return symmetric(hessian, W.shape[1], "the Hessian")
+    if hasattr(X, "ndim") and (X.ndim != 2 or X.shape[0] != W.shape[1]):
+        raise ValueError(f"X has shape {tuple(X.shape)}; W takes {W.shape[1]} inputs: X must be (inputs, samples)")
+    H = layer_hessian(X)
+    if H.shape[0] != W.shape[1]:
+        raise ValueError(f"X has {H.shape[0]} inputs, W {W.shape[1]}: the arrays of X must be (inputs, samples)")
+    return H
+
+
+def report(W: Any, weights: Any, mask: Any, H: Any, scores: Any, costs: Any, order: Any = None) -> Pruned:
+    """The result for a layer; without an order, column by column."""
+    xp, n = namespace(W), W.shape[1]
+    actual = quadratic(weights - W, H)
+    if order is None:
+        columns, places = xp.nonzero((~mask).T)
+        order = places * n + columns
+    increases = xp.take(xp.reshape(costs, (-1,)), order)
+    return Pruned(mask, weights, order, scores, increases, total(increases), actual, "hessian")
+
+
+def uncorrected(W: Any, gone: Any, H: Any) -> Pruned:
+    """The result where the others stay as they are."""
+    xp, scores = namespace(W), diagonal(H) * W * W / 2
+    weights = xp.where(gone, xp.zeros_like(W), W)
+    made, increase = report(W, weights, ~gone, H, scores, scores), quadratic(weights - W, H)
+    return made._replace(predicted_increase=increase)
+
+
+def quadratic(delta: Any, H: Any) -> Any:
+    """Σᵢ ½ δᵢᵀHδᵢ."""
+    return total(namespace(H).vecdot(delta @ H, delta)) / 2

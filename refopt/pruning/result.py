@@ -1,0 +1,82 @@
+"""What pruning returns, and how many weights it is asked to take."""
+
+from typing import Any, NamedTuple
+
+from refopt.ops import device, namespace
+
+
+class Pruned(NamedTuple):
+    """Weights of which some are zero, and what that costs.
+
+    The increases are those of the quadratic in the Hessian that the method used, its damping included; the actual one
+    is the loss's own, where it is known.
+    """
+
+    mask: Any  #: True where a weight is kept; of the shape of the weights
+    weights: Any  #: zero where the mask is False; the others as the method has corrected them
+    order: Any  #: (count,) places in the raveled weights, in the order in which they went
+    saliency: Any  #: of every weight, when it was chosen among: what removing it alone would have cost
+    increases: Any  #: (count,) increase by each removal, in that order; where a group goes at once, shared evenly
+    predicted_increase: Any  #: their sum
+    actual_increase: Any = None  #: None where nobody could know it
+    label: str = ""  #: which curvature it was
+    caution: str = ""  #: when that curvature misleads
+
+
+def how_many(size: int, count: int | None, sparsity: float | None) -> int:
+    """The number of weights to go: `count`, or int(sparsity · size)."""
+    if count is None:
+        if sparsity is None:
+            raise ValueError("say how many weights go: either count=… or sparsity=…")
+        if not 0 <= sparsity <= 1:
+            raise ValueError(f"sparsity is {sparsity}: it is the share of the weights that go, between 0 and 1")
+        return int(sparsity * size)
+    if sparsity is not None:
+        raise ValueError("say how many weights go in one way: either count=… or sparsity=…")
+    if count != int(count) or not 0 <= count <= size:
+        raise ValueError(f"count is {count}: of {size} weights a whole number between 0 and {size} can go")
+    return int(count)
+
+
+def pattern_of(pattern: Any, columns: int) -> tuple[int, int]:
+    """(n, m): n of every m consecutive weights of a row go."""
+    try:
+        n, m = map(int, pattern)
+    except (TypeError, ValueError):
+        raise ValueError(f"pattern is {pattern!r}: it is a pair (n, m), n of m consecutive weights go") from None
+    if not 0 <= n <= m or m < 1:
+        raise ValueError(f"pattern is {pattern!r}: of m consecutive weights n go, 0 ≤ n ≤ m")
+    if columns % m:
+        raise ValueError(f"pattern is {pattern!r}, but {columns} inputs do not fall into groups of {m}")
+    return n, m
+
+
+def lowest(scores: Any, count: int) -> Any:
+    """True for the `count` lowest scores; of equal ones those that come first."""
+    xp = namespace(scores)
+    flat = xp.reshape(scores, (-1,))
+    if count == 0:
+        return xp.reshape(flat != flat, scores.shape)
+    ordered = xp.partition(flat, count - 1) if hasattr(xp, "partition") else xp.sort(flat)
+    below, equal = flat < ordered[count - 1], flat == ordered[count - 1]
+    missing = count - int(xp.sum(xp.astype(below, xp.int64)))
+    first = xp.cumulative_sum(xp.astype(equal, xp.int64)) <= missing
+    return xp.reshape(below | (equal & first), scores.shape)
+
+
+def lowest_of_rows(scores: Any, count: int) -> Any:
+    """(k, m) True for the `count` lowest scores of each row; of equal ones those that come first."""
+    xp = namespace(scores)
+    return xp.argsort(xp.argsort(scores, axis=1, stable=True), axis=1) < count
+
+
+def integers(values: Any, like: Any) -> Any:
+    """(k,) places, beside the array `like`."""
+    xp = namespace(like)
+    return xp.asarray(list(values), dtype=xp.int64, device=device(like))
+
+
+def total(values: Any) -> Any:
+    """Σ values: a float, or a rational number."""
+    value = namespace(values).sum(values)
+    return float(value) if hasattr(value, "dtype") else value

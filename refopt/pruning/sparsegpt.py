@@ -1,0 +1,181 @@
+"""SparseGPT: optimal brain surgery on all rows of a layer in one sweep over its columns.
+
+OBS lets each row choose its order, and then each row needs an inverse Hessian of its own. Here all rows meet the
+columns in the same order, j = 1 … n, and a weight that goes moves only those to its right. Then one factor serves all:
+
+    H = 2XXᵀ/N + λI,   λ = damping · mean(diag 2XXᵀ/N),   H⁻¹ = Vᵀ diag(d) V = UᵀU          (``pruning.hessian``)
+    in each block of columns, before the first of it:
+        saliency  L_ij = ½ w_ij² / d_j          d_j = U_jj²: the OBS saliency among the columns j … n
+        the lowest of the block's go, whichever their rows; for n:m, the lowest n of every m in each row, chosen when
+        the sweep comes to those m
+    column j:   e_j = w_j where it goes, else 0;   w_k ← w_k − e_j V_jk,  k > j                = (e_j / U_jj) U_jk
+    after a block, all columns to the right of it at once:   W ← W − E V
+
+For a given mask a row so treated is OBS in the order of the columns, where those to the left are frozen. So the refit
+of the mask is at least as good, and the same where no kept weight stands left of one that goes. No correction at all is
+mostly, but not always, worse (claim pruning.bounds): what the sweep has passed cannot answer a later removal.
+
+E. Frantar & D. Alistarh, SparseGPT, ICML 2023, arXiv:2301.00774, §3.
+Deviations: the root-free factor, which the exact reading can follow; exactly int(sparsity·size) weights go, block by
+block in proportion, where the public code takes every score ≤ sorted[int(k · sparsity)] of a block's k scores, at
+least one more (``ties="reference"``; there all weights of dead columns go as well, and a one for each of these columns
+is in the mean that λ is relative to).
+Shapes: W (out, n), X (n, N).   Cost: 2n²N for H, 2n³/3 for V, out·n² for the sweep.   Memory: H, V and copies of W.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from refopt.ops import namespace
+from refopt.pruning.hessian import factored, prepared
+from refopt.pruning.kernels import compiled as _compiled
+from refopt.pruning.kernels import sweep_block
+from refopt.pruning.layer import hessian_of, report
+from refopt.pruning.result import Pruned, how_many, integers, lowest, lowest_of_rows, pattern_of
+
+TIES = ("exact", "reference")
+SMALL = 4096  #: below this many weights a compiled loop is not worth its start
+
+
+def sparsegpt(
+    W: Any,
+    X: Any = None,
+    sparsity: float | None = None,
+    pattern: tuple[int, int] | None = None,
+    block_size: int = 128,
+    damping: float = 0.01,
+    ties: str = "exact",
+    *,
+    mask: Any = None,
+    hessian: Any = None,
+    compiled: bool | None = None,
+) -> Pruned:
+    """Prune the layer y = Wx so that WX changes little: a share `sparsity`, or n of every m weights, `pattern=(n, m)`.
+
+    W: (out, n).   X: (n, N) calibration inputs, a token in each column, or a series of such arrays; or `hessian`,
+    (n, n), in their place.   mask: True where a weight is kept, if that is decided already.   block_size: of the columns
+    whose weights are compared with each other; n:m patterns do not depend on it.   damping: in multiples of mean(diag H).   ties: "exact", or
+    "reference" to go by the public code.   compiled: None decides by size; True and False insist.
+
+    Returns `Pruned`; its actual increase is ‖ΔW X‖²_F/N, its predicted one holds ½λ‖ΔW‖²_F besides.
+    Raises ValueError (LinAlgError is one) where H + λI is singular to rounding: no identity takes its place.
+    """
+    if ties not in TIES:
+        raise ValueError(f"ties is {ties!r}: choose one of {', '.join(TIES)}")
+    if sum(given is not None for given in (sparsity, pattern, mask)) != 1:
+        raise ValueError("say what goes, in one way: sparsity=…, pattern=(n, m), or mask=…")
+    if mask is not None and tuple(mask.shape) != tuple(W.shape):
+        raise ValueError(f"mask has shape {tuple(mask.shape)}, W {tuple(W.shape)}: they must be alike")
+    H = hessian_of(W, X, hessian)
+    xp, n, literal = namespace(W), W.shape[1], ties == "reference"
+    n_of_m = (0, 0) if pattern is None else pattern_of(pattern, n)
+    H_damped, dead = prepared(H, damping, n, counted=literal)
+    V, d = factored(H_damped)
+    del H_damped
+    choose, width = chooser(W, sparsity, mask, literal), _width(block_size, n_of_m[1])
+    zero = xp.zeros_like(W)
+    new, gone, costs, scores = swept(xp.where(dead, zero, W), V, d, choose, width, n_of_m, compiled)
+    del V, d
+    gone = gone | dead if literal else gone
+    new = xp.where(gone, zero, xp.where(dead, W, new))
+    del zero
+    return report(W, new, ~gone, H, scores, costs)
+
+
+def chooser(W: Any, sparsity: float | None, mask: Any, literal: bool) -> Any:
+    """A function of a block's saliencies and of its first column: which of its weights go, as far as it is known."""
+    rows = W.shape[0]
+    if mask is not None:
+        return lambda scores, first: ~mask[:, first : first + scores.shape[1]]
+    if sparsity is None:
+        return lambda scores, first: scores != scores
+    how_many(0, None, sparsity)
+
+    def exactly(scores: Any, first: int) -> Any:
+        """As many as make int(sparsity · size) with the blocks before."""
+        before = int(sparsity * (rows * first))
+        return lowest(scores, int(sparsity * (rows * (first + scores.shape[1]))) - before)
+
+    def up_to(scores: Any, first: int) -> Any:
+        size = rows * scores.shape[1]
+        ordered = namespace(scores).sort(namespace(scores).reshape(scores, (-1,)))
+        return scores <= ordered[min(int(size * sparsity), size - 1)]
+
+    return up_to if literal else exactly
+
+
+def _width(block_size: int, m: int) -> int:
+    """Of a block: whole groups of m."""
+    if block_size < 1:
+        raise ValueError(f"block_size is {block_size}: it must be at least one column")
+    return max(block_size - block_size % m, m) if m else block_size
+
+
+# --- the sweep ---------------------------------------------------------------------------------------------------
+
+
+def swept(
+    rest: Any, V: Any, d: Any, choose: Any, width: int, n_of_m: tuple[int, int] = (0, 0), compiled: bool | None = None
+) -> tuple[Any, ...]:
+    """The weights after the sweep, which went, what each cost when it went, and the saliencies.
+
+    rest: (out, n) the weights before it.   choose: which weights of a block go, by its saliencies and first column.
+    """
+    n, block = rest.shape[1], _block_of(rest, V, compiled)
+    parts: tuple[list[Any], ...] = ([], [], [], [])
+    for first in range(0, n, width):
+        stop = min(first + width, n)
+        w, here = rest[:, : stop - first], d[first:stop]
+        scores = w * w / (2 * here)
+        inside, beyond = V[first:stop, first:stop], V[first:stop, stop:]
+        w, gone, E, scores = block(w, inside, here, choose(scores, first), scores, *n_of_m)
+        rest = _less(rest[:, stop - first :], E, beyond)
+        for part, piece in zip(parts, (w, gone, E * E / (2 * here), scores), strict=True):
+            part.append(piece)
+    return tuple(_joined(part) for part in parts)
+
+
+def block_swept(W: Any, V: Any, d: Any, gone: Any, scores: Any, n: int, m: int) -> tuple[Any, Any, Any, Any]:
+    """The columns of one block, from left to right."""
+    xp, columns = namespace(W), W.shape[1]
+    where = xp.cumulative_sum(integers([1] * columns, W)) - 1
+    E = 0 * W
+    for j in range(columns):
+        if m and j % m == 0:
+            group = (where >= j) & (where < j + m)
+            now = W * W / (2 * d)
+            scores = xp.where(group, now, scores)
+            ranks = lowest_of_rows(now[:, j : j + m], n)
+            gone = xp.concat([gone[:, :j], ranks, gone[:, j + m :]], axis=1)
+        e = xp.where(gone[:, j], W[:, j], 0 * W[:, j])
+        E = xp.where(where == j, e[:, None], E)
+        W = W - e[:, None] * V[j, :][None, :]
+    return xp.where(gone, 0 * W, W), gone, E, scores
+
+
+def _block_compiled(W: Any, V: Any, d: Any, gone: Any, scores: Any, n: int, m: int) -> tuple[Any, Any, Any, Any]:
+    W, V, d, gone = np.array(W, order="C"), np.array(V, order="C"), np.array(d), np.array(gone, order="C")
+    scores, E = np.array(scores, order="C"), np.empty_like(W)
+    _compiled(sweep_block)(W, V, d, gone, E, scores, n, m)
+    return W, gone, E, scores
+
+
+def _block_of(W: Any, V: Any, compiled: bool | None) -> Any:
+    fit = type(W) is type(V) is np.ndarray and W.dtype == V.dtype and W.dtype.char in "fd"
+    if compiled and not fit:
+        raise ValueError("compiled loops take NumPy arrays of float64 or float32: pass compiled=False, or None")
+    return _block_compiled if fit and (W.size >= SMALL if compiled is None else compiled) else block_swept
+
+
+def _joined(pieces: list[Any]) -> Any:
+    """The pieces side by side; they are let go of."""
+    whole = namespace(pieces[0]).concat(pieces, axis=1)
+    pieces.clear()
+    return whole
+
+
+def _less(W: Any, E: Any, V: Any) -> Any:
+    """W − EV."""
+    product = E @ V
+    return np.subtract(W, product, out=product) if type(product) is np.ndarray else W - product
