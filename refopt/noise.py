@@ -145,28 +145,30 @@ class Differences(NamedTuple):
 
 
 def measure_differences(
-    problem: Problem, slope: Callable[[float], Any], width: float, x: Any, f: float, g: Any, size: Any, f0: float,
-    rough: float, search: bool, content: bool, residual: Tremor,
+    problem: Problem, slope: Callable[[float], Any], scheme: str, x: Any, f: float, g: Any, watch: Any, search: bool,
+    content: bool, residual: Tremor,
 ) -> Differences:  # fmt: skip
     """What a gradient by differences is worth at x; and, if there is a doubt and ``search``, how to make better ones.
 
-    ``slope(ε)`` is the gradient by differences made for relative noise ε, with steps twice as long for ``width`` ε.
-    A run that is content, and not in doubt, is told so.
-    There is doubt where f is noisy beside its range, f₀ − f or what it bends over the sizes of the variables, or the
-    residuals are beside theirs, and where nothing seems to change.
+    ``slope(ε)`` is the gradient by differences made for relative noise ε. A run that is content, and not in doubt, is
+    told so. There is doubt where f is noisy beside its range, f₀ − f or what it bends over the sizes of the variables,
+    or the residuals are beside theirs, and where nothing seems to change.
     Cost: 10 evaluations without doubt, else 18 or more and up to 12 gradients.
     """
-    rounding, current = 10.0 * eps(x) * abs(f), rough or eps(x)
-    noise = min(2.0 * scatter(problem, x, size, 0.5 * rounding), 1e-4 * max(abs(f), abs(f0)))
-    flat = norm_inf(g) == 0.0
-    shaky = residual.relative > 100.0 * eps(x)
-    doubt = rough > 0.0 or flat or shaky or noise > 100.0 * eps(x) * max(abs(f0 - f), bend(problem, x, f, size))
+    rounding, current = 10.0 * eps(x) * abs(f), watch.rough or eps(x)
+    noise = 2.0 * scatter(problem, x, watch.size, 0.5 * rounding)
+    if not nearby(x, watch.size):  # else curvature passes for noise
+        noise = min(noise, 1e-4 * max(abs(f), abs(watch.f0)))
+    flat, shaky = norm_inf(g) == 0.0, residual.relative > 100.0 * eps(x)
+    doubt = watch.rough > 0.0 or flat or shaky
+    doubt = doubt or noise > 100.0 * eps(x) * max(abs(watch.f0 - f), bend(problem, x, f, watch.size))
     if content and not doubt:
         return Differences(0.0, 0.0, 0.0, True)
-    errors = absolute(slope(width * current) - g) + residual.passed
-    error = norm_inf(errors)
+    errors = absolute(slope((4.0 if scheme == "2-point" else 8.0) * current) - g)  # with steps twice as long
+    errors, rough = errors + residual.passed, watch.rough
+    error, span = norm_inf(errors), max(abs(f), abs(watch.f0 - f))
     if search and doubt:
-        least, span = eps(x), max(abs(f), abs(f0 - f))
+        least = eps(x)
         while least < 1e-5 and (64.0 * least * span < noise or 64.0 * least < residual.relative):
             least = 64.0 * least  # shorter steps see noise, or nothing
         better, less = best_differences(slope, least)
@@ -184,11 +186,14 @@ def differences_of(
     def slope(noise: float) -> Any:
         return by_differences(problem, x, watch.size, tests.differences, noise)
 
-    width = 4.0 if tests.differences < eps(x) ** 0.4 else 8.0
+    scheme = scheme_of(tests.differences, x)
     residual = Tremor() if J is None else tremor(problem, x, J, watch.size)
-    return measure_differences(
-        function, slope, width, x, f, g, watch.size, watch.f0, watch.rough, search, content, residual
-    )
+    return measure_differences(function, slope, scheme, x, f, g, watch, search, content, residual)
+
+
+def scheme_of(step: float, x: Any) -> str:
+    """The kind of differences that has this relative step."""
+    return "2-point" if step < eps(x) ** 0.4 else "3-point"
 
 
 def differences_for(problem: Any, watch: Any, tests: Any) -> Callable[[Any], Any]:
@@ -197,8 +202,8 @@ def differences_for(problem: Any, watch: Any, tests: Any) -> Callable[[Any], Any
 
 
 def by_differences(problem: Any, x: Any, size: Any, step: float, noise: float) -> Any:
-    """The gradient by the kind of differences that has this relative step, 2-point or 3-point, made for some noise."""
-    scheme = "2-point" if step < eps(x) ** 0.4 else "3-point"
+    """The gradient by the kind of differences that has this relative step, made for some noise."""
+    scheme = scheme_of(step, x)
     if isinstance(problem, Problem):
         return gradient(problem.fun, x, scheme, size, noise)
     return rmatvec(jacobian(problem.residual, x, scheme, size, noise), problem.residual(x))
@@ -226,6 +231,11 @@ def sizes(x: Any, size: Any) -> Any:
     """max(|xᵢ|, sizeᵢ), and ‖x‖ (1 at the origin) for what is and began at 0, or as nothing beside the others."""
     w = larger(absolute(x), size)
     return namespace(x).where(w > 1e-15 * norm_inf(w), w, norm(x) or 1.0)
+
+
+def nearby(x: Any, size: Any) -> bool:
+    """Whether x is where the run began, |x| = size: no variable has changed by a millionth of its size."""
+    return bool(namespace(x).all(absolute(absolute(x) - size) <= 1e-6 * larger(absolute(x), size)))
 
 
 def alternating(x: Any) -> Any:

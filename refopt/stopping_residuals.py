@@ -22,15 +22,13 @@ from typing import Any, NamedTuple
 from refopt.judgement import MANY
 from refopt.linearised import polish
 from refopt.linesearch import noise_floor
-from refopt.noise import differences_for, differences_of, measure_f, measure_g
+from refopt.noise import differences_for, differences_of, measure_f, measure_g, nearby
 from refopt.ops import (
     Vector,
-    absolute,
     column_norms,
     dot,
     eps,
     finite,
-    larger,
     norm,
     norm_inf,
     positive,
@@ -250,7 +248,7 @@ def stationary(problem: LeastSquares, state: Any, watch: Watch, promised: float,
     if promised <= 10.0 * ef and gnorm <= reach * SAFE * watch.g0:
         return True
     falling = gnorm <= 1e-3 * watch.g0 and (angle <= 1e-3 or state.f <= 1e-6 * watch.f0)
-    near = falling or gained <= 10.0 * ef or nearby(state.x, watch) or promised <= min(10.0 * ef, 0.1 * state.f)
+    near = falling or unmoved(state.x, state.f, ef, watch, tests) or promised <= min(10.0 * ef, 0.1 * state.f)
     return near and gnorm <= error
 
 
@@ -263,16 +261,19 @@ def perfected(
     the point of ``state``, or, at the last, where Newton's method on the gradient leads from there.
     """
     exact, (n,) = tests.differences == 0.0, state.x.shape
-    most = (tests.maxfun - spent(state, tests)[0]) / (1 + tests.per_gradient)
+    most, ef = (
+        (tests.maxfun - spent(state, tests)[0]) / (1 + tests.per_gradient),
+        noise_floor(problem, state.x, state.f),
+    )
 
     def small(x: Vector, g: Vector) -> bool:
-        return norm_inf(g) <= max(error, 0.5 * SAFE * watch.g0) or (exact and nearby(x, watch))
+        known = exact or error <= 1e-3 * watch.g0
+        return norm_inf(g) <= max(error, 0.5 * SAFE * watch.g0) or (known and unmoved(x, state.f, ef, watch, tests))
 
     begun = small(state.x, state.g) or (last and norm_inf(state.g) <= 1e-2 * watch.g0)
     if not begun or n > MANY or most < 2 * n + 1 or state.f > (1.0 + 1e-6) * watch.f0:
         return None
-    function, ef = as_function(problem), noise_floor(problem, state.x, state.f)
-    enough = 10.0 * ef
+    function, enough = as_function(problem), 10.0 * ef
     if not exact:
         function = function._replace(grad=differences_for(problem, watch, tests))
         enough = max(min(enough, 1e-3 * state.f), 1e-8 * min(state.f, watch.f0 - state.f))
@@ -283,10 +284,9 @@ def perfected(
     return state if x is state.x else method.init(problem, x, params)._replace(nfev=state.nfev, njev=state.njev)
 
 
-def nearby(x: Vector, watch: Watch) -> bool:
-    """Whether the run never left its start: no variable has changed by a millionth of its size."""
-    sizes = larger(absolute(x), watch.size)
-    return norm_inf(larger(absolute(absolute(x) - watch.size) - 1e-6 * sizes, 0.0 * sizes)) == 0.0
+def unmoved(x: Vector, f: float, ef: float, watch: Watch, tests: Tests) -> bool:
+    """Whether the run never left its start: by what f has fallen, of which differences see eight digits, or by x."""
+    return watch.f0 - f <= max(10.0 * ef, 1e-8 * f if tests.differences > 0.0 else 0.0) or nearby(x, watch.size)
 
 
 def as_function(problem: LeastSquares) -> Problem:
