@@ -267,8 +267,9 @@ def perfected(
     )
 
     def small(x: Vector, g: Vector) -> bool:
-        known = exact or error <= 1e-3 * watch.g0
-        return norm_inf(g) <= max(error, 0.5 * SAFE * watch.g0) or (known and unmoved(x, state.f, ef, watch, tests))
+        if norm_inf(g) <= max(error, 0.5 * SAFE * watch.g0) or (exact and nearby(x, watch.size)):
+            return True
+        return last and error <= 1e-3 * watch.g0 and unmoved(x, state.f, ef, watch, tests)
 
     begun = small(state.x, state.g) or (last and norm_inf(state.g) <= 1e-2 * watch.g0)
     if not begun or n > MANY or most < 2 * n + 1 or state.f > (1.0 + 1e-6) * watch.f0:
