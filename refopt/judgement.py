@@ -9,8 +9,8 @@ from math import inf
 from typing import Any
 
 from refopt.linesearch import noise_floor
-from refopt.noise import differences_for, noise_of_g
-from refopt.ops import Vector, absolute, eps, larger, namespace, norm_inf, weighted_max
+from refopt.noise import differences_for, nearby, noise_of_g
+from refopt.ops import Vector, absolute, eps, larger, norm_inf, weighted_max
 from refopt.problem import Problem
 from refopt.refinement import refine
 
@@ -43,7 +43,7 @@ def stationary(
         problem = problem._replace(grad=differences_for(problem, watch, tests))
         errors, most = larger(errors, 3.0 * noise_of_g(problem, watch.x, watch.size)), most - 10
     unmoved = watch.f0 - watch.f <= nothing(problem, watch, tests)
-    near = unmoved or nearby(watch) or watch.gnorm <= (1e-3 if sees_hessian else 1e-4) * watch.g0
+    near = unmoved or nearby(watch.x, watch.size) or watch.gnorm <= (1e-3 if sees_hessian else 1e-4) * watch.g0
     if n <= MANY and most >= 2 * n + 1:
         if unmoved or watch.gnorm <= max(1e-2 * watch.g0, norm_inf(errors)):
             return perfected(problem, watch, tests, promised < inf and near, errors, most)
@@ -78,9 +78,3 @@ def noise_only(g: Vector, errors: Vector, x: Vector, size: Vector) -> bool:
     """Whether g is no larger than its errors, as it is and in units of the variables."""
     w = larger(absolute(x), size)
     return norm_inf(g) <= norm_inf(errors) and weighted_max(g, w) <= weighted_max(errors, w)
-
-
-def nearby(watch: Any) -> bool:
-    """Whether the run never left its start: no variable has changed by a millionth of its size."""
-    sizes = larger(absolute(watch.x), watch.size)
-    return bool(namespace(sizes).all(absolute(absolute(watch.x) - watch.size) <= 1e-6 * sizes))

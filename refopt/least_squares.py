@@ -79,7 +79,7 @@ def least_squares(
     with np.errstate(all="ignore"):
         if not getattr(done.state, "exact", True):
             done = done._replace(state=entry.module.renewed(problem(done.watch.rough), done.state))
-        if done.ending.status == stopping.Status.PRECISION and done.ending.success and done.watch.rough == 0.0:
+        if done.ending.status == stopping.Status.PRECISION and done.ending.success and tests.differences == 0.0:
             final = problem(done.watch.rough)
             watch = done.watch._replace(verdict=stopping.DONE)
             state, _ = stopping_residuals.finished(entry.module, final, done.state, watch, params, tests)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refopt.derivatives import gradient, jacobian
-from refopt.ops import absolute, device, dot, eps, larger, namespace, norm, norm_inf, rmatvec
+from refopt.ops import absolute, column_norms, device, dot, eps, larger, namespace, norm, norm_inf, rmatvec
 from refopt.problem import Problem
 
 SPOTS = (-1.0, -0.71, -0.44, -0.13, 0.17, 0.41, 0.74, 1.0)  #: where f is looked at on a line
@@ -76,6 +76,27 @@ def scatter(problem: Problem, x: Any, size: Any, known: float) -> float:
     return noise if noise < inf else 0.0
 
 
+class Tremor(NamedTuple):
+    """The noise of residuals."""
+
+    relative: float = 0.0  #: beside what the variable that changes them most changes over its size
+    passed: float = 0.0  #: what J passes on of it to ‖g‖∞, where it is spread evenly
+
+
+def tremor(problem: Any, x: Any, J: Any, size: Any) -> Tremor:
+    """The noise of residuals at x, as it shows in their sum with signs like random ones.   Cost: 8 to 40 residuals."""
+    columns, xp, (m, _) = column_norms(J), namespace(x), J.shape
+    reach, k = norm_inf(columns * sizes(x, size)), xp.arange(m, dtype=x.dtype, device=device(x))
+    signs = 2.0**0.5 * xp.cos(k * k)
+
+    def total(y: Any) -> float:
+        return dot(signs, problem.residual(y))
+
+    noise = scatter(Problem(total), x, size, 20.0 * eps(x) * reach)
+    relative = noise / reach if reach > 0.0 else float(noise > 0.0)
+    return Tremor(relative, noise / m**0.5 * norm_inf(columns))
+
+
 def bend(problem: Problem, x: Any, f: float, size: Any) -> float:
     """|∂²f(x + tu)/∂t²| at t = 0, u = ±sizes of the variables: how much f bends over them.   Cost: 2 evaluations."""
     u, h = alternating(x) * sizes(x, size), eps(x) ** 0.2
@@ -124,44 +145,55 @@ class Differences(NamedTuple):
 
 
 def measure_differences(
-    problem: Problem, slope: Callable[[float], Any], width: float, x: Any, f: float, g: Any, size: Any, f0: float,
-    rough: float, search: bool, content: bool,
+    problem: Problem, slope: Callable[[float], Any], scheme: str, x: Any, f: float, g: Any, watch: Any, search: bool,
+    content: bool, residual: Tremor,
 ) -> Differences:  # fmt: skip
     """What a gradient by differences is worth at x; and, if there is a doubt and ``search``, how to make better ones.
 
-    ``slope(ε)`` is the gradient by differences made for relative noise ε, with steps twice as long for ``width`` ε.
-    A run that is content, and not in doubt, is told so.
-    There is doubt where f is noisy beside its range, f₀ − f or what it bends over the sizes of the variables, and where
-    nothing seems to change.   Cost: 10 evaluations without doubt, else 18 or more and up to 12 gradients.
+    ``slope(ε)`` is the gradient by differences made for relative noise ε. A run that is content, and not in doubt, is
+    told so. There is doubt where f is noisy beside its range, f₀ − f or what it bends over the sizes of the variables,
+    or the residuals are beside theirs, and where nothing seems to change.
+    Cost: 10 evaluations without doubt, else 18 or more and up to 12 gradients.
     """
-    rounding, current = 10.0 * eps(x) * abs(f), rough or eps(x)
-    noise = 2.0 * scatter(problem, x, size, 0.5 * rounding)
-    flat = norm_inf(g) == 0.0
-    doubt = rough > 0.0 or flat or noise > 100.0 * eps(x) * max(abs(f0 - f), bend(problem, x, f, size))
+    rounding, current = 10.0 * eps(x) * abs(f), watch.rough or eps(x)
+    noise = 2.0 * scatter(problem, x, watch.size, 0.5 * rounding)
+    if not nearby(x, watch.size):  # else curvature passes for noise
+        noise = min(noise, 1e-4 * max(abs(f), abs(watch.f0)))
+    flat, shaky = norm_inf(g) == 0.0, residual.relative > 100.0 * eps(x)
+    doubt = watch.rough > 0.0 or flat or shaky
+    doubt = doubt or noise > 100.0 * eps(x) * max(abs(watch.f0 - f), bend(problem, x, f, watch.size))
     if content and not doubt:
         return Differences(0.0, 0.0, 0.0, True)
-    errors = absolute(slope(width * current) - g)
-    error = norm_inf(errors)
+    errors = absolute(slope((4.0 if scheme == "2-point" else 8.0) * current) - g)  # with steps twice as long
+    errors, rough = errors + residual.passed, watch.rough
+    error, span = norm_inf(errors), max(abs(f), abs(watch.f0 - f))
     if search and doubt:
         least = eps(x)
-        while least < 1e-5 and 64.0 * least * max(abs(f), abs(f0 - f)) < noise:  # shorter steps see noise, or nothing
-            least = 64.0 * least
+        while least < 1e-5 and (64.0 * least * span < noise or 64.0 * least < residual.relative):
+            least = 64.0 * least  # shorter steps see noise, or nothing
         better, less = best_differences(slope, least)
-        if flat or less < 0.2 * norm_inf(slope(64.0 * current) - g):
+        if flat or less < 0.2 * norm_inf(slope(better) - g):
             rough = better if better > eps(x) else 0.0
     return Differences(noise if noise > rounding else 0.0, rough, error, content and flat and error == 0.0, errors)
 
 
 def differences_of(
-    function: Problem, problem: Any, x: Any, f: float, g: Any, watch: Any, tests: Any, search: bool, content: bool
+    function: Problem, problem: Any, x: Any, f: float, g: Any, watch: Any, tests: Any, search: bool, content: bool,
+    J: Any = None,
 ) -> Differences:  # fmt: skip
-    """What the differences of a run are worth at x; ``function`` is its f."""
+    """What the differences of a run are worth at x; ``function`` is its f, J the Jacobian of its residuals."""
 
     def slope(noise: float) -> Any:
         return by_differences(problem, x, watch.size, tests.differences, noise)
 
-    width = 4.0 if tests.differences < eps(x) ** 0.4 else 8.0
-    return measure_differences(function, slope, width, x, f, g, watch.size, watch.f0, watch.rough, search, content)
+    scheme = scheme_of(tests.differences, x)
+    residual = Tremor() if J is None else tremor(problem, x, J, watch.size)
+    return measure_differences(function, slope, scheme, x, f, g, watch, search, content, residual)
+
+
+def scheme_of(step: float, x: Any) -> str:
+    """The kind of differences that has this relative step."""
+    return "2-point" if step < eps(x) ** 0.4 else "3-point"
 
 
 def differences_for(problem: Any, watch: Any, tests: Any) -> Callable[[Any], Any]:
@@ -170,8 +202,8 @@ def differences_for(problem: Any, watch: Any, tests: Any) -> Callable[[Any], Any
 
 
 def by_differences(problem: Any, x: Any, size: Any, step: float, noise: float) -> Any:
-    """The gradient by the kind of differences that has this relative step, 2-point or 3-point, made for some noise."""
-    scheme = "2-point" if step < eps(x) ** 0.4 else "3-point"
+    """The gradient by the kind of differences that has this relative step, made for some noise."""
+    scheme = scheme_of(step, x)
     if isinstance(problem, Problem):
         return gradient(problem.fun, x, scheme, size, noise)
     return rmatvec(jacobian(problem.residual, x, scheme, size, noise), problem.residual(x))
@@ -199,6 +231,11 @@ def sizes(x: Any, size: Any) -> Any:
     """max(|xᵢ|, sizeᵢ), and ‖x‖ (1 at the origin) for what is and began at 0, or as nothing beside the others."""
     w = larger(absolute(x), size)
     return namespace(x).where(w > 1e-15 * norm_inf(w), w, norm(x) or 1.0)
+
+
+def nearby(x: Any, size: Any) -> bool:
+    """Whether x is where the run began, |x| = size: no variable has changed by a millionth of its size."""
+    return bool(namespace(x).all(absolute(absolute(x) - size) <= 1e-6 * larger(absolute(x), size)))
 
 
 def alternating(x: Any) -> Any:

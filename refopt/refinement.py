@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from refopt.derivatives import hessian
 from refopt.noise import sizes
-from refopt.ops import dot, eps, finite, larger, namespace, norm_inf
+from refopt.ops import absolute, dot, eps, finite, larger, namespace, norm_inf
 from refopt.problem import Problem
 
 STEPS = 12  #: at most, of which each needs new derivatives, but for those that have all but ended it
@@ -26,6 +26,8 @@ class Model(NamedTuple):
     Q: Any
     values: Any  #: Λ, each no smaller than what noise leaves of it
     convex: bool  #: none is negative beyond noise
+    measured: Any = None  #: Λ as it was measured, where it is finite
+    blur: Any = 0.0  #: the noise of Qᵀg, where noise is all that is known of Λ
 
 
 class Refined(NamedTuple):
@@ -49,6 +51,7 @@ def refine(
     """
     each, ceiling = 2 * x.shape[0] + 1, f + 10.0 * ef
     model, left = model_of(problem.grad, x, g, size, noise), most - each
+    model = shown(problem, model, x, f, ef)
     now = best = Refined(x, f, g, promise(model, g))
     for _ in range(STEPS):
         if not 0.0 < now.gain < inf or left < 1:
@@ -57,6 +60,7 @@ def refine(
         left -= spent
         if after.gain > 1e-4 * now.gain and left >= each and not after.stuck:
             model, left = model_of(problem.grad, after.x, after.g, size, noise), left - each
+            model = shown(problem, model, after.x, after.f, ef)
             after = after._replace(gain=promise(model, after.g))
         now = after
         if enough < best.gain > now.gain or (now.gain <= enough and norm_inf(now.g) < norm_inf(best.g)):
@@ -68,13 +72,13 @@ def refine(
 
 def damped(problem: Problem, model: Model, now: Refined, ceiling: float) -> tuple[Refined, int]:
     """The first point of α = 1, ½, …, 1/64 that passes the test, f below the ceiling; or the old one. And how many."""
-    p, alpha = newton_step(model, now.g), 1.0
+    p, pull, alpha = newton_step(model, now.g), pulled(model, now.g), 1.0
     for trial in range(1, 8):
         y = now.x + alpha * p
         f, g = problem.fun(y), problem.grad(y)
-        gain = promise(model, g) if finite(norm_inf(g)) else inf
-        if finite(f) and f <= ceiling and gain <= (1.0 - 0.25 * alpha) ** 2 * now.gain:
-            return Refined(y, f, g, gain), trial
+        less = finite(norm_inf(g)) and pulled(model, g) <= (1.0 - 0.25 * alpha) ** 2 * pull < inf
+        if less and finite(f) and f <= ceiling and pull > 0.0:
+            return Refined(y, f, g, promise(model, g)), trial
         alpha = 0.5 * alpha
     return now._replace(stuck=True), trial
 
@@ -93,7 +97,28 @@ def model_of(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: Any) 
     values, Q = xp.linalg.eigh(B if whole else w[:, None] * w[None, :])
     floor = blur / relative ** (1 / 3) + 10.0 * eps(x) ** (2 / 3) * norm_inf(values)
     convex = whole and floor > 0.0 and not bool(xp.any(values < -floor))
-    return Model(w, Q, larger(values, 0.0 * values + floor), convex)
+    noisy = ((Q * Q).T @ (0.0 * values + (noise * w) ** 2)) ** 0.5
+    blur = xp.where(values <= floor, noisy, 0.0 * values)
+    return Model(w, Q, larger(values, 0.0 * values + floor), convex, values if whole else None, blur)
+
+
+def shown(problem: Problem, model: Model, x: Any, f: float, ef: float) -> Model:
+    """The model without the negative eigenvalues λ that f does not show, which are a measure of its noise.
+
+        f − ½ (f(x + tq) + f(x − tq)) > ⅛ |λ| t²,     ½ |λ| t² = 50 ef,   t ≤ 0.3
+
+    shows that f bends down.   Cost: two evaluations of f for each negative eigenvalue.
+    """
+    if model.convex or model.measured is None:
+        return model
+    hidden, k = 0.0, 0
+    while k < x.shape[0] and (bend := -float(model.measured[k])) > 0.0:
+        t = min(max((100.0 * ef / bend) ** 0.5, 1e-4), 0.3)
+        step = t * model.w * model.Q[:, k]
+        if f - 0.5 * (problem.fun(x + step) + problem.fun(x - step)) > max(0.125 * bend * t * t, 4.0 * ef):
+            return model
+        hidden, k = max(hidden, bend), k + 1
+    return model._replace(values=larger(model.values, 0.0 * model.values + hidden), convex=hidden > 0.0)
 
 
 def promise(model: Model, g: Any) -> float:
@@ -104,6 +129,18 @@ def promise(model: Model, g: Any) -> float:
     return 0.5 * dot(part, part / model.values)
 
 
+def pulled(model: Model, g: Any) -> float:
+    """½ gᵀB⁻¹g without the parts that are only noise."""
+    part = heard(model, g)
+    return 0.5 * dot(part, part / model.values) if model.convex else inf
+
+
 def newton_step(model: Model, g: Any) -> Any:
-    """−B⁻¹g."""
-    return -model.w * (model.Q @ ((model.Q.T @ (g * model.w)) / model.values))
+    """−B⁻¹g, and no step along what is only noise."""
+    return -model.w * (model.Q @ (heard(model, g) / model.values))
+
+
+def heard(model: Model, g: Any) -> Any:
+    """Qᵀg, zero where neither it nor the eigenvalue stands out of its noise."""
+    part = model.Q.T @ (g * model.w)
+    return namespace(part).where(absolute(part) <= model.blur, 0.0 * part, part)

@@ -22,15 +22,13 @@ from typing import Any, NamedTuple
 from refopt.judgement import MANY
 from refopt.linearised import polish
 from refopt.linesearch import noise_floor
-from refopt.noise import differences_for, differences_of, measure_f, measure_g
+from refopt.noise import differences_for, differences_of, measure_f, measure_g, nearby
 from refopt.ops import (
     Vector,
-    absolute,
     column_norms,
     dot,
     eps,
     finite,
-    larger,
     norm,
     norm_inf,
     positive,
@@ -38,10 +36,10 @@ from refopt.ops import (
     solve_upper,
 )
 from refopt.problem import LeastSquares, Problem
-from refopt.refinement import model_of, promise
-from refopt.stopping import BUDGET, DONE, RUNNING, STUCK, WRONG_GRADIENT, Ending, Status, is_news, spent
+from refopt.refinement import refine
+from refopt.stopping import BUDGET, DONE, PRECISE, RUNNING, STUCK, WRONG_GRADIENT, Ending, Status, is_news, spent
 
-NEAR = 6  #: a verdict: not done, but so near that a polish may lead there
+NEAR = 7  #: a verdict: not done, but so near that a polish may lead there
 SAFE = 1e-6  #: a gradient this much smaller than at the start is small
 
 
@@ -189,7 +187,7 @@ def think(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: 
         content = watch.small and ended(problem, watch, state, promised, tests)
         search = tried < 6 and tests.maxfun - spent(state, tests)[0] >= 12 * tests.per_gradient
         function = as_function(problem)
-        found = differences_of(function, problem, state.x, state.f, state.g, watch, tests, search, content)
+        found = differences_of(function, problem, state.x, state.f, state.g, watch, tests, search, content, state.J)
         if search and is_news(found, problem.noise, watch.rough, ef):
             watch = watch._replace(rough=found.rough, verdict=RUNNING)
             return problem._replace(noise=found.noise), method.resume(state, params), watch
@@ -208,15 +206,20 @@ def think(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: 
             return problem._replace(noise=2.0 * noise), method.resume(state, params), watch._replace(verdict=RUNNING)
     if tests.differences == 0.0:
         error = 10.0 * measure_g(as_function(problem), state.x, watch.size)
+    elif tried & (tried - 1) == 0 or watch.patience >= 50:  # now and then, as it is dear
+        slope = Problem(as_function(problem).fun, differences_for(problem, watch, tests))
+        error = max(error, 3.0 * measure_g(slope, state.x, watch.size))
     if state.f <= (1.0 + 1e-6) * watch.f0 and stationary(problem, state, watch, promised, tests, error):
         return Ending(Status.PRECISION, True)
     if params.polish and tried < 6:
         better = polish(problem, state, trials(state, tests), 2 * state.x.shape[0])
         if norm_inf(better.g) < 0.9 * gnorm:
             return regarded(method, problem, better, state, watch, tests)
-    if exhausted(problem, state, watch, tests, error):
-        return Ending(Status.PRECISION, True)
-    if (state.ok or tests.differences > 0.0) and watch.patience < 50:
+    last = not (state.ok or tests.differences > 0.0) or watch.patience >= 50
+    best = perfected(method, problem, state, watch, params, tests, error, last)
+    if best is not None:
+        return problem, best, watch._replace(verdict=PRECISE)
+    if not last:
         state = state if state.ok else method.resume(state, params)
         return problem, state, watch._replace(patience=watch.patience + 15, verdict=RUNNING)
     if not state.full:
@@ -227,7 +230,8 @@ def think(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: 
 def regarded(method: Any, problem: LeastSquares, better: Any, state: Any, watch: Watch, tests: Tests) -> Any:
     """What to go on with, a better state in place of the old; what it cost is counted by the driver."""
     better = better._replace(nfev=state.nfev, njev=state.njev)
-    return problem, better, look(method, problem, better, watch, tests)
+    new = look(method, problem, better, watch, tests)
+    return problem, better, new._replace(verdict=RUNNING) if new.verdict == NEAR else new
 
 
 def stationary(problem: LeastSquares, state: Any, watch: Watch, promised: float, tests: Tests, error: float) -> bool:
@@ -244,31 +248,46 @@ def stationary(problem: LeastSquares, state: Any, watch: Watch, promised: float,
     if promised <= 10.0 * ef and gnorm <= reach * SAFE * watch.g0:
         return True
     falling = gnorm <= 1e-3 * watch.g0 and (angle <= 1e-3 or state.f <= 1e-6 * watch.f0)
-    near = falling or gained <= 10.0 * ef or nearby(state, watch) or promised <= 10.0 * ef
+    near = falling or unmoved(state.x, state.f, ef, watch, tests) or promised <= min(10.0 * ef, 0.1 * state.f)
     return near and gnorm <= error
 
 
-def exhausted(problem: LeastSquares, state: Any, watch: Watch, tests: Tests, error: float) -> bool:
-    """Whether a Newton step, with second derivatives by differences, would gain no more than noise.
+def perfected(
+    method: Any, problem: LeastSquares, state: Any, watch: Watch, params: Any, tests: Tests, error: float, last: bool
+) -> Any:  # fmt: skip
+    """The state at a point from which a Newton step, by second derivatives by differences, would gain nothing; or None.
 
-    Asked where the gradient is small beside the first, or within its noise, or the run has not left its start.
+    There the gradient must be small beside the first, or within its error, or the run not have left its start. It is
+    the point of ``state``, or, at the last, where Newton's method on the gradient leads from there.
     """
-    gnorm, exact = norm_inf(state.g), tests.differences == 0.0
-    small = gnorm <= max(error, 0.5 * SAFE * watch.g0) or (exact and nearby(state, watch))
-    if not small or state.x.shape[0] > MANY or state.f > (1.0 + 1e-6) * watch.f0:
-        return False
-    grad, enough = as_function(problem).grad, 10.0 * noise_floor(problem, state.x, state.f)
+    exact, (n,) = tests.differences == 0.0, state.x.shape
+    most, ef = (
+        (tests.maxfun - spent(state, tests)[0]) / (1 + tests.per_gradient),
+        noise_floor(problem, state.x, state.f),
+    )
+
+    def small(x: Vector, g: Vector) -> bool:
+        if norm_inf(g) <= max(error, 0.5 * SAFE * watch.g0) or (exact and nearby(x, watch.size)):
+            return True
+        return last and error <= 1e-3 * watch.g0 and unmoved(x, state.f, ef, watch, tests)
+
+    begun = small(state.x, state.g) or (last and norm_inf(state.g) <= 1e-2 * watch.g0)
+    if not begun or n > MANY or most < 2 * n + 1 or state.f > (1.0 + 1e-6) * watch.f0:
+        return None
+    function, enough = as_function(problem), 10.0 * ef
     if not exact:
-        grad = differences_for(problem, watch, tests)
+        function = function._replace(grad=differences_for(problem, watch, tests))
         enough = max(min(enough, 1e-3 * state.f), 1e-8 * min(state.f, watch.f0 - state.f))
-    model = model_of(grad, state.x, state.g, watch.size, 0.0 * state.g + 0.1 * error)
-    return promise(model, state.g) <= enough
+    noise, most = 0.0 * state.g + 0.1 * error, most if last else 2 * n + 1
+    x, _, g, gain, _ = refine(function, state.x, state.f, state.g, watch.size, noise, ef, enough, most)
+    if gain > enough or not small(x, g):
+        return None
+    return state if x is state.x else method.init(problem, x, params)._replace(nfev=state.nfev, njev=state.njev)
 
 
-def nearby(state: Any, watch: Watch) -> bool:
-    """Whether the run never left its start: no variable has changed by a millionth of its size."""
-    sizes = larger(absolute(state.x), watch.size)
-    return norm_inf(larger(absolute(absolute(state.x) - watch.size) - 1e-6 * sizes, 0.0 * sizes)) == 0.0
+def unmoved(x: Vector, f: float, ef: float, watch: Watch, tests: Tests) -> bool:
+    """Whether the run never left its start: by what f has fallen, of which differences see eight digits, or by x."""
+    return watch.f0 - f <= max(10.0 * ef, 1e-8 * f if tests.differences > 0.0 else 0.0) or nearby(x, watch.size)
 
 
 def as_function(problem: LeastSquares) -> Problem:

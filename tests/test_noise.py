@@ -16,9 +16,10 @@ from refopt.noise import (
     noise_of_g,
     scatter,
     sizes,
+    tremor,
     unexplained,
 )
-from refopt.problem import Problem
+from refopt.problem import LeastSquares, Problem
 from strategies import seeds
 
 
@@ -170,6 +171,31 @@ def test_scatter_looks_no_further_than_it_says():
         assert part.shape == (8, 2)
         assert abs(part).max() == pytest.approx(2.0 ** (-52 * power), rel=1e-6)  # rounding of x: 2⁻⁵² of it
         assert part[:, 0] == pytest.approx(-part[:, 1], rel=1e-5)
+
+
+@given(seeds, st.floats(-12, -5))
+def test_the_tremor_of_residuals_within_a_factor_ten(seed, exponent):
+    """Σ over pairs of equal residuals too, whose noise no sum with alternating signs shows."""
+    rng, m = np.random.default_rng(seed), 12
+    c, x = rng.uniform(0.5, 2, m), rng.uniform(0.5, 2, 1)
+    J, size = (c * np.exp(c * x[0]))[:, None], 10.0**exponent
+
+    def residual(y):
+        return np.exp(c * y[0]) + size * np.random.default_rng([seed, y.view(np.uint64)[0]]).standard_normal(m)
+
+    def twice(y):
+        return np.repeat(residual(y), 2)
+
+    for fun, jac, rows in ((residual, J, m), (twice, np.repeat(J, 2, axis=0), 2 * m)):
+        found, reach = tremor(LeastSquares(fun, None), x, jac, x), np.linalg.norm(jac) * x[0]
+        assert 0.1 * size * rows**0.5 <= found.relative * reach <= 10 * size * rows**0.5
+        assert found.passed == pytest.approx(found.relative * reach / rows**0.5 * np.linalg.norm(jac))
+
+
+def test_residuals_that_do_not_depend_on_x_tremble_or_not():
+    x, J = np.array([1.0, 2.0]), np.zeros((3, 2))
+    assert tremor(LeastSquares(lambda x: np.ones(3), None), x, J, x) == (0.0, 0.0)
+    assert tremor(LeastSquares(lambda x: np.full(3, planted(x, 1, 1.0)[0]), None), x, J, x).relative == 1.0
 
 
 def test_bend():

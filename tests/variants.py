@@ -248,7 +248,8 @@ def flat(case: Case, x: np.ndarray, derivatives: str) -> bool:
     g0, g = (abs(as_function(case.problem).grad(y)).max() for y in (case.x0, x))
     if g <= 1e-6 * min(max(1.0, g0), max(case.scale, g0)):
         return True
-    return g <= 10 * (gradient_noise(case, x) if derivatives == "analytic" else difference_error(case, x, derivatives))
+    error = 0.0 if derivatives == "analytic" else difference_error(case, x, derivatives)
+    return g <= 10 * max(error, gradient_noise(case, x))
 
 
 def convex(case: Case, x: np.ndarray) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 import refopt
 from problems import saddle
-from refopt import judgement, region, stopping
+from refopt import judgement, noise, region, stopping, stopping_residuals
 from refopt.linesearch import wolfe
 from refopt.noise import Differences, FunctionNoise
 from refopt.refinement import Refined
@@ -15,7 +15,7 @@ from refopt.stopping import DONE, Ending, Status
 from variants import DERIVATIVES, VARIANTS, answer, cases, keep, record, solve, survey, times, tolerance, verdict
 from variants import case as named
 
-METHODS = ["bfgs", "l-bfgs", "trust-exact", "trust-dogleg", "saddle-free-newton", "lm"]
+METHODS = ["bfgs", "l-bfgs", "trust-exact", "trust-dogleg", "saddle-free-newton", "lm", "dogleg"]
 methods = pytest.mark.parametrize("method", METHODS)
 CLASSICS = [case for case in cases("minimize") if not case.name.startswith("nist:")]
 
@@ -131,7 +131,7 @@ def test_a_shift_leaves_what_was_solved_solved():
 
 
 def claimed(name, variant, method, derivatives="analytic", **options):
-    changed = VARIANTS[variant](named(name))
+    changed = VARIANTS[variant](named(name, refopt.available()[method].door))
     return verdict(changed, solve(changed, method, derivatives, **{"maxiter": 400, **options}), method, derivatives)
 
 
@@ -192,6 +192,27 @@ def test_without_a_doubt_noisy_differences_end_where_they_begin(monkeypatch):
     assert claimed("saddle", "x in float32", "bfgs", "2-point") in ("solved", "elsewhere")
     monkeypatch.setattr(stopping, "differences_of", lambda *_: Differences(0.0, 0.0, 0.0, True))
     assert claimed("saddle", "x in float32", "bfgs", "2-point") == "false success"
+
+
+def calm(*_):
+    return noise.Tremor()
+
+
+FITS = [
+    (noise, "tremor", calm, "mgh:powell_badly_scaled:ls", "f in float32", "lm", "2-point", "false success"),
+    (stopping_residuals, "measure_g", lambda *_: 0.0, "nist:Nelson/1", "x in float32", "lm", "3-point", "false alarm"),
+    (stopping_residuals, "perfected", lambda *_: None, "mgh:chebyquad:ls:10", "plus 1e8", "dogleg", "analytic",
+     "false alarm"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("module", "name", "mutant", "case", "variant", "method", "derivatives", "wrong"), FITS)
+def test_without_it_a_false_claim_of_a_fit(
+    monkeypatch, module, name, mutant, case, variant, method, derivatives, wrong
+):
+    assert claimed(case, variant, method, derivatives) == "solved"
+    monkeypatch.setattr(module, name, mutant)
+    assert claimed(case, variant, method, derivatives) == wrong
 
 
 def unrefined(problem, x, f, g, *rest):

@@ -6,7 +6,7 @@ import pytest
 from refopt import derivatives, stopping_residuals, zoo
 from refopt.methods import lm
 from refopt.problem import LeastSquares
-from refopt.stopping import BUDGET, DONE, RUNNING, STUCK, Ending, Status
+from refopt.stopping import BUDGET, DONE, PRECISE, RUNNING, STUCK, Ending, Status
 from refopt.stopping_residuals import Tests, Watch
 
 
@@ -118,14 +118,15 @@ def test_trials_of_the_polish_stay_within_the_limit():
 # --- a run that is stuck ---------------------------------------------------------------------------------------------
 
 
-def think(residual, jacobian, x, watch=None, tried=0, differences=0.0, **changes):
+def think(residual, jacobian, x, watch=None, tried=0, differences=0.0, maxfun=1e300, **changes):
     """Without a polish, which would solve these problems."""
     params = lm.Params(polish=False)
     problem = LeastSquares(residual, jacobian)
     state = lm.init(problem, np.array(x, float), params)._replace(**changes)
     g = np.abs(state.g).max()
     seen = watch or Watch(state.f, g, g, np.abs(state.x), state.f, g, 5, 5, 0.0, False, True, STUCK)
-    return stopping_residuals.think(lm, problem, state, seen, params, Tests(differences=differences), tried), state
+    tests = Tests(differences=differences, maxfun=maxfun)
+    return stopping_residuals.think(lm, problem, state, seen, params, tests, tried), state
 
 
 def valley(x):
@@ -157,11 +158,42 @@ def test_noise_is_measured_and_the_run_goes_on():
 def test_patience_grows_and_ends():
     (_, _, watch), _ = think(valley, slope, [3.0], tried=2)
     assert (watch.patience, watch.verdict) == (20, RUNNING)
-    patient = watch._replace(patience=50)
-    ending, _ = think(valley, slope, [3.0], patient, tried=2)
+    steep = far_from(1e2, 1.0)
+    ending, _ = think(valley, slope, [3.0], steep._replace(patience=50), tried=2)
     assert ending == Ending(Status.LINE_SEARCH, False, stopping_residuals.NOISY)
-    ending, _ = think(valley, slope, [3.0], tried=2, ok=False)
+    ending, _ = think(valley, slope, [3.0], steep, tried=2, ok=False)
     assert ending.status == Status.LINE_SEARCH
+
+
+def test_at_the_last_newtons_method_goes_on():
+    """On the gradient alone, from beside the minimum of ½(x² − 1)² + ½, where a method has given up."""
+
+    def bowl(x):
+        return np.array([x[0] ** 2 - 1.0, 1.0])
+
+    def tangent(x):
+        return np.array([[2.0 * x[0]], [0.0]])
+
+    x, watch = 1.0 + 1e-5, far_from(1e2, 1.0)
+    (_, state, seen), before = think(bowl, tangent, [x], watch, tried=2, ok=False)
+    assert seen.verdict == PRECISE
+    assert abs(state.x[0] - 1.0) < 1e-12
+    assert (state.nfev, state.njev) == (before.nfev, before.njev)  # the driver counts
+    waiting, _ = think(bowl, tangent, [x], watch, tried=2)
+    assert waiting[-1].verdict == RUNNING  # not as long as the method itself can go on
+    ending, _ = think(bowl, tangent, [x], watch._replace(g0=1e-4), tried=2, ok=False)
+    assert not ending.success  # nor with a gradient that is still large
+    ending, _ = think(bowl, tangent, [x], watch, tried=2, ok=False, maxfun=4)
+    assert not ending.success  # nor without the evaluations that it needs
+
+
+def test_what_is_near_is_no_claim():
+    """A better state whose model a polish might serve, seen while the run thinks, has it go on."""
+    assert len({stopping_residuals.NEAR, PRECISE, DONE, STUCK, BUDGET}) == 5
+    problem, state = state_of([1e-3, 0.0, 1.0], ORTHOGONAL, promised=1e-9)
+    _, _, seen = stopping_residuals.regarded(lm, problem, state, state, watch_of(g0=1.0, gmax=1.0, near=True), Tests())
+    assert stopping_residuals.look(lm, problem, state, watch_of(near=True), Tests()).verdict == stopping_residuals.NEAR
+    assert seen.verdict == RUNNING
 
 
 def test_dependent_columns_are_the_last_thing_to_be_said():
@@ -182,7 +214,8 @@ def far_from(f0, g0, x0=(100.0,)):
         (1.0 + 1e-16, far_from(0.5, 1e-16), True),  # the gradient is rounding
     ],
 )
-def test_what_counts_as_stationary(x, watch, success):
+def test_what_counts_as_stationary(monkeypatch, x, watch, success):
+    monkeypatch.setattr(stopping_residuals, "perfected", lambda *_: None)
     ending, _ = think(valley, slope, [x], watch, tried=2, ok=False)
     assert ending.success is success
     assert (ending.status == Status.PRECISION) is success
@@ -197,7 +230,8 @@ def test_nothing_left_beside_a_gradient_half_a_millionth_of_the_first(fall, nois
     assert stopping_residuals.stationary(problem, state, watch, 5e-17, Tests(), 0.0) is answer
 
 
-def test_a_gradient_within_its_own_noise_is_stationary_near_the_end_only():
+def test_a_gradient_within_its_own_noise_is_stationary_near_the_end_only(monkeypatch):
+    monkeypatch.setattr(stopping_residuals, "perfected", lambda *_: None)
     rng = np.random.default_rng(0)
 
     def trembling(x):
