@@ -1,0 +1,127 @@
+"""Break the mathematics, one change at a time, and see whether a claim or a test notices.
+
+    python -m tests.mutation                          the table of docs/mutation.csv, over all packages
+    python -m tests.mutation linesearch --sample 50   a part of it, on a smaller sample
+"""
+
+import argparse
+import csv
+import hashlib
+import json
+import os
+import random
+import sys
+import tomllib
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+os.environ["HYPOTHESIS_PROFILE"] = "mutation"
+sys.path[:0] = [str(Path(__file__).parents[1])]
+
+import pytest
+
+from tests.mutation.mutants import PACKAGES, ROOT, Mutant, mutants
+from tests.mutation.runs import Fate, Reach, claims, judge, record, tests
+
+EQUIVALENTS = Path(__file__).with_name("equivalents.toml")
+TABLE = ROOT / "docs" / "mutation.csv"
+SELECTED = "not jit and not gpu and not peers and not slow"
+
+class Mutation:
+    """A plugin that judges mutants in place of running the tests."""
+
+    def __init__(self, asked: argparse.Namespace) -> None:
+        self.asked = asked
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_load_initial_conftests(self) -> None:
+        """Few examples, the same each time, and none made small: that something fails is enough."""
+        from hypothesis import HealthCheck, Phase, settings  # pytest wants to be there first
+
+        settings.register_profile(
+            "mutation", deadline=None, max_examples=12, derandomize=True, database=None,
+            phases=(Phase.explicit, Phase.generate), suppress_health_check=list(HealthCheck),
+        )  # fmt: skip
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        asked = self.asked
+        ids = claims()
+        of_tests = tests(session.items)
+        reach = joined(record(ids), recorded(of_tests, Path(str(session.config.cache.mkdir("mutation")))))
+        chosen = [m for package in asked.packages for m in selected(package, asked.sample, asked.seed, asked.only)]
+        chosen = [m for m in chosen if fnmatchcase(m.function, asked.function)]
+        reasons = tomllib.loads(EQUIVALENTS.read_text())["equivalent"] if EQUIVALENTS.exists() else []
+        rows = []
+        for k, mutant in enumerate(chosen):
+            fate = judge(mutant, reach, ids | of_tests, set(ids))
+            rows.append((mutant, fate, reason(mutant, reasons)))
+            print(f"[{k + 1}/{len(chosen)}] {said(*rows[-1])}", flush=True)
+        report(rows, asked)
+        return True
+
+
+def recorded(of_tests: dict, cache: Path) -> Reach:
+    """What the tests reach: recorded once for each state of the sources and the tests."""
+    digest = hashlib.sha256()
+    for path in sorted([*ROOT.glob("refopt/**/*.py"), *ROOT.glob("tests/**/*.py")]):
+        if "mutation" not in path.parts and "claims" not in path.parts:
+            digest.update(path.read_bytes())
+    file = cache / f"{digest.hexdigest()[:16]}.json"
+    if not file.exists():
+        file.write_text(json.dumps(record(of_tests)))
+    seconds, lines = json.loads(file.read_text())
+    return Reach(seconds, {name: {int(n): who for n, who in table.items()} for name, table in lines.items()})
+
+
+def joined(one: Reach, two: Reach) -> Reach:
+    lines = {
+        file: {n: [*one.lines.get(file, {}).get(n, ()), *two.lines.get(file, {}).get(n, ())] for n in range(1, 1000)}
+        for file in one.lines.keys() | two.lines.keys()
+    }
+    return Reach(one.seconds | two.seconds, lines)
+
+
+def selected(package: str, sample: int, seed: int, only: str) -> list[Mutant]:
+    """The equations in full, and of all mutants a sample."""
+    every = mutants(package)
+    drawn = set(random.Random(f"{package} {seed}").sample(range(len(every)), min(sample, len(every))))
+    return [m._replace(sampled=k in drawn) for k, m in enumerate(every)
+            if (m.equation and only != "sample") or (k in drawn and only != "equations")]  # fmt: skip
+
+
+def reason(mutant: Mutant, reasons: Iterable[dict[str, str]]) -> str:
+    """Why no test can tell the mutant from the original, if it is listed."""
+    for listed in reasons:
+        if listed["file"] == mutant.file and listed["function"] == mutant.function:
+            if fnmatchcase(mutant.before, listed["before"]) and fnmatchcase(mutant.after, listed["after"]):
+                if listed.get("statement", mutant.statement) == mutant.statement:
+                    return listed["reason"]
+    return ""
+
+
+def said(mutant: Mutant, fate: Fate, why: str) -> str:
+    mark = "=" if mutant.equation else " "
+    how = f"{fate.claim or fate.test}{' (time)' if fate.timed else ''}" if fate.killed else f"SURVIVED {why}"
+    return f"{mark} {mutant.name}   {how}   in: {mutant.statement}"
+
+
+def report(rows: list[tuple[Mutant, Fate, str]], asked: argparse.Namespace) -> None:
+    ...
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__.split("\n")[0])
+    parser.add_argument("packages", nargs="*", help=f"of {', '.join(PACKAGES)}; all by default")
+    parser.add_argument("--sample", type=int, default=400, help="mutants drawn from each package")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=["sample", "equations"], default="")
+    parser.add_argument("--function", default="*", help="a pattern")
+    asked = parser.parse_args()
+    asked.packages = asked.packages or list(PACKAGES)
+    options = ["-q", "--tb=no", "-p", "no:randomly", "--benchmark-disable", "-m", SELECTED, str(ROOT / "tests")]
+    return int(pytest.main(options, plugins=[Mutation(asked)]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
