@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ["HYPOTHESIS_PROFILE"] = "mutation"
 sys.path[:0] = [str(Path(__file__).parents[1])]
@@ -27,6 +28,9 @@ from tests.mutation.runs import Fate, Reach, claims, judge, record, tests
 EQUIVALENTS = Path(__file__).with_name("equivalents.toml")
 TABLE = ROOT / "docs" / "mutation.csv"
 SELECTED = "not jit and not gpu and not peers and not slow"
+
+Judged = tuple[Mutant, Fate, str]  #: and why it is equivalent, if it is listed
+
 
 class Mutation:
     """A plugin that judges mutants in place of running the tests."""
@@ -54,10 +58,16 @@ class Mutation:
         reasons = tomllib.loads(EQUIVALENTS.read_text())["equivalent"] if EQUIVALENTS.exists() else []
         rows = []
         for k, mutant in enumerate(chosen):
-            fate = judge(mutant, reach, ids | of_tests, set(ids))
+            fate = judge(mutant, reach, ids | of_tests, set(ids), asked.patience)
             rows.append((mutant, fate, reason(mutant, reasons)))
             print(f"[{k + 1}/{len(chosen)}] {said(*rows[-1])}", flush=True)
-        report(rows, asked)
+        lines = table(rows, asked)
+        for name in (mutant.name for mutant, fate, why in rows if why and fate.killed):
+            print(f"listed as equivalent, but killed: {name}")
+        print(*lines, sep="\n")
+        if asked.write:
+            with TABLE.open("w", newline="") as out:
+                csv.writer(out, lineterminator="\n").writerows([Row._fields, *lines])
         return True
 
 
@@ -106,8 +116,42 @@ def said(mutant: Mutant, fate: Fate, why: str) -> str:
     return f"{mark} {mutant.name}   {how}   in: {mutant.statement}"
 
 
-def report(rows: list[tuple[Mutant, Fate, str]], asked: argparse.Namespace) -> None:
-    ...
+class Row(NamedTuple):
+    """A line of the table."""
+
+    package: str
+    mutants: str  #: which of them
+    drawn: int
+    equivalent: int
+    killed: int
+    survived: int
+    by_verify: int  #: of the killed, by a claim that ``refopt verify`` names
+    by_time: int  #: of the killed, because something did not end
+    killed_percent: float  #: of those that are not equivalent
+    by_verify_percent: float
+
+
+def row(package: str, what: str, judged: list[Judged]) -> Row:
+    equivalent = sum(bool(why) and not fate.killed for _, fate, why in judged)
+    killed = sum(fate.killed for _, fate, _ in judged)
+    named, timed = sum(bool(fate.claim) for _, fate, _ in judged), sum(fate.timed for _, fate, _ in judged)
+    counted = max(len(judged) - equivalent, 1)
+    return Row(
+        package, what, len(judged), equivalent, killed, len(judged) - equivalent - killed, named, timed,
+        round(100 * killed / counted, 1), round(100 * named / counted, 1),
+    )  # fmt: skip
+
+
+def table(judged: list[Judged], asked: argparse.Namespace) -> list[Row]:
+    """The rows of the packages that were asked for."""
+    rows = []
+    for package in asked.packages:
+        here = [each for each in judged if each[0].package == package]
+        if asked.only != "sample":
+            rows.append(row(package, "equations", [each for each in here if each[0].equation]))
+        if asked.only != "equations":
+            rows.append(row(package, f"sample, seed {asked.seed}", [each for each in here if each[0].sampled]))
+    return rows
 
 
 def main() -> int:
@@ -115,8 +159,10 @@ def main() -> int:
     parser.add_argument("packages", nargs="*", help=f"of {', '.join(PACKAGES)}; all by default")
     parser.add_argument("--sample", type=int, default=400, help="mutants drawn from each package")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--patience", type=float, default=20.0, help="seconds of tests that a mutant must survive")
     parser.add_argument("--only", choices=["sample", "equations"], default="")
     parser.add_argument("--function", default="*", help="a pattern")
+    parser.add_argument("--write", action="store_true", help=f"write {TABLE.relative_to(ROOT)}")
     asked = parser.parse_args()
     asked.packages = asked.packages or list(PACKAGES)
     options = ["-q", "--tb=no", "-p", "no:randomly", "--benchmark-disable", "-m", SELECTED, str(ROOT / "tests")]

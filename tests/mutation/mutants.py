@@ -1,8 +1,9 @@
 """Mutants: a function of the library with one operator, constant, name or argument changed.
 
-An *equation* is an assignment or a return whose value has arithmetic on anything but counters of evaluations, or a
-word of linear algebra. Conditions (comparisons, `and`, `or`, what chooses in a ternary) are none, wherever they stand,
-and a value with `eps` in it is a threshold.
+An *equation* is the value of an assignment or a return that has arithmetic on anything but counters of evaluations, or a
+word of linear algebra; of a tuple, or of what makes a NamedTuple, each part is a value of its own. Conditions
+(comparisons, `and`, `or`, what chooses in a ternary) are none, wherever they stand, and with `eps` in it a value is a
+threshold.
 As in other tools of this kind, the bodies of functions are changed, not the defaults of options.
 """
 
@@ -34,7 +35,7 @@ LINEAR_ALGEBRA = {
     "dot", "outer", "rmatvec", "rank_one", "rank_two", "solve_lower", "solve_lower_t", "solve_spd", "solve_upper",
     "norm", "frobenius", "column_norms", "triangular", "identity", "diagonal", "trace", "absolute", "add_diagonal",
 }  # fmt: skip
-COUNTERS = {"nfev", "njev", "nhev", "nhvp", "trial", "trials", "rejected", "products", "spent", "count", "k"}
+COUNTERS = {"nfev", "njev", "nhev", "nhvp", "trial", "trials", "rejected", "products", "spent", "count", "k", "weak", "failures"}
 HANDED_ON = {"problem", "params", "state", "old"}  #: no argument is mistaken for one of these
 SYMMETRIC = {"H", "B", "fisher"}
 COMMUTE = {"dot", "min", "max", "larger", "smaller"}
@@ -128,15 +129,19 @@ def _walk(function: ast.FunctionDef, route: tuple[Step, ...]) -> Iterator[tuple[
 
     def visit(node: ast.AST, route: tuple[Step, ...], statement: ast.stmt, equation: bool) -> Iterator:
         if isinstance(node, ast.stmt):
-            statement, equation = node, _is_equation(node)
+            statement, equation = node, False
         if isinstance(node, ast.expr):
             yield node, route, statement, equation
         for field, value in ast.iter_fields(node):
             if field in ("annotation", "returns", "decorator_list", "args") and not isinstance(node, ast.Call):
                 continue
-            inside = equation and not isinstance(node, ast.Compare | ast.BoolOp)
-            inside = inside and not (isinstance(node, ast.IfExp) and field == "test")
             for step, child in _children(field, value):
+                whole = (field == "value" and isinstance(node, ast.Assign | ast.AugAssign | ast.Return)) or (
+                    _has_parts(node) and not equation
+                )
+                inside = _is_equation(child) if whole and not _has_parts(child) else equation
+                if isinstance(node, ast.Compare | ast.BoolOp) or (isinstance(node, ast.IfExp) and field == "test"):
+                    inside = False
                 yield from visit(child, (*route, step), statement, inside)
 
     for i, statement in enumerate(function.body):
@@ -150,10 +155,16 @@ def _children(field: str, value: object) -> Iterator[tuple[Step, ast.AST]]:
             yield (field, i), child
 
 
-def _is_equation(statement: ast.stmt) -> bool:
-    if not isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Return) or statement.value is None:
-        return False
-    parts = list(_outside_conditions(statement.value))
+def _has_parts(node: ast.AST) -> bool:
+    """A tuple, a call such as State(…) or state._replace(…), or one of its keywords."""
+    if isinstance(node, ast.Call):
+        name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+        return name == "_replace" or name[:1].isupper()
+    return isinstance(node, ast.Tuple | ast.keyword)
+
+
+def _is_equation(value: ast.AST) -> bool:
+    parts = list(_outside_conditions(value))
     return any(map(_computes, parts)) and not any(isinstance(p, ast.Name) and p.id == "eps" for p in parts)
 
 

@@ -22,8 +22,6 @@ from _pytest.runner import runtestprotocol
 from refopt.oracle import ledger, verify
 from tests.mutation.mutants import PACKAGES, ROOT, Mutant
 
-PATIENCE = 20.0  #: seconds of tests, as they were recorded, that a mutant must survive
-
 
 class Reach(NamedTuple):
     """What runs which lines, and for how long."""
@@ -92,19 +90,21 @@ def _passes(item: pytest.Item) -> bool:
 # --- judging -----------------------------------------------------------------------------------------------------
 
 
-def judge(mutant: Mutant, reach: Reach, each: dict[str, Callable[[], bool]], ids: set[str]) -> Fate:
-    """Who notices the mutant. Claims come first; tests only if no claim does."""
+def judge(
+    mutant: Mutant, reach: Reach, each: dict[str, Callable[[], bool]], ids: set[str], patience: float
+) -> Fate:  # fmt: skip
+    """Who notices the mutant. Claims come first; where none does, tests, until those run took `patience` seconds."""
     code, found = mutant.code(), reach.of(mutant)
     by_claim = sorted((name for name in found if name in ids), key=reach.seconds.__getitem__)
     failed, timed = _first(mutant, code, [(n, each[n], reach.seconds[n]) for n in by_claim])
     if failed:
         return Fate(failed, "", timed)
-    chosen = [(n, each[n], reach.seconds[n]) for n in _ordered(mutant, found, reach, ids) if n in each]
+    chosen = [(n, each[n], reach.seconds[n]) for n in _ordered(mutant, found, reach, ids, patience)]
     failed, timed = _first(mutant, code, chosen)
     return Fate("", failed, timed)
 
 
-def _ordered(mutant: Mutant, found: list[str], reach: Reach, ids: set[str]) -> Iterator[str]:
+def _ordered(mutant: Mutant, found: list[str], reach: Reach, ids: set[str], patience: float) -> Iterator[str]:
     """The tests, until their time is spent: cheap ones first, one of each function, those of the same name early."""
     stem, seen, ranked = Path(mutant.file).stem, dict[str, int](), []
     for name in sorted((name for name in found if name not in ids), key=reach.seconds.__getitem__):
@@ -116,7 +116,7 @@ def _ordered(mutant: Mutant, found: list[str], reach: Reach, ids: set[str]) -> I
     for _, name in sorted(ranked):
         spent += reach.seconds[name]
         yield name
-        if spent > PATIENCE:
+        if spent > patience:
             return
 
 
