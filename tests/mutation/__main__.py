@@ -1,7 +1,7 @@
 """Break the mathematics, one change at a time, and see whether a claim or a test notices.
 
-    python -m tests.mutation                          the table of docs/mutation.csv, over all packages
-    python -m tests.mutation linesearch --sample 50   a part of it, on a smaller sample
+``python -m tests.mutation --write`` makes the table of docs/mutation.csv over all packages; ``python -m tests.mutation
+linesearch --sample 50`` a part of it, on a smaller sample.
 """
 
 import argparse
@@ -12,17 +12,15 @@ import os
 import random
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-os.environ["HYPOTHESIS_PROFILE"] = "mutation"
-sys.path[:0] = [str(Path(__file__).parents[1])]
-
 import pytest
 
-from tests.mutation.mutants import PACKAGES, ROOT, Mutant, mutants
+from tests.mutation.mutants import PACKAGES, ROOT, Mutant, files, mutants
 from tests.mutation.runs import Fate, Reach, claims, judge, record, tests
 
 EQUIVALENTS = Path(__file__).with_name("equivalents.toml")
@@ -43,6 +41,7 @@ class Mutation:
         """Few examples, the same each time, and none made small: that something fails is enough."""
         from hypothesis import HealthCheck, Phase, settings  # pytest wants to be there first
 
+        os.environ["HYPOTHESIS_PROFILE"] = "mutation"
         settings.register_profile(
             "mutation", deadline=None, max_examples=12, derandomize=True, database=None,
             phases=(Phase.explicit, Phase.generate), suppress_health_check=list(HealthCheck),
@@ -71,25 +70,28 @@ class Mutation:
         return True
 
 
-def recorded(of_tests: dict, cache: Path) -> Reach:
-    """What the tests reach: recorded once for each state of the sources and the tests."""
-    digest = hashlib.sha256()
-    for path in sorted([*ROOT.glob("refopt/**/*.py"), *ROOT.glob("tests/**/*.py")]):
-        if "mutation" not in path.parts and "claims" not in path.parts:
-            digest.update(path.read_bytes())
-    file = cache / f"{digest.hexdigest()[:16]}.json"
-    if not file.exists():
-        file.write_text(json.dumps(record(of_tests)))
-    seconds, lines = json.loads(file.read_text())
-    return Reach(seconds, {name: {int(n): who for n, who in table.items()} for name, table in lines.items()})
+Each = dict[str, Callable[[], bool]]
+
+
+def recorded(of_tests: Each, cache: Path) -> Reach:
+    """What the tests reach, file by file: recorded once for each state of it and of the packages."""
+    sources = b"".join(file.read_bytes() for package in PACKAGES for file in files(package))
+    whole = Reach({}, {})
+    for name, group in groupby(of_tests.items(), lambda item: item[0].partition("::")[0]):
+        digest = hashlib.sha256(sources + (ROOT / name).read_bytes()).hexdigest()[:16]
+        kept = cache / f"{Path(name).stem}-{digest}.json"
+        if not kept.exists():
+            kept.write_text(json.dumps(record(dict(group))))
+        seconds, lines = json.loads(kept.read_text())
+        whole = joined(whole, Reach(seconds, {at: {int(n): who for n, who in t.items()} for at, t in lines.items()}))
+    return whole
 
 
 def joined(one: Reach, two: Reach) -> Reach:
-    lines = {
-        file: {n: [*one.lines.get(file, {}).get(n, ()), *two.lines.get(file, {}).get(n, ())] for n in range(1, 1000)}
-        for file in one.lines.keys() | two.lines.keys()
-    }
-    return Reach(one.seconds | two.seconds, lines)
+    for file, table in two.lines.items():
+        for n, names in table.items():
+            one.lines.setdefault(file, {}).setdefault(n, []).extend(names)
+    return Reach(one.seconds | two.seconds, one.lines)
 
 
 def selected(package: str, sample: int, seed: int, only: str) -> list[Mutant]:
@@ -102,11 +104,11 @@ def selected(package: str, sample: int, seed: int, only: str) -> list[Mutant]:
 
 def reason(mutant: Mutant, reasons: Iterable[dict[str, str]]) -> str:
     """Why no test can tell the mutant from the original, if it is listed."""
+    said = (mutant.file, mutant.function, mutant.statement, mutant.before, mutant.after)
     for listed in reasons:
-        if listed["file"] == mutant.file and listed["function"] == mutant.function:
-            if fnmatchcase(mutant.before, listed["before"]) and fnmatchcase(mutant.after, listed["after"]):
-                if listed.get("statement", mutant.statement) == mutant.statement:
-                    return listed["reason"]
+        patterns = (listed.get(key, "*") for key in ("file", "function", "statement", "before", "after"))
+        if all(map(fnmatchcase, said, patterns)):
+            return listed["reason"]
     return ""
 
 

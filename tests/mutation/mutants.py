@@ -1,10 +1,9 @@
 """Mutants: a function of the library with one operator, constant, name or argument changed.
 
-An *equation* is the value of an assignment or a return that has arithmetic on anything but counters of evaluations, or a
-word of linear algebra; of a tuple, or of what makes a NamedTuple, each part is a value of its own. Conditions
-(comparisons, `and`, `or`, what chooses in a ternary) are none, wherever they stand, and with `eps` in it a value is a
-threshold.
-As in other tools of this kind, the bodies of functions are changed, not the defaults of options.
+An *equation* is the value of an assignment or a return that has arithmetic on anything but counters, or a word of
+linear algebra; of a tuple, or of what makes a NamedTuple, each part is a value of its own. Conditions (comparisons,
+`and`, `or`, what chooses in a ternary) are none, wherever they stand, and with `eps` in it a value is a threshold. As
+in other tools of this kind, the bodies of functions are changed, not the defaults of options.
 """
 
 import ast
@@ -35,7 +34,10 @@ LINEAR_ALGEBRA = {
     "dot", "outer", "rmatvec", "rank_one", "rank_two", "solve_lower", "solve_lower_t", "solve_spd", "solve_upper",
     "norm", "frobenius", "column_norms", "triangular", "identity", "diagonal", "trace", "absolute", "add_diagonal",
 }  # fmt: skip
-COUNTERS = {"nfev", "njev", "nhev", "nhvp", "trial", "trials", "rejected", "products", "spent", "count", "k", "weak", "failures"}
+COUNTERS = {
+    "nfev", "njev", "nhev", "nhvp", "trial", "trials", "rejected", "products", "spent", "count", "k", "weak",
+    "failures",
+}  # fmt: skip
 HANDED_ON = {"problem", "params", "state", "old"}  #: no argument is mistaken for one of these
 SYMMETRIC = {"H", "B", "fisher"}
 COMMUTE = {"dot", "min", "max", "larger", "smaller"}
@@ -86,10 +88,13 @@ class Mutant(NamedTuple):
         return compile(ast.fix_missing_locations(tree), str(ROOT / self.file), "exec")
 
 
+def files(package: str) -> list[Path]:
+    return sorted({path for pattern in PACKAGES[package] for path in ROOT.glob(pattern)})
+
+
 def mutants(package: str) -> list[Mutant]:
     """All mutants of a package, in the order of its files and lines."""
-    files = sorted({path for pattern in PACKAGES[package] for path in ROOT.glob(pattern)})
-    return [mutant for path in files for mutant in _of_file(package, path)]
+    return [mutant for path in files(package) for mutant in _of_file(package, path)]
 
 
 def _of_file(package: str, path: Path) -> Iterator[Mutant]:

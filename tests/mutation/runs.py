@@ -20,7 +20,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from refopt.oracle import ledger, verify
-from tests.mutation.mutants import PACKAGES, ROOT, Mutant
+from tests.mutation.mutants import PACKAGES, ROOT, Mutant, files
 
 
 class Reach(NamedTuple):
@@ -51,8 +51,8 @@ class Fate(NamedTuple):
 
 def record(each: dict[str, Callable[[], bool]]) -> Reach:
     """Run each once, and note its lines. What fails without a mutant is left out, and named."""
-    files = [str(path) for patterns in PACKAGES.values() for pattern in patterns for path in ROOT.glob(pattern)]
-    tracer = coverage.Coverage(data_file=None, include=files, config_file=False)
+    sources = [str(path) for package in PACKAGES for path in files(package)]
+    tracer = coverage.Coverage(data_file=None, include=sources, config_file=False, messages=False)
     seconds, failing = {}, []
     tracer.start()
     for name, passes in each.items():

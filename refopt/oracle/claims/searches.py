@@ -3,7 +3,7 @@
 import numpy as np
 
 from refopt.linesearch.approximate import secant
-from refopt.linesearch.wolfe import beyond, between
+from refopt.linesearch.wolfe import between, beyond
 from refopt.oracle.claim import claim
 from refopt.oracle.claims import NW
 from refopt.oracle.claims.descent import smooth
@@ -124,7 +124,7 @@ def walled(draw, wolfe, approximate, armijo, fixed):
 
 @claim(
     "searches.walls",
-    "From a trial that is not finite a search goes back a tenth of the way to the last good point, then halves what is left",
+    "From a trial that is not finite a search goes to a tenth of the way from the last good point, then halves",
     HZ + " (nothing is said of walls there)",
     walled,
     given="f falls up to a wall at w; backtracking and fixed steps go to a tenth until there is a value",
