@@ -51,7 +51,9 @@ class Mutation:
         asked = self.asked
         ids = claims()
         of_tests = tests(session.items)
-        reach = joined(record(ids), recorded(of_tests, Path(str(session.config.cache.mkdir("mutation")))))
+        reach = record(ids)
+        if asked.patience:
+            reach = joined(reach, recorded(of_tests, Path(str(session.config.cache.mkdir("mutation")))))
         chosen = [m for package in asked.packages for m in selected(package, asked.sample, asked.seed, asked.only)]
         chosen = [m for m in chosen if fnmatchcase(m.function, asked.function)]
         reasons = tomllib.loads(EQUIVALENTS.read_text())["equivalent"] if EQUIVALENTS.exists() else []
@@ -161,7 +163,7 @@ def main() -> int:
     parser.add_argument("packages", nargs="*", help=f"of {', '.join(PACKAGES)}; all by default")
     parser.add_argument("--sample", type=int, default=400, help="mutants drawn from each package")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--patience", type=float, default=20.0, help="seconds of tests that a mutant must survive")
+    parser.add_argument("--patience", type=float, default=20.0, help="seconds of tests to survive; 0: claims only")
     parser.add_argument("--only", choices=["sample", "equations"], default="")
     parser.add_argument("--function", default="*", help="a pattern")
     parser.add_argument("--write", action="store_true", help=f"write {TABLE.relative_to(ROOT)}")

@@ -114,10 +114,10 @@ def _ordered(mutant: Mutant, found: list[str], reach: Reach, ids: set[str], pati
         ranked.append(((0.002 + reach.seconds[name]) * seen[function] * near, name))
     spent = 0.0
     for _, name in sorted(ranked):
+        if spent >= patience:
+            return
         spent += reach.seconds[name]
         yield name
-        if spent > patience:
-            return
 
 
 def _first(mutant: Mutant, code: CodeType, each: list[tuple[str, Callable[[], bool], float]]) -> tuple[str, bool]:

@@ -58,7 +58,7 @@ def followed(draw, solver):
 
 @claim(
     "trust-region.secular-steps",
-    "λ begins at 0, or inside its bounds, and goes on by Newton's method on 1/Δ − 1/‖p(λ)‖ while that stays inside them",
+    "λ begins at 0, or inside its bounds, and goes on by Newton's method on 1/Δ − 1/‖p(λ)‖ inside them",
     CGT + "§7.3; " + NW + "§4.3",
     followed,
     given="the bounds are Gershgorin's; a λ with B + λI not positive definite is one; the third of them asks for λ₁",
@@ -92,7 +92,7 @@ def singular_ways(draw, solver):
 
 @claim(
     "trust-region.hard-steps",
-    "In the hard case p = −(B − λ₁I)⁺g + τv with ‖p‖ = Δ and λ = −λ₁; where λ₁ = 0 the shortest solution will do, τ = 0",
+    "In the hard case p = −(B − λ₁I)⁺g + τv with ‖p‖ = Δ and λ = −λ₁; where λ₁ = 0 the shortest p will do",
     CGT + "§7.3; " + NW + "§4.3",
     singular_ways,
     given="vᵀg = 0 for all eigenvectors v of λ₁",
