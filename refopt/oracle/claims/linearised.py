@@ -1,4 +1,4 @@
-"""Least squares, step by step: what a state knows, where a step in a region leads, and how the last digits are found."""
+"""Least squares, step by step: what a state knows, where a step in a region leads, how the last digits are found."""
 
 from math import inf
 
@@ -8,7 +8,7 @@ from refopt.linearised import Path
 from refopt.methods import broyden_bad, broyden_good, dogleg, gauss_newton, lm
 from refopt.oracle.claim import claim
 from refopt.oracle.claims import NW
-from refopt.oracle.draw import condition, excess, size
+from refopt.oracle.draw import condition, size
 from refopt.problem import LeastSquares
 
 MORE = "J. J. Moré, The Levenberg-Marquardt algorithm (Dundee 1977), "
@@ -280,7 +280,8 @@ def equation(draw, learnt):
     whole = np.eye(n) + E
     row = (d**2 * s) @ whole
     new = E + np.outer(s - whole @ y, row) / (row @ y)
-    return {"E": learnt(E, s, y, d), "new": new, "s": s, "y": y, "grown": size(row) * (size(s) + size(y)) / abs(row @ y)}
+    grown = size(row) * (size(s) + size(y)) / abs(row @ y)
+    return {"E": learnt(E, s, y, d), "new": new, "s": s, "y": y, "grown": grown}
 
 
 @claim(
