@@ -25,6 +25,11 @@ def factored(draw, worst=1e2):
 # --- damped steps ------------------------------------------------------------------------------------------------
 
 
+def lost(J, r, d):
+    """κ(JD⁻¹)² in units of what g = Jᵀr, a sum with cancellation, is known to."""
+    return condition(J / d) ** 2 * condition(J) * (1 + size(J) * size(r) / size(J.T @ r))
+
+
 def damped(draw, damped_step, newton):
     """The step of S with SᵀS = JᵀJ + λD², and Newton's next λ."""
     J, r, d, _, _ = factored(draw)
@@ -98,7 +103,7 @@ def searched(draw, constrained):
     p = -np.linalg.solve(J.T @ J + step.lam * np.diag(d**2), J.T @ r)
     return {
         "lam": step.lam, "expected": step.lam if lam is None else lam, "away": step.p - p, "p": p,
-        "kappa": condition(J / d) ** 2, "longest": size(J / d) ** 2, "radius": radius, "length": step.length,
+        "kappa": lost(J, r, d), "longest": size(J / d) ** 2, "radius": radius, "length": step.length,
         "edge": step.lam > 0,
     }  # fmt: skip
 
@@ -125,13 +130,11 @@ def multiplier_steps(lam, expected, away, radius, length, edge):
 def first(draw, reach):
     """λ₀ given, or the first region."""
     J, r, d, R, c = factored(draw)
-    lam, x = draw.magnitude(2), draw.vector(len(d))
-    M = J.T @ J + lam * np.diag(d**2)
-    p = np.linalg.solve(M, J.T @ r)
+    lam, x = size(J) ** 2 / size(d) ** 2 * draw.magnitude(2), draw.vector(len(d))
+    p = shortest(np.vstack([J, np.sqrt(lam) * np.diag(d)]), np.concatenate([r, 0 * d]))
     return {
-        "by_damping": reach(x, d, R, c, lm.Params(damping=lam)) - size(d * p), "kappa": condition(M) * condition(J) * size(d * p),
-        "by_size": reach(x, d, R, c, lm.Params(factor=3.0)) - 3 * size(d * np.where(x == 0, 1, x)),
-        "whole": size(d * x),
+        "by_damping": reach(x, d, R, c, lm.Params(damping=lam)) - size(d * p), "p": size(d * p), "kappa": lost(J, r, d),
+        "by_size": reach(x, d, R, c, lm.Params(factor=3.0)) - 3 * size(d * np.where(x == 0, 1, x)), "d": d,
     }  # fmt: skip
 
 
@@ -141,7 +144,7 @@ def first(draw, reach):
     MORE + "§6",
     first,
     uses=("lm.reach",),
-    scale=lambda kappa, whole: (kappa, whole + 1),
+    scale=lambda kappa, p, d: (kappa * p, 1e3 * size(d)),
     because=QR,
     exact=False,
 )
@@ -202,7 +205,7 @@ def deficient(draw, shortest):
     values = np.where(np.arange(n) < k, values / values.max(), 0.0)
     U, V, r = np.linalg.qr(draw.matrix(n + 2, n))[0], draw.orthogonal(n), draw.vector(n + 2)
     J = U * values @ V.T
-    if condition(J[:, :k]) > 100.0:
+    if condition(J[:, :k]) > 30.0:
         return deficient(draw, shortest)
     R, c, full = triangular(J, r)
     inverse = np.divide(1.0, values, out=np.zeros(n), where=values > 0)
@@ -214,7 +217,7 @@ def deficient(draw, shortest):
     "p = −J⁺r, the shortest of all minimisers of ‖Jp + r‖, is the limit of p ← p − (JᵀJ + μI)⁻¹Jᵀ(Jp + r)",
     NW + "§10.2 and §10.3",
     deficient,
-    given="the first k columns are independent, κ ≤ 100, and the others depend on them; μ = eps‖J‖²; three rounds",
+    given="the first k columns are independent, κ ≤ 30, and the others depend on them; μ = eps‖J‖²; three rounds",
     uses=("gauss-newton.shortest",),
     scale=lambda expected, r: size(expected) + size(r),
     because="with μ = eps‖J‖² roundings of eps‖J‖ are magnified to √eps",
