@@ -53,7 +53,7 @@ def states(draw):
     for method in METHODS:
         problem, x = bent(draw)
         params = method.Params()
-        state, known = method.init(problem, x, params), None
+        before = state = method.init(problem, x, params)
         for _ in range(5):
             r, J = problem.residual.function(state.x), problem.jacobian.function(state.x)
             learnt = not getattr(state, "exact", True)
@@ -64,8 +64,10 @@ def states(draw):
                 "njev": state.njev - problem.jacobian.calls,
                 "gain": 0.0 if learnt else method.predicted(state) - shortest(J, r) @ J.T @ J @ shortest(J, r) / 2,
             }  # fmt: skip
+            if learnt and state.taken:
+                known["c"] = known["c"] + size(state.J @ (state.x - before.x) - state.r + before.r)
             rows.append((known, size(J) + size(state.J), size(r), condition(J)))
-            state = method.step(problem, state, params)
+            before, state = state, method.step(problem, state, params)
     return {"rows": rows}
 
 
