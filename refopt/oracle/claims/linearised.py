@@ -1,0 +1,348 @@
+"""Least squares, step by step: what a state knows, where a step in a region leads, how the last digits are found."""
+
+from math import inf
+
+import numpy as np
+
+from refopt.linearised import Path
+from refopt.methods import broyden_bad, broyden_good, dogleg, gauss_newton, lm
+from refopt.oracle.claim import claim
+from refopt.oracle.claims import NW
+from refopt.oracle.draw import condition, size
+from refopt.problem import LeastSquares
+
+MORE = "J. J. Moré, The Levenberg-Marquardt algorithm (Dundee 1977), "
+QR = "a QR factorisation has errors of eps‖J‖, and solves lose κ(J) of them"
+METHODS = (lm, dogleg, gauss_newton, broyden_good, broyden_bad)
+
+
+class Counted:
+    """A function that counts its calls."""
+
+    def __init__(self, function):
+        self.function, self.calls = function, 0
+
+    def __call__(self, x):
+        self.calls += 1
+        return self.function(x)
+
+
+def bent(draw, bend=1.0, n=None):
+    """r = Ax − b + ½β(aᵀx)² e, and a start."""
+    n = n or draw.size(1, 4)
+    A = draw.full_rank(n + draw.size(1, 3), n, 10) / 10
+    b, e, a, x = draw.vector(len(A)), draw.vector(len(A)), draw.vector(n), draw.vector(n)
+    t = bend / (size(a) * size(e))
+    return LeastSquares(
+        residual=Counted(lambda x: A @ x - b + t * (a @ x) ** 2 / 2 * e),
+        jacobian=Counted(lambda x: A + t * (a @ x) * np.outer(e, a)),
+    ), x  # fmt: skip
+
+
+def shortest(J, r):
+    """−J⁺r."""
+    return -np.linalg.lstsq(J, r, rcond=None)[0]
+
+
+# --- what a state knows ------------------------------------------------------------------------------------------
+
+
+def states(draw):
+    """Each method's first state and four more, beside what they ought to know."""
+    rows = []
+    for method in METHODS:
+        problem, x = bent(draw)
+        params = method.Params()
+        before = state = method.init(problem, x, params)
+        for _ in range(5):
+            r, J = problem.residual.function(state.x), problem.jacobian.function(state.x)
+            learnt = not getattr(state, "exact", True)
+            known = {
+                "r": state.r - r, "J": state.J - (state.J if learnt else J), "f": state.f - r @ r / 2,
+                "g": state.g - state.J.T @ r, "R": state.R.T @ state.R - state.J.T @ state.J,
+                "c": state.R.T @ state.c - state.J.T @ r, "nfev": state.nfev - problem.residual.calls,
+                "njev": state.njev - problem.jacobian.calls,
+                "gain": 0.0 if learnt else method.predicted(state) - shortest(J, r) @ J.T @ J @ shortest(J, r) / 2,
+            }  # fmt: skip
+            if learnt and state.taken:
+                known["c"] = known["c"] + size(state.J @ (state.x - before.x) - state.r + before.r)
+            rows.append((known, size(J) + size(state.J), size(r), condition(J)))
+            before, state = state, method.step(problem, state, params)
+    return {"rows": rows}
+
+
+@claim(
+    "linearised.states",
+    "A state holds f = ½‖r‖², g = Jᵀr, RᵀR = JᵀJ, Rᵀc = Jᵀr at its x, and promises ½‖JJ⁺r‖² of a whole step",
+    NW + "§10.2 and §10.3",
+    states,
+    given="five steps of each method; J is the Jacobian, or what has been learnt of it",
+    scale=lambda rows: 1.0,
+    because=QR,
+    slack=1000.0,
+    exact=False,
+)
+def is_known(rows):
+    found = []
+    for known, J, r, kappa in rows:
+        scales = {"r": r, "J": J, "f": r**2, "g": J * r, "R": J**2, "c": J * r, "gain": kappa**2 * r**2}
+        found += [np.abs(part).max() / scales.get(name, 1.0) for name, part in known.items()]
+    return np.array(found)
+
+
+def transition(draw):
+    """A step of each method in a region, beside where its parts say that it leads."""
+    rows = []
+    for method in METHODS[:2]:
+        problem, x = bent(draw, bend=draw.magnitude(1))
+        params = method.Params(factor=float(draw.number("1/10", 2)), rescale=bool(draw.rng.integers(2)))
+        state = method.init(problem, x, params)
+        rows.append(state.radius - params.factor * size(state.d * abs(np.where(x == 0, 1, x))))
+        for _ in range(3):
+            d = np.where(state.d == 0, 1.0, state.d)
+            if method is lm:
+                inner = lm.constrained(state.R, state.c, d, state.radius, state.lam, params.accuracy)
+                edge = inner.lam > 0
+            else:
+                inner = dogleg.dogleg(state.R, state.c, state.g, d, state.radius)
+                edge = inner.edge
+            new = method.step(problem, state, params)
+            y = state.x + inner.p
+            r = problem.residual.function(y)
+            gain = state.f - r @ r / 2
+            taken = gain > params.eta * inner.promised
+            J = problem.jacobian.function(y)
+            norms = np.linalg.norm(J, axis=0)
+            rows += [
+                new.x - (y if taken else state.x), float(new.taken != taken), new.promised - inner.promised,
+                new.radius - rule(state.radius, inner, edge and taken, gain, 0.1), new.rejected - (not taken),
+                new.d - (np.maximum(state.d, norms) if taken and params.rescale else state.d),
+            ]  # fmt: skip
+            if not taken or size(new.g) < 1e-4:
+                break
+            state = new
+        again = method.resume(new._replace(radius=0.0, rejected=9, ok=False), params)
+        rows.append(again.radius - params.factor * size(new.d * abs(np.where(new.x == 0, 1, new.x))))
+    return {"rows": rows}
+
+
+def rule(radius, step, edge, gain, least):
+    """The radius after a step that gained so much."""
+    share = gain / step.promised
+    if share > 0.75 and edge:
+        return (4 if share > 0.9 else 2) * step.length
+    if share > 0.25:
+        return radius
+    t = 0.5 * step.slope / (gain + step.slope) if gain + step.slope < 0 else 0.5
+    return min(max(t, least), 0.5) * step.length
+
+
+@claim(
+    "linearised.transition",
+    "A step with ρ > η is taken, D grows to the longest columns, and Δ follows ρ; another is not, and Δ shrinks",
+    MORE + "§4 and §6; " + NW + "§4.1",
+    transition,
+    given="Δ₀ = factor ‖Dx₀‖",
+    scale=lambda rows: 1.0,
+    because="sums of a few terms of order 1 to 100",
+    slack=1e6,
+    exact=False,
+)
+def is_transition(rows):
+    return np.concatenate([np.atleast_1d(row) for row in rows]) / 100
+
+
+# --- one trial ---------------------------------------------------------------------------------------------------
+
+
+def tried_and_judged(draw, tried, judged):
+    """A step that promises a drawn part of what it gains, where f is noise, not finite, or neither."""
+    problem, x = bent(draw)
+    p, share = draw.vector(len(x)) * draw.magnitude(2), float(draw.number("1/10", 9))
+    r, s, J = problem.residual(x), problem.residual(x + p), problem.jacobian(x + p)
+    f, g = r @ r / 2, problem.jacobian(x).T @ r
+    gain = f - s @ s / 2
+    promised, eta = abs(gain) * share, 0.5
+    noisy, broken = bool(draw.rng.integers(2)), bool(draw.rng.integers(4) == 0)
+    problem = LeastSquares(lambda y: s * np.inf if broken else s, None, noise=10 * (1 + share) * abs(gain) * noisy)
+    trial = tried(problem, x, f, p, promised, eta)
+    seen = judged(g, trial._replace(r=s), p, J)
+    lost = judged(g, trial._replace(r=s), p, J * np.nan)
+    gone = -inf if broken else gain
+    drowned = noisy and not broken
+    worth = not broken and (drowned or gain > eta * promised)
+    return {
+        "flags": float((trial.drowned, trial.worth) != (drowned, worth) or lost[2] != -inf),
+        "away": trial.x - x - p, "gain": 0.0 if trial.gain == gone else trial.gain - gone, "g": seen[0] - J.T @ s,
+        "norms": seen[1] - np.linalg.norm(J, axis=0),
+        "judged": 0.0 if broken else seen[2] - (-(g + J.T @ s) @ p / 2 if drowned else gain),
+        "f": f + s @ s / 2 + size(p) * size(J) * (size(r) + size(s)), "J": size(J), "x": size(x) + size(p),
+    }  # fmt: skip
+
+
+@claim(
+    "linearised.trial",
+    "A step is worth a Jacobian if it gains more than η of what it promises; where f is noise −½(g + g₊)ᵀp is its gain",
+    "the trapezoid rule; " + NW + "§10.3",
+    tried_and_judged,
+    given="what is not finite gains −∞",
+    uses=("linearised.tried", "linearised.judged"),
+    scale=lambda x, f, J: (1, x, f, f * (1 + J), J, f + 1),
+    because="sums of terms of this size",
+    slack=1e4,
+    exact=False,
+)
+def trial(flags, away, gain, g, norms, judged):
+    return flags, away, gain, g, norms, judged
+
+
+def radii(draw, resized, first_radius):
+    length, promised, radius = draw.magnitude(2), draw.magnitude(2), draw.magnitude(2)
+    share, edge = float(draw.number(-2, 2)), bool(draw.rng.integers(2))
+    step = Path(None, length, -promised * float(draw.number(1, 2)), promised, edge)
+    x = draw.vector(draw.size(2))
+    x[0], d = 0.0, abs(draw.vector(len(x)))
+    return {
+        "found": resized(radius, step, edge, share * promised, 0.1), "radius": radius, "length": length,
+        "expected": rule(radius, step, edge, share * promised, 0.1),
+        "first": first_radius(x, d, 3.0) - 3 * np.sqrt(d[0] ** 2 + ((d * x) ** 2).sum()), "d": size(d) * (1 + size(x)),
+    }  # fmt: skip
+
+
+@claim(
+    "linearised.radius",
+    "Δ₊ = 4‖Dp‖ if ρ > 0.9, 2‖Dp‖ if ρ > ¾ at the boundary, Δ if ρ > ¼; else τ‖Dp‖, τ the minimiser of a parabola",
+    MORE + "§4",
+    radii,
+    given="the parabola has gᵀp and the gain; τ ∈ [⅒, ½].  Δ₀ = factor ‖Dx₀‖, with 1 for xᵢ = 0",
+    uses=("linearised.resized", "linearised.first_radius"),
+    scale=lambda radius, length, d: (radius + length, d),
+    because="a few roundings",
+    exact=False,
+)
+def radius(found, expected, first):
+    return found - expected, first
+
+
+# --- the dogleg --------------------------------------------------------------------------------------------------
+
+
+def walked(draw, walk):
+    """The path in the variables Dx, for any radius."""
+    n = draw.size()
+    J, r, d = draw.full_rank(n + 1, n, 1e2), draw.vector(n + 1), draw.positive(n, 10)
+    R = np.linalg.qr(J)[1]
+    g = J.T @ r
+    c, whole, radius = np.linalg.solve(R.T, g), size(d * shortest(J, r)), None
+    radius = whole * float(draw.number("1/100", "3/2"))
+    path = walk(R, c, g, d, radius)
+    h, gn = g / d, d * shortest(J, r)
+    steepest = -(h @ h) / ((J / d) @ h @ (J / d) @ h) * h
+    if whole <= radius:
+        u = gn
+    elif size(steepest) >= radius:
+        u = -radius * h / size(h)
+    else:
+        leg = gn - steepest
+        half, rest = steepest @ leg, radius**2 - steepest @ steepest
+        u = steepest + (np.sqrt(half**2 + (leg @ leg) * rest) - half) / (leg @ leg) * leg
+    p = u / d
+    promised = (r @ r - (J @ p + r) @ (J @ p + r)) / 2
+    return {
+        "path": path, "p": p, "u": u, "slope": g @ p, "promised": promised, "edge": whole > radius, "J": J, "r": r,
+        "d": d, "whole": whole,
+    }  # fmt: skip
+
+
+@claim(
+    "linearised.dogleg",
+    "The path is the Cauchy step cut at Δ, then the line to −J⁺r up to ‖Dp‖ = Δ; it promises ½‖r‖² − ½‖Jp + r‖²",
+    "M. J. D. Powell, A hybrid method for nonlinear equations (1970); " + NW + "§4.1 and §10.3",
+    walked,
+    uses=("linearised.dogleg",),
+    scale=lambda J, r, d, p, whole: (
+        condition(J / d) * size(p), condition(J / d) * whole, condition(J / d) * size(J) * size(r) * size(p),
+        condition(J / d) * size(r) ** 2, 1,
+    ),
+    because=QR,
+    slack=1e4,
+    exact=False,
+)  # fmt: skip
+def is_dogleg(path, p, u, slope, promised, edge):
+    return path.p - p, path.length - size(u), path.slope - slope, path.promised - promised, float(path.edge != edge)
+
+
+# --- the polish --------------------------------------------------------------------------------------------------
+
+
+def equation(draw, learnt):
+    n = draw.size()
+    E, s, y, d = draw.matrix(n, n) / 10 / n, draw.vector(n), draw.vector(n), draw.positive(n, 10)
+    y = y * float(draw.number("1/2", 2)) + s * size(y) / size(s) * 2
+    whole = np.eye(n) + E
+    row = (d**2 * s) @ whole
+    new = E + np.outer(s - whole @ y, row) / (row @ y)
+    grown = size(row) * (size(s) + size(y)) / abs(row @ y)
+    return {"E": learnt(E, s, y, d), "new": new, "s": s, "y": y, "grown": grown}
+
+
+@claim(
+    "linearised.learnt",
+    "E₊ = E + (s − (I + E)y) sᵀD²(I + E) / sᵀD²(I + E)y:   (I + E₊)y = s, Broyden's good update of an inverse",
+    "C. G. Broyden, Math. Comp. 19 (1965) 577; " + NW + "§11.1",
+    equation,
+    uses=("linearised.learnt",),
+    scale=lambda E, s, y, grown: (1 + size(E) + grown, (1 + size(E) + grown) * (size(s) + size(y))),
+    because="sums of terms of this size",
+    slack=1000.0,
+    exact=False,
+)
+def is_learnt(E, new, s, y):
+    return E - new, y + E @ y - s
+
+
+def polished(draw, polish):
+    """A few steps beside a minimum with a residual, by the letter and by the library."""
+    problem, x = bent(draw, bend=float(draw.number("1/100", "1/5")))
+    for _ in range(60):
+        J, r = problem.jacobian.function(x), problem.residual.function(x)
+        x = x + shortest(J, r)
+    x = x + 1e-2 * draw.vector(len(x)) * size(x)
+    state = lm.init(problem, x, lm.Params())
+    d = state.d * float(draw.number(1, 2))
+    nfev, njev = problem.residual.calls, problem.jacobian.calls
+    new = polish(problem, state._replace(d=d), 4, 0)
+    counts = (problem.residual.calls - nfev - new.nfev + 1, problem.jacobian.calls - njev - new.njev + 1)
+    E, p = np.zeros((len(x), len(x))), shortest(problem.jacobian.function(x), problem.residual.function(x))
+    start, f = x, state.f
+    for _ in range(4):
+        s = p + E @ p
+        r, J = problem.residual.function(x + s), problem.jacobian.function(x + s)
+        q = shortest(J, r)
+        if r @ r / 2 > f * (1 + 1e-10) or (size(d * q) >= 0.9 * size(d * p) and r @ r / 2 >= f):
+            break
+        row = (d**2 * s) @ (np.eye(len(x)) + E)
+        E = E + np.outer(s - (p - q) - E @ (p - q), row) / (row @ (p - q))
+        x, f, p = x + s, r @ r / 2, q
+    r, J = problem.residual.function(new.x), problem.jacobian.function(new.x)
+    return {
+        "counts": np.array(counts, float), "x": x, "found": new.x, "moved": size(x - start), "f": new.f - r @ r / 2,
+        "g": new.g - J.T @ r, "r": new.r - r, "J": new.J - J, "R": new.R.T @ new.R - J.T @ J,
+        "c": new.R.T @ new.c - J.T @ r, "length": size(J) * (1 + size(r)) ** 2 + 1,
+    }  # fmt: skip
+
+
+@claim(
+    "linearised.polish",
+    "The polish is Broyden's good method on p(x) = 0, p the Gauss-Newton step, as long as p gets shorter or f falls",
+    NW + "§10.3 and §11.1",
+    polished,
+    given="near a minimum with a residual; four steps",
+    uses=("linearised.polish",),
+    scale=lambda x, moved, length: (1, 100 * (size(x) + moved), *6 * [length**2]),
+    because=QR + "; quotients of differences of steps magnify them",
+    slack=1000.0,
+    exact=False,
+)
+def is_polish(counts, x, found, f, g, r, J, R, c):
+    return counts, found - x, f, g, r, J, R, c

@@ -1,0 +1,122 @@
+"""Trust regions: what becomes of a step, whether it is taken, refused, or cannot be judged on values."""
+
+import numpy as np
+
+from refopt.oracle.claim import claim
+from refopt.oracle.claims import CGT, NW
+from refopt.oracle.draw import size
+from refopt.problem import Problem
+from refopt.region import State
+
+TAKEN, SAME = 1e-1, "x + p is rounded; all else are the same numbers, or multiplied by powers of two"
+
+
+def judged(draw, attempt):
+    """A step on a quadratic that gains ρ times what it promises; values may be noise, f or ∇f not finite there."""
+    A, x, p = draw.spd(n := draw.size(), 1e2), draw.vector(n), draw.vector(n) * draw.magnitude(1)
+    f, slopes = (lambda y: y @ A @ y / 2), lambda y: A @ y
+    gained = f(x) - f(x + p)
+    rho = (-0.5, 0.05, 0.2, 0.5, 0.9, 1.5)[int(draw.rng.integers(6))] * float(draw.number("95/100", "105/100"))
+    rho = abs(rho) if gained > 0 else -abs(rho)
+    kind = int(draw.rng.integers(4))  # 0: values decide, 1: slopes do, 2: f is not finite at x + p, 3: ∇f is not
+    noise = 1e3 * (abs(gained) + abs(gained / rho)) if kind == 1 else 0.0
+    problem = Problem(
+        lambda y: np.inf if kind == 2 else f(y), lambda y: slopes(y) * (np.nan if kind == 3 else 1.0), noise=noise
+    )
+    edge, radius, rejected = bool(draw.rng.integers(2)), size(p) * float(draw.number(1, 2)), int(draw.rng.integers(6))
+    trial = attempt(problem, x, f(x), slopes(x), p, gained / rho, edge, radius, rejected, TAKEN, 1.5 * radius)
+    taken = rho > TAKEN and kind < 2
+    if not taken:
+        radius_new = size(p) * (0.1 if kind == 2 else 0.25)
+    else:
+        radius_new = size(p) / 4 if rho < 0.25 else 1.5 * radius if rho > 0.75 and edge else radius
+    expected = [
+        radius_new, 0 if taken else rejected + 1, taken, taken or rejected + 1 < (5 if kind == 1 else 30), 1,
+        kind == 1 or (kind != 2 and rho > TAKEN),
+    ]  # fmt: skip
+    y = x + p if taken else x
+    return {
+        "trial": trial, "expected": np.array(expected, float), "x": y, "f": f(y), "g": slopes(y), "A": A,
+        "size": size(x) + size(p),
+    }  # fmt: skip
+
+
+@claim(
+    "region.attempt",
+    "x₊ = x + p if ρ = (f − f(x + p))/(m(0) − m(p)) > η; else x, with ¼‖p‖ for a region, or ⅒‖p‖ if f is not finite",
+    NW + "§4.1; " + CGT + "§17.4 (rounding)",
+    judged,
+    given="where f is noise ρ is −½(g + g₊)ᵀp/(m(0) − m(p)); after 5 refusals in noise, or 30, there is no other trial",
+    uses=("region.attempt",),
+    scale=lambda A, size, expected: (size, size**2 * np.linalg.norm(A), size * np.linalg.norm(A), 1 + expected[0]),
+    because=SAME,
+    exact=False,
+)
+def attempted(trial, expected, x, f, g):
+    found = [trial.radius, trial.rejected, trial.taken, trial.ok, trial.nfev, trial.njev]
+    return trial.x - x, trial.f - f, trial.g - g, np.array(found, float) - expected
+
+
+def bottomless(draw, attempt):
+    """A refused step that x hardly feels."""
+    x, p = 1 + abs(draw.vector(n := draw.size())), draw.vector(n)
+    short = bool(draw.rng.integers(2))
+    p = p / size(p) * size(x) * 2.0**-52 * (3.9 if short else 4.1)
+    problem = Problem(lambda y: 1.0, lambda y: 0 * y)
+    trial = attempt(problem, x, 0.0, 0 * x, p, 1.0, True, 7.0, 0, TAKEN, 9.0)
+    return {"trial": trial, "short": short, "length": size(p)}
+
+
+@claim(
+    "region.bottom",
+    "A region of ¼‖p‖ ≤ eps‖x‖ is none: it stays as it was, and there is no other trial",
+    CGT + "§17.4",
+    bottomless,
+    given="p was refused",
+    uses=("region.attempt",),
+    scale=lambda: 1.0,
+    because=SAME,
+    exact=False,
+)
+def bottom(trial, short, length):
+    return trial.radius - (7.0 if short else length / 4), float(trial.ok) - (not short)
+
+
+def carried(draw, tried, first_radius):
+    """A step of a method that carries the Hessian, which may not be finite where the step leads."""
+    A, x = draw.spd(n := draw.size(), 1e2), draw.vector(n)
+    g, gone = A @ x, bool(draw.rng.integers(2))
+    p = -x * float(draw.number("1/2", "9/10"))
+    hess = lambda y: A * np.nan if gone else 2 * A  # noqa: E731
+    problem = Problem(lambda y: y @ A @ y / 2, lambda y: A @ y, hess)
+    old = State(x, x @ g / 2, g, A, size(p), 3, True, True, 10, 20, 30)
+    gained = x @ g / 2 - (x + p) @ A @ (x + p) / 2
+    new = tried(problem, old, p, gained, True, TAKEN, 1e100)
+    y = x if gone else x + p
+    return {
+        "new": new, "x": y, "g": A @ y, "f": y @ A @ y / 2, "B": A if gone else 2 * A, "A": A,
+        "length": (size(p) / 10 if gone else 2 * size(p)), "whole": size(x), "gone": gone,
+        "first": first_radius(x, 0.0) - size(x), "asked": first_radius(x, 3.0) - 3.0,
+        "origin": first_radius(0 * x, 0.0) - 1.0,
+    }  # fmt: skip
+
+
+@claim(
+    "region.carried",
+    "A Newton region's state takes f, ∇f and ∇²f from the new point; where ∇²f is not finite the step is refused",
+    NW + "§4.1",
+    carried,
+    given="the first region is ‖x₀‖, or 1 at the origin, unless one is asked for",
+    uses=("region.tried", "region.first_radius"),
+    scale=lambda A, whole: (
+        whole, np.linalg.norm(A) * whole, np.linalg.norm(A) * whole**2, 1, whole, 1, 1, 1, 1
+    ),
+    because=SAME,
+    exact=False,
+)  # fmt: skip
+def is_carried(new, x, f, g, B, length, gone, first, asked, origin):
+    counts = [new.rejected, new.taken, new.ok, new.nfev, new.njev, new.nhev]
+    return (
+        new.x - x, new.g - g, new.f - f, new.B - B, new.radius - length,
+        np.array(counts, float) - [4 if gone else 0, not gone, True, 11, 21, 31], first, asked, origin,
+    )  # fmt: skip

@@ -1,0 +1,300 @@
+"""Line searches, trial by trial: which point is tried after one that will not do."""
+
+import numpy as np
+
+from refopt.linesearch.approximate import secant
+from refopt.linesearch.wolfe import between, beyond
+from refopt.oracle.claim import claim
+from refopt.oracle.claims import NW
+from refopt.oracle.claims.descent import smooth
+from refopt.oracle.draw import excess, size
+from refopt.problem import Problem
+
+__all__ = ["between", "beyond", "secant"]
+HZ = "W. W. Hager & H. Zhang, SIAM J. Optim. 16 (2005) 170, §4"
+ALL = ("linesearch.strong_wolfe", "linesearch.hager_zhang", "linesearch.armijo", "linesearch.fixed")
+ROUNDED = "each trial is a few roundings of the one before"
+
+
+def along(search, phi, slope, *options, noise=0.0):
+    """What a search to the right of 0 tries, on φ and φ′."""
+    tried = []
+    problem = Problem(
+        lambda x: tried.append(float(x[0])) or phi(float(x[0])), lambda x: np.array([slope(float(x[0]))]), noise=noise
+    )
+    search(problem, np.zeros(1), phi(0.0), np.array([slope(0.0)]), np.ones(1), *options)
+    return np.array(tried)
+
+
+# --- where a search ends -----------------------------------------------------------------------------------------
+
+
+def ended(draw, wolfe, approximate, armijo, fixed):
+    """What each search returns on a smooth function, and what it ought to know of its point."""
+    problem, x, p, _, terms = smooth(draw)
+    f, g, c1, c2, first = problem.fun(x), problem.grad(x), 1e-4, 0.5, draw.magnitude(1)
+    points = [
+        wolfe(problem, x, f, g, p, c1, c2, 60, first), approximate(problem, x, f, g, p, c1, c2, 60, first),
+        armijo(problem, x, f, g, p, c1, 60, first), fixed(problem, x, f, g, p, 60, first),
+    ]  # fmt: skip
+    return {
+        "away": np.array([point.x - x - point.alpha * p for point in points]),
+        "values": np.array([point.f - problem.fun(point.x) for point in points]),
+        "gradients": np.array([point.g - problem.grad(point.x) for point in points]),
+        "alpha": points[3].alpha - first, "f": f, "low": points[1].f, "slope": g @ p, "slope_low": points[1].g @ p,
+        "step": points[1].alpha, "x": x, "p": p, "longest": max(point.alpha for point in points),
+        "terms": sum(terms(point.x) for point in points) + terms(x),
+    }  # fmt: skip
+
+
+@claim(
+    "searches.point",
+    "A search returns x + αp with f and ∇f there; Hager and Zhang's has φ(α) ≤ φ(0) + c₁αφ′(0), φ′(α) ≥ c₂φ′(0)",
+    HZ + "; " + NW + "§3.1",
+    ended,
+    given="φ′(0) < 0, ∇f has a Lipschitz constant",
+    uses=ALL,
+    scale=lambda x, p, longest, terms, slope: (size(x) + longest * size(p), 1.0, 1.0, 1.0, terms, abs(slope)),
+    because="f and ∇f are the same numbers, x + αp is rounded, and within 10 eps|f| slopes are judged",
+    exact=False,
+)
+def is_point(away, values, gradients, alpha, f, low, slope, slope_low, step):
+    return away, values, gradients, alpha, excess(low - f - 1e-4 * step * slope), excess(0.5 * slope - slope_low)
+
+
+# --- on a straight line ------------------------------------------------------------------------------------------
+
+
+def falling(draw, wolfe, approximate):
+    """φ = −kα: no trial is ever enough."""
+    k, first = draw.magnitude(2), draw.magnitude(2)
+    made = [along(f, lambda a: -k * a, lambda a: -k, 1e-4, 0.9, 5, first) for f in (wolfe, approximate)]
+    return {"first": first, "tenfold": made[0], "fivefold": made[1]}
+
+
+@claim(
+    "searches.extension-limits",
+    "Where φ falls along a straight line steps grow: by nine times the last one, or, in Hager and Zhang's, fivefold",
+    HZ + "; " + NW + "§3.5",
+    falling,
+    uses=ALL[:2],
+    scale=lambda first: 1e4 * first,
+    because=ROUNDED,
+    slack=1.0,
+    exact=False,
+)
+def extension_limits(first, tenfold, fivefold):
+    growing = first * np.cumsum(9.0 ** np.arange(5))
+    return tenfold - growing, fivefold - first * 5.0 ** np.arange(5)
+
+
+def extended(draw, beyond):
+    """Slopes at both ends of the last step."""
+    step, d_lo, d_new = draw.magnitude(2), -draw.number(1, 9), -draw.number("1/10", 10)
+    return {"step": step, "d_lo": d_lo, "d_new": d_new, "found": beyond(step, d_lo, d_new)}
+
+
+@claim(
+    "searches.extension",
+    "An extension goes to the zero of the line through both slopes, one to nine times the last step away",
+    NW + "§3.5",
+    extended,
+    given="φ′ < 0 at both",
+    uses=("searches.beyond",),
+    scale=lambda found: found,
+    because=ROUNDED,
+    exact=False,
+)
+def extension(step, d_lo, d_new, found):
+    if d_new <= d_lo:
+        return found - 9 * step
+    away = step * d_new / (d_lo - d_new)
+    return found - min(max(away, step), 9 * step)
+
+
+def walled(draw, wolfe, approximate, armijo, fixed):
+    """φ = −kα on [0, w), and no value beyond."""
+    k, w = draw.magnitude(2), draw.magnitude(2)
+    first = w * float(draw.number(1, 50)) * 1.1
+    phi, slope = (lambda a: -k * a if a < w else np.inf), lambda a: -k
+    tried = [along(f, phi, slope, 1e-4, 0.9, 40, first) for f in (wolfe, approximate)]
+    tried += [along(armijo, phi, slope, 1e-4, 40, first), along(fixed, phi, slope, 40, first)]
+    return {"w": w, "first": first, "bracketing": tried[:2], "shortening": tried[2:]}
+
+
+@claim(
+    "searches.walls",
+    "From a trial that is not finite a search goes to a tenth of the way from the last good point, then halves",
+    HZ + " (nothing is said of walls there)",
+    walled,
+    given="f falls up to a wall at w; backtracking and fixed steps go to a tenth until there is a value",
+    uses=ALL,
+    scale=lambda first: first,
+    because=ROUNDED,
+    exact=False,
+)
+def walls(w, first, bracketing, shortening):
+    a, b, c, expected = 0.0, np.inf, first, []
+    while not (a > 0.0 and b - a <= 0.01 * b):
+        expected.append(c)
+        a, b = (a, c) if c >= w else (c, b)
+        c = a + (b - a) / 10 if c >= w else (a + b) / 2
+    tenths = first * 0.1 ** np.arange(len(shortening[0]))
+    found = [np.inf if len(tried) != len(expected) else tried - np.array(expected) for tried in bracketing]
+    return (*found, *(tried - tenths for tried in shortening), excess(tenths[-1] - w), excess(w - 10 * tenths[-1]))
+
+
+def hilly(draw, search):
+    """φ falls to −kh, and jumps up: beyond h it is too high although it falls."""
+    k, h = draw.magnitude(2), draw.magnitude(2)
+    first = h * (1 + 9 * float(draw.number(0, 1)))
+    return {"h": h, "tried": along(search, lambda a: -k * a if a < h else 99 * k * h - k * a, lambda a: -k, 0.1, 0.9,
+            9, first)}  # fmt: skip
+
+
+@claim(
+    "searches.hill",
+    "Between a good point and one that is too high although φ falls there Hager and Zhang's search tries the middle",
+    HZ + " (U3)",
+    hilly,
+    uses=ALL[1:2],
+    scale=lambda h: h,
+    because=ROUNDED,
+    exact=False,
+)
+def hill(h, tried):
+    a, b, expected = 0.0, tried[0], [tried[0]]
+    for _ in tried[1:]:
+        expected.append((a + b) / 2)
+        a, b = (a, expected[-1]) if expected[-1] >= h else (expected[-1], b)
+    return tried - np.array(expected)
+
+
+# --- interpolation -----------------------------------------------------------------------------------------------
+
+
+def chord(slope, a, b):
+    """Where the straight line through φ′(a) and φ′(b) is zero."""
+    return b - slope(b) * (b - a) / (slope(b) - slope(a))
+
+
+def two_slopes(draw, secant):
+    k, m, a = draw.magnitude(2), draw.number(-9, 9), draw.number(-9, 9)
+    b = a + draw.number("1/10", 9)
+    return {"m": m, "a": a, "b": b, "found": secant(a, k * (a - m), b, k * (b - m)), "flat": secant(a, k, b, k) - a}
+
+
+@claim(
+    "searches.secant",
+    "c = (aφ′(b) − bφ′(a))/(φ′(b) − φ′(a)) is the zero of the straight line through both slopes",
+    HZ,
+    two_slopes,
+    given="φ′(a) ≠ φ′(b); otherwise a is as good as any",
+    uses=("searches.secant",),
+    scale=lambda a, b, m: ((abs(a) + abs(b)) * (abs(a) + abs(b) + abs(m)) / (b - a), 1),
+    because="differences of products of this size",
+)
+def is_secant(m, found, flat):
+    return found - m, flat
+
+
+def secants(draw, search):
+    """φ′ = (α + r)ʲ − (m + r)ʲ, convex, with a zero at m inside [0, first]."""
+    m, r, j = draw.number("1/10", 9), draw.number(0, 1), int(draw.rng.integers(2, 6))
+    first = float(m) * float(draw.number("11/10", 5))
+    m, r = float(m), float(r)
+    phi = lambda a: (a + r) ** (j + 1) / (j + 1) - (m + r) ** j * a  # noqa: E731
+    slope = lambda a: (a + r) ** j - (m + r) ** j  # noqa: E731
+    return {"first": first, "slope": slope, "m": m, "tried": along(search, phi, slope, 0.9, 1e-9, 8, first)}
+
+
+@claim(
+    "searches.double-secant",
+    "An iteration tries the secant point c of [a, b], that of the end c has become with the old one, and if more than "
+    "0.66 of the interval is left its middle",
+    HZ + " (S1–S4, L1–L3)",
+    secants,
+    given="φ convex, a minimum in [0, α₀]; the first two iterations",
+    uses=ALL[1:2],
+    scale=lambda first: first,
+    because="secants through slopes that are a few roundings of numbers of their size",
+    slack=1e6,
+    exact=False,
+)
+def double_secant(first, slope, m, tried):
+    a, b, expected = 0.0, first, [first]
+    for _ in range(2):
+        width, old_a, old_b = b - a, a, b
+        c = chord(slope, a, b)
+        expected.append(c)
+        a, b = (c, b) if slope(c) < 0 else (a, c)
+        c = chord(slope, old_b, b) if b == c else chord(slope, old_a, a)
+        if a < c < b:
+            expected.append(c)
+            a, b = (c, b) if slope(c) < 0 else (a, c)
+        if b - a > 0.66 * width:
+            expected.append((a + b) / 2)
+            a, b = (expected[-1], b) if slope(expected[-1]) < 0 else (a, expected[-1])
+    count = min(len(expected), len(tried))
+    return tried[:count] - np.array(expected[:count])
+
+
+def safeguarded(draw, between):
+    """What lies between two ends with slopes −u and v, and values that are noise, or useless."""
+    lo, w, u, v = draw.number(0, 9), draw.magnitude(2), draw.number("1/10", 9), draw.number("1/10", 9)
+    lo, w, u, v = float(lo), float(w), float(u), float(v)
+    hi = lo + w
+    return {
+        "lo": lo, "w": w, "zero": u / (u + v), "by_slopes": between(lo, 0.0, -u, hi, 1.0, v, True, 0.2, 3),
+        "halves": np.array([
+            between(lo, 0.0, -u, hi, np.inf, v, True, 0.0, 3), between(lo, 0.0, -u, hi, 1.0, v, False, 0.2, 3),
+            between(lo, 0.0, -u, hi, 9.0, v, True, 0.0, 16), between(lo, 0.0, -1e200, hi, 1e200, 1e200, True, 0.0, 3),
+        ]),
+        "near": between(lo, 0.0, -u, hi, 1e9 * u * w, v, False, 0.0, 3),
+        "far": between(lo, 0.0, -u, hi, -0.9 * u * w, v, False, 0.0, 3),
+    }  # fmt: skip
+
+
+@claim(
+    "searches.safeguards",
+    "A trial stays a tenth of (lo, hi) away from both ends; where values are noise slopes decide, else the middle",
+    NW + "§3.5",
+    safeguarded,
+    given="the middle after fifteen trials too, and where φ(hi) or the interpolation is not finite",
+    uses=("searches.between",),
+    scale=lambda lo, w: lo + w,
+    because=ROUNDED,
+    exact=False,
+)
+def safeguards(lo, w, zero, by_slopes, halves, near, far):
+    return (
+        by_slopes - lo - w * min(max(zero, 0.1), 0.9), halves - lo - w / 2, near - lo - w / 10, far - lo - 9 * w / 10
+    )  # fmt: skip
+
+
+# --- where values say nothing ------------------------------------------------------------------------------------
+
+
+def in_noise(draw, wolfe, approximate, armijo):
+    """φ is noise; φ′ rises from −k at 0 to zero at m."""
+    k, m = draw.magnitude(2), draw.magnitude(1)
+    first = m * float(draw.number("1/10", 9))
+    phi, slope = lambda a: 0.0, lambda a: k * (a / m - 1)
+    tried = [along(f, phi, slope, 1e-4, 0.5, 40, first, noise=1.0) for f in (wolfe, approximate)]
+    tried.append(along(armijo, phi, slope, 1e-4, 40, first, noise=1.0))
+    return {"m": m, "first": first, "last": np.array([t[-1] for t in tried]), "armijo": tried[2]}
+
+
+@claim(
+    "searches.noise",
+    "Where values differ by noise only slopes decide: c₂φ′(0) ≤ φ′(α) ≤ −⅘φ′(0), for backtracking its right half",
+    HZ + " (the approximate Wolfe conditions with δ = 1/10)",
+    in_noise,
+    uses=ALL[:3],
+    scale=lambda first: first,
+    because=ROUNDED,
+    exact=False,
+)
+def noise(m, first, last, armijo):
+    halved = first * 0.5 ** np.arange(len(armijo))
+    return excess(m / 2 - last[:2]), excess(last - 1.8 * m), armijo - halved, excess(1.8 * m - halved[:-1])

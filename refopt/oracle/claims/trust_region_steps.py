@@ -1,0 +1,109 @@
+"""The iteration for the region's multiplier, step by step, from an eigendecomposition in place of factorisations."""
+
+import numpy as np
+
+from refopt.oracle.claim import claim
+from refopt.oracle.claims import CGT, NW
+from refopt.oracle.claims.trust_region import EXACT, model
+from refopt.oracle.draw import excess, size, with_spectrum
+
+ACCURACY = 0.1
+EPS = 2.0**-52
+
+
+def favouring(low, high):
+    """A point of (low, high): the geometric mean, or a hundredth of the way."""
+    return max(np.sqrt(low * high), low + 0.01 * (high - low))
+
+
+def multipliers(values, c, B, radius):
+    """The last λ of the iteration, for B = QΛQᵀ and c = Qᵀg; None where it becomes the hard case."""
+    rows = abs(B).sum(1) - abs(np.diag(B))
+    least, most = (np.diag(B) - rows).min(), (np.diag(B) + rows).max()
+    widest, steep = max(abs(least), abs(most)), size(c) / radius
+    low, high = max(0.0, steep - widest), steep + max(0.0, -least)
+    lam, failures, floor = favouring(low, high) if low > 0 else 0.0, 0, 0.0
+    for k in range(100):
+        newton = -1.0
+        if values.min() + lam > 0:
+            p = c / (values + lam)
+            length = size(p)
+            if abs(length - radius) <= ACCURACY * radius or (lam == 0 and length < radius):
+                return lam
+            low, high = (lam, high) if length > radius else (low, lam)
+            newton = lam + (p @ p) / (p @ (p / (values + lam))) * (length - radius) / radius
+        else:
+            failures, low = failures + 1, lam
+        if failures == 3 or k == 10:
+            failures, nearly = 4, max(0.0, 30 * EPS * widest - values.min())
+            if size(c / (values + nearly)) < radius:
+                return None
+            low, floor = max(low, nearly), max(0.0, -values.min())
+        lam = newton if low < newton < high else floor + favouring(low - floor, max(low, high) - floor)
+    return None
+
+
+def followed(draw, solver):
+    """Any kind of B; a g with more or less of it along the lowest eigenvector."""
+    n = draw.size(2)
+    values = draw.positive(n, 1e3) if draw.rng.integers(2) else draw.mixed(n)
+    Q, c = draw.orthogonal(n), draw.vector(n)
+    c[values.argmin()] *= 10.0 ** -draw.rng.integers(0, 8)
+    B, g = with_spectrum(Q, values), Q @ c
+    radius = size(g) / size(B) * draw.magnitude(3)
+    _, lam, _ = solver(g, B, radius, ACCURACY)
+    expected = multipliers(values, c, B, radius)
+    return {"B": B, "lam": lam, "expected": lam if expected is None else expected, "values": values}
+
+
+@claim(
+    "trust-region.secular-steps",
+    "λ begins at 0, or inside its bounds, and goes on by Newton's method on 1/Δ − 1/‖p(λ)‖ inside them",
+    CGT + "§7.3; " + NW + "§4.3",
+    followed,
+    given="the bounds are Gershgorin's; a λ with B + λI not positive definite is one; the third of them asks for λ₁",
+    uses=EXACT,
+    scale=lambda B, expected, values: (size(B) + abs(expected)) * (1 + size(B) / (values.min() + expected)),
+    because="λ is a few quotients of solves with B + λI",
+    slack=1e4,
+    exact=False,
+)
+def secular_steps(lam, expected):
+    return lam - expected
+
+
+def singular_ways(draw, solver):
+    """g without a part along the lowest eigenvector, λ₁ ≤ 0, and a region that reaches beyond p(−λ₁)."""
+    n = draw.size(2)
+    values = np.sort(draw.positive(n, 1e2))
+    flat, c = bool(draw.rng.integers(2)), draw.vector(n)
+    values = values - values[0] * (1.0 if flat else 1.0 + float(draw.number("1/10", 1)))
+    Q = np.eye(n) if flat else draw.orthogonal(n)
+    c[values < values[0] + 1e-3 * size(values)] = 0.0
+    apart = np.where(c == 0.0, 1.0, values - values[0])
+    B, g, p = with_spectrum(Q, values), Q @ c, Q @ (-c / apart)
+    radius = (size(p) or 1.0) * float(draw.number("11/10", 9))
+    found = solver(g, B, radius, ACCURACY)
+    return {
+        "B": B, "g": g, "p": p, "radius": radius, "lam": found.lam, "found": found.p, "flat": flat,
+        "lowest": values[0], "promised": found.predicted, "Q": Q[:, c != 0.0],
+    }  # fmt: skip
+
+
+@claim(
+    "trust-region.hard-steps",
+    "In the hard case p = −(B − λ₁I)⁺g + τv with ‖p‖ = Δ and λ = −λ₁; where λ₁ = 0 the shortest p will do",
+    CGT + "§7.3; " + NW + "§4.3",
+    singular_ways,
+    given="vᵀg = 0 for all eigenvectors v of λ₁",
+    uses=EXACT,
+    scale=lambda B, g, radius, found: (
+        1e8 * radius, size(B), (size(g) + size(B) * radius) * radius, 1e4 * radius
+    ),
+    because="a g that is orthogonal to v only to rounding adds √eps of v's direction",
+    exact=False,
+)  # fmt: skip
+def hard_steps(B, g, p, radius, lam, found, flat, lowest, promised, Q):
+    """Along the other eigenvectors p is given; the length says the rest."""
+    gap = abs(size(found) - (size(p) if flat else radius))
+    return Q.T @ (found - p), lam - max(-lowest, 0.0), promised + model(g, B, found), excess(gap)

@@ -1,0 +1,177 @@
+"""Break the mathematics, one change at a time, and see whether a claim or a test notices.
+
+``python -m tests.mutation --write`` makes the table of docs/mutation.csv over all packages; ``python -m tests.mutation
+linesearch --sample 50`` a part of it, on a smaller sample.
+"""
+
+import argparse
+import csv
+import hashlib
+import json
+import os
+import random
+import sys
+import tomllib
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.mutation.mutants import PACKAGES, ROOT, Mutant, files, mutants
+from tests.mutation.runs import Fate, Reach, claims, judge, record, tests
+
+EQUIVALENTS = Path(__file__).with_name("equivalents.toml")
+TABLE = ROOT / "docs" / "mutation.csv"
+SELECTED = "not jit and not gpu and not peers and not slow"
+
+Judged = tuple[Mutant, Fate, str]  #: and why it is equivalent, if it is listed
+
+
+class Mutation:
+    """A plugin that judges mutants in place of running the tests."""
+
+    def __init__(self, asked: argparse.Namespace) -> None:
+        self.asked = asked
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_load_initial_conftests(self) -> None:
+        """Few examples, the same each time, and none made small: that something fails is enough."""
+        from hypothesis import HealthCheck, Phase, settings  # pytest wants to be there first
+
+        os.environ["HYPOTHESIS_PROFILE"] = "mutation"
+        settings.register_profile(
+            "mutation", deadline=None, max_examples=12, derandomize=True, database=None,
+            phases=(Phase.explicit, Phase.generate), suppress_health_check=list(HealthCheck),
+        )  # fmt: skip
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        asked = self.asked
+        ids = claims()
+        of_tests = tests(session.items)
+        reach = record(ids)
+        if asked.patience:
+            reach = joined(reach, recorded(of_tests, Path(str(session.config.cache.mkdir("mutation")))))
+        chosen = [m for package in asked.packages for m in selected(package, asked.sample, asked.seed, asked.only)]
+        chosen = [m for m in chosen if fnmatchcase(m.function, asked.function)]
+        reasons = tomllib.loads(EQUIVALENTS.read_text())["equivalent"] if EQUIVALENTS.exists() else []
+        rows = []
+        for k, mutant in enumerate(chosen):
+            fate = judge(mutant, reach, ids | of_tests, set(ids), asked.patience)
+            rows.append((mutant, fate, reason(mutant, reasons)))
+            print(f"[{k + 1}/{len(chosen)}] {said(*rows[-1])}", flush=True)
+        lines = table(rows, asked)
+        for name in (mutant.name for mutant, fate, why in rows if why and fate.killed):
+            print(f"listed as equivalent, but killed: {name}")
+        print(*lines, sep="\n")
+        if asked.write:
+            with TABLE.open("w", newline="") as out:
+                csv.writer(out, lineterminator="\n").writerows([Row._fields, *lines])
+        return True
+
+
+Each = dict[str, Callable[[], bool]]
+
+
+def recorded(of_tests: Each, cache: Path) -> Reach:
+    """What the tests reach, file by file: recorded once for each state of it and of the packages."""
+    sources = b"".join(file.read_bytes() for package in PACKAGES for file in files(package))
+    whole = Reach({}, {})
+    for name, group in groupby(of_tests.items(), lambda item: item[0].partition("::")[0]):
+        digest = hashlib.sha256(sources + (ROOT / name).read_bytes()).hexdigest()[:16]
+        kept = cache / f"{Path(name).stem}-{digest}.json"
+        if not kept.exists():
+            kept.write_text(json.dumps(record(dict(group))))
+        seconds, lines = json.loads(kept.read_text())
+        whole = joined(whole, Reach(seconds, {at: {int(n): who for n, who in t.items()} for at, t in lines.items()}))
+    return whole
+
+
+def joined(one: Reach, two: Reach) -> Reach:
+    for file, table in two.lines.items():
+        for n, names in table.items():
+            one.lines.setdefault(file, {}).setdefault(n, []).extend(names)
+    return Reach(one.seconds | two.seconds, one.lines)
+
+
+def selected(package: str, sample: int, seed: int, only: str) -> list[Mutant]:
+    """The equations in full, and of all mutants a sample."""
+    every = mutants(package)
+    drawn = set(random.Random(f"{package} {seed}").sample(range(len(every)), min(sample, len(every))))
+    return [m._replace(sampled=k in drawn) for k, m in enumerate(every)
+            if (m.equation and only != "sample") or (k in drawn and only != "equations")]  # fmt: skip
+
+
+def reason(mutant: Mutant, reasons: Iterable[dict[str, str]]) -> str:
+    """Why no test can tell the mutant from the original, if it is listed."""
+    said = (mutant.file, mutant.function, mutant.statement, mutant.before, mutant.after)
+    for listed in reasons:
+        patterns = (listed.get(key, "*") for key in ("file", "function", "statement", "before", "after"))
+        if all(map(fnmatchcase, said, patterns)):
+            return listed["reason"]
+    return ""
+
+
+def said(mutant: Mutant, fate: Fate, why: str) -> str:
+    mark = "=" if mutant.equation else " "
+    how = f"{fate.claim or fate.test}{' (time)' if fate.timed else ''}" if fate.killed else f"SURVIVED {why}"
+    return f"{mark} {mutant.name}   {how}   in: {mutant.statement}"
+
+
+class Row(NamedTuple):
+    """A line of the table."""
+
+    package: str
+    mutants: str  #: which of them
+    drawn: int
+    equivalent: int
+    killed: int
+    survived: int
+    by_verify: int  #: of the killed, by a claim that ``refopt verify`` names
+    by_time: int  #: of the killed, because something did not end
+    killed_percent: float  #: of those that are not equivalent
+    by_verify_percent: float
+
+
+def row(package: str, what: str, judged: list[Judged]) -> Row:
+    equivalent = sum(bool(why) and not fate.killed for _, fate, why in judged)
+    killed = sum(fate.killed for _, fate, _ in judged)
+    named, timed = sum(bool(fate.claim) for _, fate, _ in judged), sum(fate.timed for _, fate, _ in judged)
+    counted = max(len(judged) - equivalent, 1)
+    return Row(
+        package, what, len(judged), equivalent, killed, len(judged) - equivalent - killed, named, timed,
+        round(100 * killed / counted, 1), round(100 * named / counted, 1),
+    )  # fmt: skip
+
+
+def table(judged: list[Judged], asked: argparse.Namespace) -> list[Row]:
+    """The rows of the packages that were asked for."""
+    rows = []
+    for package in asked.packages:
+        here = [each for each in judged if each[0].package == package]
+        if asked.only != "sample":
+            rows.append(row(package, "equations", [each for each in here if each[0].equation]))
+        if asked.only != "equations":
+            rows.append(row(package, f"sample, seed {asked.seed}", [each for each in here if each[0].sampled]))
+    return rows
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__.split("\n")[0])
+    parser.add_argument("packages", nargs="*", help=f"of {', '.join(PACKAGES)}; all by default")
+    parser.add_argument("--sample", type=int, default=400, help="mutants drawn from each package")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--patience", type=float, default=20.0, help="seconds of tests to survive; 0: claims only")
+    parser.add_argument("--only", choices=["sample", "equations"], default="")
+    parser.add_argument("--function", default="*", help="a pattern")
+    parser.add_argument("--write", action="store_true", help=f"write {TABLE.relative_to(ROOT)}")
+    asked = parser.parse_args()
+    asked.packages = asked.packages or list(PACKAGES)
+    options = ["-q", "--tb=no", "-p", "no:randomly", "--benchmark-disable", "-m", SELECTED, str(ROOT / "tests")]
+    return int(pytest.main(options, plugins=[Mutation(asked)]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

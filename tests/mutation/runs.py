@@ -1,0 +1,167 @@
+"""A warm process that has everything imported and collected, and forks for each mutant.
+
+In the child the changed function's code takes the place of the original one: all who hold the function see it, and no
+file is written. Then run the claims of the ledger and the tests that are known to reach the line, the cheapest first,
+until one fails. What takes longer than ten times its recorded time, and five seconds, never ends: that is a failure.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from types import CodeType
+from typing import Any, NamedTuple
+
+import coverage
+import pytest
+from _pytest.runner import runtestprotocol
+
+from refopt.oracle import ledger, verify
+from tests.mutation.mutants import PACKAGES, ROOT, Mutant, files
+
+
+class Reach(NamedTuple):
+    """What runs which lines, and for how long."""
+
+    seconds: dict[str, float]  #: of each claim and each test
+    lines: dict[str, dict[int, list[str]]]  #: file: line: who runs it
+
+    def of(self, mutant: Mutant) -> list[str]:
+        found = self.lines.get(mutant.file, {})
+        return sorted({name for line in mutant.lines for name in found.get(line, ())})
+
+
+class Fate(NamedTuple):
+    """What became of a mutant: the claim and the test that noticed it, and how."""
+
+    claim: str
+    test: str
+    timed: bool  #: noticed because it did not end
+
+    @property
+    def killed(self) -> bool:
+        return bool(self.claim or self.test)
+
+
+# --- recording ---------------------------------------------------------------------------------------------------
+
+
+def record(each: dict[str, Callable[[], bool]]) -> Reach:
+    """Run each once, and note its lines. What fails without a mutant is left out, and named."""
+    sources = [str(path) for package in PACKAGES for path in files(package)]
+    tracer = coverage.Coverage(data_file=None, include=sources, config_file=False, messages=False)
+    seconds, failing = {}, []
+    tracer.start()
+    for name, passes in each.items():
+        tracer.switch_context(name)
+        began = time.perf_counter()
+        if passes():
+            seconds[name] = round(time.perf_counter() - began, 4)
+        else:
+            failing.append(name)
+    tracer.stop()
+    for name in failing:
+        print(f"fails without any change: {name}", file=sys.stderr)
+    data, lines = tracer.get_data(), {}
+    for file in data.measured_files():
+        where = data.contexts_by_lineno(file).items()
+        lines[str(Path(file).relative_to(ROOT))] = {n: [who for who in names if who in seconds] for n, names in where}
+    used = {who for table in lines.values() for names in table.values() for who in names}
+    return Reach({name: t for name, t in seconds.items() if name in used}, lines)
+
+
+def claims() -> dict[str, Callable[[], bool]]:
+    """Each claim as ``refopt verify`` runs it."""
+    return {claim.id: lambda id=claim.id: verify(id)[0].status != "failed" for claim in ledger()}
+
+
+def tests(items: list[pytest.Item]) -> dict[str, Callable[[], bool]]:
+    """Each collected test; those that are generated from the claims are left to the claims themselves."""
+    return {i.nodeid: lambda i=i: _passes(i) for i in items if not i.nodeid.startswith("tests/oracle/test_claims")}
+
+
+def _passes(item: pytest.Item) -> bool:
+    return not any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
+
+
+# --- judging -----------------------------------------------------------------------------------------------------
+
+
+def judge(
+    mutant: Mutant, reach: Reach, each: dict[str, Callable[[], bool]], ids: set[str], patience: float
+) -> Fate:  # fmt: skip
+    """Who notices the mutant. Claims come first; where none does, tests, until those run took `patience` seconds."""
+    code, found = mutant.code(), reach.of(mutant)
+    by_claim = sorted((name for name in found if name in ids), key=reach.seconds.__getitem__)
+    failed, timed = _first(mutant, code, [(n, each[n], reach.seconds[n]) for n in by_claim])
+    if failed:
+        return Fate(failed, "", timed)
+    chosen = [(n, each[n], reach.seconds[n]) for n in _ordered(mutant, found, reach, ids, patience)]
+    failed, timed = _first(mutant, code, chosen)
+    return Fate("", failed, timed)
+
+
+def _ordered(mutant: Mutant, found: list[str], reach: Reach, ids: set[str], patience: float) -> Iterator[str]:
+    """The tests, until their time is spent: cheap ones first, one of each function, those of the same name early."""
+    stem, seen, ranked = Path(mutant.file).stem, dict[str, int](), []
+    for name in sorted((name for name in found if name not in ids), key=reach.seconds.__getitem__):
+        function = name.partition("[")[0]
+        seen[function] = seen.get(function, 0) + 1
+        near = 0.3 if stem in function or mutant.function in function else 1.0
+        ranked.append(((0.002 + reach.seconds[name]) * seen[function] * near, name))
+    spent = 0.0
+    for _, name in sorted(ranked):
+        if spent >= patience:
+            return
+        spent += reach.seconds[name]
+        yield name
+
+
+def _first(mutant: Mutant, code: CodeType, each: list[tuple[str, Callable[[], bool], float]]) -> tuple[str, bool]:
+    """The first that fails in a child with the mutant, if any; and whether because it did not end."""
+    if not each:
+        return "", False
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(read)
+        _child(mutant, code, each, write)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        last = pipe.read().decode().split("\n")[-1]
+    _, status = os.waitpid(pid, 0)
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
+        return "", False
+    return each[int(last)][0], os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM
+
+
+def _child(mutant: Mutant, code: CodeType, each: list[tuple[str, Callable[[], bool], float]], write: int) -> None:
+    """Never returns: exit status 1 with the first failure, 0 without one."""
+    failed = 1
+    try:
+        null = os.open(os.devnull, os.O_RDWR)
+        for stream in range(3):
+            os.dup2(null, stream)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        put(mutant, code)
+        for i, (_, passes, seconds) in enumerate(each):
+            os.write(write, b"\n%d" % i)
+            signal.setitimer(signal.ITIMER_REAL, 5.0 + 10.0 * seconds)
+            if not passes():
+                break
+        else:
+            failed = 0
+    finally:
+        os._exit(failed)
+
+
+def put(mutant: Mutant, code: CodeType) -> None:
+    """The changed code in the place of the function's own."""
+    module = import_module(mutant.file.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
+    own: Any = getattr(module, mutant.function)
+    own.__code__ = next(
+        part for part in code.co_consts if isinstance(part, CodeType) and part.co_name == mutant.function
+    )
