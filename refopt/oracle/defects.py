@@ -12,6 +12,9 @@ import numpy as np
 
 from refopt.adaptive import corrected, direction, mean
 from refopt.oracle.rules import Array, Path
+from refopt.sampled import arrays_of, flat
+from refopt.stochastic import momentum, soap
+from refopt.tensors import along, gram
 
 
 @dataclass(frozen=True)
@@ -92,17 +95,18 @@ def dfp(H: Array, s: Array, y: Array) -> Array:
     return H + np.outer(s, s) / (y @ s) - np.outer(Hy, Hy) / (y @ Hy)
 
 
-# --- means -------------------------------------------------------------------------------------------------------
+# --- Adam and its kin --------------------------------------------------------------------------------------------
 
 
 def adam(
     *, correct: bool = True, inside: bool = False, early: bool = False, swapped: bool = False, plain: bool = False,
-    late: int = 0, coupled: float = 0.0,
-) -> Callable[[Any, Any], Any]:  # fmt: skip
-    """Adam's ``learnt`` with one thing changed."""
+    late: int = 0, coupled: bool = False, scaled: bool = True,
+) -> Callable[..., Any]:  # fmt: skip
+    """Adam's ``update`` with one thing changed."""
 
-    def learnt(state: Any, o: Any) -> Any:
-        t, g = state.t + 1, state.g + coupled * state.x
+    def update(state: Any, grad: Any, o: Any, draw: Any = None) -> Any:
+        t, decay = state.t + 1, getattr(o, "weight_decay", 0.0)
+        g = grad + decay * state.x if coupled else grad
         b1, b2 = (o.beta2, o.beta1) if swapped else (o.beta1, o.beta2)
         m = b1 * state.m + g if plain else mean(state.m, g, b1)
         v = mean(state.v, g * g, b2)
@@ -114,9 +118,83 @@ def adam(
             p = -o.step * m_hat / ((v**o.exponent + o.eps) / (1 - b2**u) ** o.exponent)
         else:
             p = direction(m_hat, v_hat, o.step, o.exponent, o.eps)
-        return state._replace(m=m, v=v, p=p, t=t)
+        kept = 1.0 if coupled else 1.0 - (o.step if scaled else 1.0) * decay
+        return state._replace(x=kept * state.x + p, g=grad, m=m, v=v, t=t)
 
-    return learnt
+    return update
+
+
+def adahessian(*, absolute: bool = False, squared: bool = True, doubled: bool = False) -> Callable[..., Any]:
+    """AdaHessian's ``update`` with other squares: of |z ∘ Hz| (no change), of Hz alone, or of its own mean."""
+
+    def update(state: Any, grad: Any, o: Any, draw: Any, products: Any) -> Any:
+        z, Hz, t = draw.probes, products, state.t + 1
+        D = (Hz if absolute else z * Hz).mean(axis=0)
+        m = mean(state.m, grad, o.beta1)
+        v = mean(state.v, D * D if squared else np.abs(D), o.beta2)
+        p = direction(
+            corrected(m, o.beta1, t), corrected(v, o.beta2, t), o.step, 2 * o.exponent if doubled else o.exponent, o.eps
+        )
+        return state._replace(x=state.x + p, g=grad, m=m, v=v, t=t)
+
+    return update
+
+
+# --- Shampoo and SOAP --------------------------------------------------------------------------------------------
+
+
+def shampoo(*, power: Callable[[int], int] = lambda k: 2 * k, overwritten: bool = False, mixed: bool = False,
+            sign: float = -1.0) -> Callable[..., Any]:  # fmt: skip
+    """Shampoo's ``update`` with another root, with later axes seeing what earlier ones preconditioned, or both.
+
+    mixed: the mean is one of directions, mixed into the next gradient before that is preconditioned.
+    """
+
+    def update(state: Any, grad: Any, o: Any, draw: Any = None) -> Any:
+        held = state.m if state.t else grad
+        g = (1.0 - o.beta1) * grad + o.beta1 * held if mixed else grad
+        m = o.beta1 * state.m + (1.0 - o.beta1) * grad
+        L, parts = [], []
+        arrays = arrays_of(g if mixed else m / (1.0 - o.beta1 ** (state.t + 1)), state.shapes)
+        seen = arrays_of(g, state.shapes)
+        for G, P, own in zip(seen, arrays, state.L, strict=True):
+            new = []
+            for axis in range(G.ndim):
+                new.append(own[axis] + gram(P if overwritten else G, axis))
+                P = along(root(new[-1], o.eps, sign / power(G.ndim)), P, axis)
+            L.append(tuple(new))
+            parts.append(P)
+        p = flat(parts)
+        return state._replace(x=state.x - o.step * p, g=grad, m=p if mixed else m, L=tuple(L), t=state.t + 1)
+
+    return update
+
+
+def root(L: Array, eps: float, power: float) -> Array:
+    values, V = np.linalg.eigh(L + eps * np.eye(len(L)))
+    return (V * values**power) @ V.T
+
+
+def soap_unpermuted(state: Any, grad: Any, o: Any, draw: Any = None) -> Any:
+    """SOAP whose columns change places while V stays as it is."""
+    new = soap.update(state, grad, o, draw)
+    if state.t == 0 or state.t % o.every:
+        return new
+    parts = zip(*(arrays_of(each, state.shapes) for each in (grad, state.v)), state.Q, strict=True)
+    V = [o.beta2 * old + (1.0 - o.beta2) * soap.turned(G, Q) ** 2 for G, old, Q in parts]
+    return new._replace(v=flat(V))
+
+
+def heavy_ball(*, damped: bool = False, ahead: bool = False) -> Callable[..., Any]:
+    """Momentum with a mean from the first gradient on, or with a look ahead."""
+
+    def update(state: Any, grad: Any, o: Any, draw: Any = None) -> Any:
+        if ahead:
+            return momentum.update(state, grad, o._replace(nesterov=not o.nesterov), draw)
+        m = o.momentum * state.m + (1.0 - o.momentum) * grad
+        return state._replace(x=(1.0 - o.step * o.weight_decay) * state.x - o.step * m, g=grad, m=m, t=state.t + 1)
+
+    return update
 
 
 PAIRS = {
@@ -146,12 +224,45 @@ HISTORIES = {
 }
 ADAM = {
     "no bias correction": Defect("the means are not corrected for their start at 0", "Kingma & Ba §3",
-                                 {"learnt": adam(correct=False)}),
-    "ε inside the root": Defect("(v̂ + ε)ᵃ in place of v̂ᵃ + ε", "ε", {"learnt": adam(inside=True)}),
+                                 {"update": adam(correct=False)}),
+    "ε inside the root": Defect("(v̂ + ε)ᵃ in place of v̂ᵃ + ε", "ε", {"update": adam(inside=True)}),
     "ε before the correction": Defect("ε is added to √v before the correction", "Kingma & Ba §2",
-                                      {"learnt": adam(early=True)}),
-    "β₁ and β₂ exchanged": Defect("β₁ and β₂ are exchanged", "exchanged", {"learnt": adam(swapped=True)}),
-    "m without 1 − β₁": Defect("m = β₁m + g", "heavy ball", {"learnt": adam(plain=True)}),
+                                      {"update": adam(early=True)}),
+    "β₁ and β₂ exchanged": Defect("β₁ and β₂ are exchanged", "exchanged", {"update": adam(swapped=True)}),
+    "m without 1 − β₁": Defect("m = β₁m + g", "heavy ball", {"update": adam(plain=True)}),
     "t late": Defect("t is 1 at the second step too: counted after the correction", "off by one",
-                     {"learnt": adam(late=1)}),
+                     {"update": adam(late=1)}),
+}  # fmt: skip
+ADAMW = {
+    **ADAM,
+    "coupled decay": Defect("the weight decay is added to the gradient and goes through the means, as in Adam with ℓ2",
+                            "Loshchilov & Hutter", {"update": adam(coupled=True)}),
+    "decay without η": Defect("the weight decay is not multiplied by η", "decay", {"update": adam(scaled=False)}),
+}  # fmt: skip
+ADAHESSIAN = {
+    "Hz for z ∘ Hz": Defect("Hz is averaged without z: the sums of the rows with random signs, not the diagonal",
+                            "missing product", {"update": adahessian(absolute=True)}),
+    "|D| for D²": Defect("v is the mean of |D|, not of D²", "missing square", {"update": adahessian(squared=False)}),
+    "v̂ for √v̂": Defect("v̂ is used without its root", "missing root", {"update": adahessian(doubled=True)}),
+}  # fmt: skip
+SHAMPOO = {
+    "exponent −1/k": Defect("the exponent is −1/k for k axes, not −1/(2k)", "Gupta et al., Algorithm 2",
+                            {"update": shampoo(power=lambda k: k)}),
+    "exponent −1/2": Defect("the exponent is −1/2 whatever the number of axes", "Gupta et al., Algorithm 1",
+                            {"update": shampoo(power=lambda k: 2)}),
+    "exponent +1/(2k)": Defect("the exponent is positive", "sign", {"update": shampoo(sign=1.0)}),
+    "overwritten gradient": Defect("the factor of an axis is made of the gradient that the axes before have "
+                                   "preconditioned already", "aliased", {"update": shampoo(overwritten=True)}),
+    "overwritten gradient, exponent −1/k": Defect(
+        "the exponent is −1/k, and the factor of an axis is made of the gradient that the axes before have "
+        "preconditioned already", "both", {"update": shampoo(power=lambda k: k, overwritten=True)}),
+    "mixed momentum": Defect("preconditioned directions are averaged, and mixed with the next gradient as it is",
+                             "momentum", {"update": shampoo(mixed=True)}),
+}  # fmt: skip
+SOAP = {"V not permuted": Defect("V stays in its order when the columns of the basis change places", "order",
+                                 {"update": soap_unpermuted})}  # fmt: skip
+MOMENTUM = {
+    "1 − μ": Defect("m is a mean, μm + (1 − μ)g", "mean", {"update": heavy_ball(damped=True)}),
+    "look ahead": Defect("the look ahead of Nesterov's form is there where it should not be, or is missing", "form",
+                         {"update": heavy_ball(ahead=True)}),
 }  # fmt: skip

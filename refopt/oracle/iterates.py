@@ -24,7 +24,7 @@ NAMES = {
     "exp_avg": "m", "exp_avg_sq": "v", "mu": "m", "nu": "v", "sum": "v", "square_avg": "v", "momentum_buffer": "m",
     "trace": "m",
 }  # fmt: skip
-MATRICES = ("H", "B", "S", "Y", "J")
+MATRICES = ("H", "B", "S", "Y", "J", "probes", "products", "labels")
 
 Record = dict[str, Any]
 

@@ -17,6 +17,7 @@ Where a run disagrees, the conventions that sources leave open are tried, and th
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,6 +92,10 @@ def _direction(method: str, *names: str) -> Callable[[Path, Any, Any], Any]:
 
 STARTS = ({"start": "I"}, {"start": "scaled"}, {"start": "γI"})
 AHEAD = ({"ahead": False}, {"ahead": True})
+STEPS = {
+    "sgd": {}, "momentum": defects.MOMENTUM, "adagrad": {}, "rmsprop": {}, "adam": defects.ADAM, "adamw": defects.ADAMW,
+    "adam-no-sqrt": {}, "adahessian": defects.ADAHESSIAN, "shampoo": defects.SHAMPOO, "soap": defects.SOAP,
+}  # fmt: skip
 H_DEFECTS = {**defects.PAIRS, **defects.H_UPDATES}
 RULES = {
     "gradient-descent": Rule(rules.steepest),
@@ -116,8 +121,9 @@ RULES = {
     "lm": Rule(
         rules.damped_fit, tuple({"scaling": name} for name in ("longest columns", "columns", "I")), searches=False
     ),
-    "adam": Rule(rules.means("adam"), AHEAD, defects.ADAM, searches=False),
-    "adagrad": Rule(rules.means("adagrad"), AHEAD, searches=False),
+    **{
+        name: Rule(rules.updates(name.replace("-", "_")), AHEAD, wrong, searches=False) for name, wrong in STEPS.items()
+    },
 }
 
 
@@ -150,11 +156,12 @@ def replay(method: Any, problem: Any, iterates: Iterable[Any], params: Any = Non
 
 def _options(name: str, params: Any) -> Any:
     """Their options as the method's ``Params``."""
-    known: Any = rules.equation(name.replace("-", "_"), "Params")
+    home = "stochastic" if name in STEPS else "methods"
+    known: Any = import_module(f"refopt.{home}.{name.replace('-', '_')}").Params
     if params is None:
         return known()
-    if not isinstance(params, Mapping):
-        return params
+    if not isinstance(params, Mapping):  # of ``minimize``, which has options that a step by itself has not
+        return known(**{field: getattr(params, field) for field in known._fields if hasattr(params, field)})
     if unknown := params.keys() - set(known._fields):
         raise TypeError(
             f"{name} has no option {', '.join(sorted(unknown))}; its options are {', '.join(known._fields)}"

@@ -20,6 +20,7 @@ from refopt.krylov import gltr, steihaug
 from refopt.ops import two_loop
 from refopt.oracle.iterates import Record
 from refopt.problem import Problem
+from refopt.sampled import Draw
 from refopt.subproblem import dogleg
 
 Array = np.ndarray
@@ -288,27 +289,29 @@ def damped_fit(path: Path, scaling: str = "longest columns") -> Iterator[Seen]:
             yield Seen(k, "(JᵀJ + λD²)s = −Jᵀr", bend + lam * w, -g, length(g) + length(bend))
 
 
-# --- means of gradients and of their squares -----------------------------------------------------------------------
+# --- steps from gradients alone ---------------------------------------------------------------------------------------
 
 
-def means(method: str) -> Callable[..., Iterator[Seen]]:
-    """x₊ = x + p, where the method's ``learnt`` makes p of the means m and v, and these of the gradient.
+def updates(method: str) -> Callable[..., Iterator[Seen]]:
+    """x₊ by the method's own ``update``; what it needs beside the gradient is in their records: probes and products.
 
-    ahead: the means of a record have seen its gradient already, as in this library's states; else only those before it.
+    ahead: the means of a record have seen its gradient already, as in the states of ``minimize``; else those before it.
     """
+    module = import_module(f"refopt.stochastic.{method}")
 
-    def rule(path: Path, learnt: Any = None, ahead: bool = False) -> Iterator[Seen]:
-        learnt = learnt or equation(method, "learnt")
-        zero = np.zeros_like(path.x(0))
-        state = equation(method, "State")(path.x(0), 0.0, zero, zero, zero, zero, 0, True, True, 1, 1)
+    def rule(path: Path, update: Any = module.update, ahead: bool = False) -> Iterator[Seen]:
+        state = module.init(None, path.x(0), path.params)
         for k in path.steps:
-            state = learnt(state._replace(x=path.x(k), g=path.g(k)), path.params)
+            record = path.records[k]
+            draw = Draw(probes=record.get("probes"), labels=record.get("labels"))
+            more = {"products": record["products"]} if "products" in record else {}
+            state = update(state._replace(x=path.x(k)), path.g(k), path.params, draw, **more)
+            yield Seen(k, "x₊ = x + p", path.s(k), state.x - path.x(k), top(path.s(k)), path.lost(k))
             for name, theirs in path.records[k if ahead else k + 1].items():
-                if name in ("m", "v"):
+                if name in ("m", "v") and hasattr(state, name) and np.shape(theirs) == np.shape(getattr(state, name)):
                     ours = getattr(state, name)
                     yield Seen(k, f"{name}₊ of {name} and g", theirs, ours, top(ours))
                     state = state._replace(**{name: theirs})
-            yield Seen(k, "x₊ = x + p", path.s(k), state.p, top(path.s(k)), path.lost(k))
 
     return rule
 

@@ -1,5 +1,6 @@
 """Replays: what agrees, what does not and where, and the mistakes that are named."""
 
+import importlib
 from itertools import islice, pairwise
 from types import SimpleNamespace
 
@@ -12,8 +13,9 @@ import refopt
 from refopt import methods
 from refopt.catalogue import available
 from refopt.oracle import Recorder, records, replay
-from refopt.oracle.replaying import RULES
+from refopt.oracle.replaying import RULES, STEPS
 from refopt.oracle.rules import Path
+from refopt.sampled import Draw
 
 PROBLEM = refopt.Problem(rosen, rosen_der, rosen_hess)
 WELLS = refopt.Problem(lambda x: float(((x * x - 1) ** 2).sum()), lambda x: 4 * x * (x * x - 1))
@@ -42,7 +44,7 @@ def scipys(method, **arguments):
 # --- what is right is found right --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", [name for name in RULES if name not in STEPS or name in ("adam", "adagrad")])
 def test_the_librarys_own_states_agree(name):
     problem, states = states_of(name)
     found = replay(name, problem, states)
@@ -52,7 +54,7 @@ def test_the_librarys_own_states_agree(name):
     assert len([f for f in found.findings if f.equation not in ("f = f(x)", "g = ∇f(x)")]) >= moved > 3
 
 
-@pytest.mark.parametrize("name", [name for name in RULES if name != "sr1"])
+@pytest.mark.parametrize("name", [name for name in RULES if name != "sr1" and name not in STEPS])
 def test_points_alone_are_enough(name):
     problem, states = states_of(name)
     found = replay(name, problem, [state.x for state in states])
@@ -217,17 +219,55 @@ def test_defects_of_l_bfgs_are_named(name):
     assert name in found.defects, found.sentence
 
 
-@pytest.mark.parametrize("name", RULES["adam"].defects)
-def test_defects_of_adam_are_named(name):
-    learnt, params = RULES["adam"].defects[name].how["learnt"], methods.adam.Params(step=0.01, eps=1e-3)
-    zero = np.zeros(3)
-    state, points = methods.adam.State(START, 0.0, zero, zero, zero, zero, 0, True, True, 1, 1), [START]
-    for _ in range(12):
-        state = learnt(state._replace(g=rosen_der(state.x)), params)
-        state = state._replace(x=state.x + state.p)
-        points.append(state.x)
-    found = replay("adam", PROBLEM, points, params)
-    assert name in found.defects, found.sentence
+# --- steps from gradients alone ------------------------------------------------------------------------------------
+
+SHAPES = ((2, 3), (3,))
+OPTIONS = {
+    "momentum": {"step": 0.01}, "adam": {"step": 0.01, "eps": 1e-3}, "adamw": {"step": 0.01, "eps": 1e-3},
+    "adahessian": {"step": 0.01, "eps": 1e-3, "averaging": "none"}, "sgd": {}, "adagrad": {}, "rmsprop": {},
+    "adam-no-sqrt": {}, "shampoo": {"shapes": SHAPES, "beta1": 0.5, "eps": 1e-2},
+    "soap": {"shapes": SHAPES, "every": 2},
+}  # fmt: skip
+OPTIONS["adamw"]["weight_decay"] = 0.1
+WRONG = [(name, defect) for name in OPTIONS for defect in RULES[name].defects]
+
+
+def gradients_run(name, update=None, steps=9):
+    """A run on drawn gradients by the method's own update, or by another; and its records, as they would be kept."""
+    module = importlib.import_module(f"refopt.stochastic.{name.replace('-', '_')}")
+    params, draw = module.Params(**OPTIONS[name]), np.random.default_rng(7)
+    x = np.linspace(-1.0, 1.5, 9)
+    state, kept = module.init(None, x, params), []
+    for _ in range(steps):
+        g = draw.standard_normal(9)
+        more, entry = {}, {"x": state.x, "g": g}
+        if name == "adahessian":
+            z = draw.choice([-1.0, 1.0], (1, 9))
+            H = np.diag(np.arange(1.0, 10.0)) + 0.3
+            more, entry = {"products": z @ H}, entry | {"probes": z, "products": z @ H}
+        kept.append(entry)
+        state = (update or module.update)(state, g, params, Draw(probes=entry.get("probes")), **more)
+    return [*kept, {"x": state.x}], params
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_steps_from_gradients_alone_agree(name):
+    run, params = gradients_run(name)
+    found = replay(name, None, run, params)
+    assert found, found.sentence
+    assert len([f for f in found.findings if f.equation == "x₊ = x + p"]) == 9
+
+
+@pytest.mark.parametrize(("name", "defect"), WRONG)
+def test_defects_of_steps_are_named(name, defect):
+    run, params = gradients_run(name, RULES[name].defects[defect].how["update"])
+    found = replay(name, None, run, params)
+    assert defect in found.defects, found.sentence
+    assert RULES[name].defects[defect].says in found.sentence
+
+
+def test_there_are_more_than_25_defects():
+    assert sum(len(set(rule.defects)) for name, rule in RULES.items() if name not in ("dfp", "broyden", "adamw")) >= 30
 
 
 # --- what they have -----------------------------------------------------------------------------------------------
