@@ -224,7 +224,7 @@ def test_defects_of_l_bfgs_are_named(name):
 SHAPES = ((2, 3), (3,))
 OPTIONS = {
     "momentum": {"step": 0.01}, "adam": {"step": 0.01, "eps": 1e-3}, "adamw": {"step": 0.01, "eps": 1e-3},
-    "adahessian": {"step": 0.01, "eps": 1e-3, "averaging": "none"}, "sgd": {}, "adagrad": {}, "rmsprop": {},
+    "adahessian": {"step": 0.01, "eps": 1e-3, "averaging": "none", "probes": 2}, "sgd": {}, "adagrad": {}, "rmsprop": {},
     "adam-no-sqrt": {}, "shampoo": {"shapes": SHAPES, "beta1": 0.5, "eps": 1e-2},
     "soap": {"shapes": SHAPES, "every": 2},
 }  # fmt: skip
@@ -242,7 +242,7 @@ def gradients_run(name, update=None, steps=9):
         g = draw.standard_normal(9)
         more, entry = {}, {"x": state.x, "g": g}
         if name == "adahessian":
-            z = draw.choice([-1.0, 1.0], (1, 9))
+            z = draw.choice([-1.0, 1.0], (2, 9))
             H = np.diag(np.arange(1.0, 10.0)) + 0.3
             more, entry = {"products": z @ H}, entry | {"probes": z, "products": z @ H}
         kept.append(entry)
