@@ -203,9 +203,7 @@ class CrossEntropy(Loss):
         xp = namespace(f)
         p = xp.exp(f - xp.max(f, axis=-1, keepdims=True))
         p /= xp.sum(p, axis=-1, keepdims=True)
-        if y is not None and not (_are_classes(y) and not scalar(xp.min(y)) < 0):
-            p *= self._counts(f, y)
-        return p
+        return p if y is None else p * self._counts(f, y)
 
 
 class Natural(Loss):
