@@ -43,7 +43,7 @@ class Params(NamedTuple):
     root: str = "eigh"  #: or "coupled-newton"
     grafting: str = "none"  #: "none", "sgd", "adagrad", "rmsprop" or "adam"
     graft_beta2: float = 0.999  #: of "rmsprop" and "adam"
-    graft_eps: float = 1e-8
+    graft_eps: float = 1e-8  #: ε of the same
     weight_decay: float = 0.0  #: ω
     shapes: Shapes = ()  #: of the arrays in x; the network's where nothing is said
 
