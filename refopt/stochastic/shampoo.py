@@ -43,7 +43,7 @@ class Params(NamedTuple):
     root: str = "eigh"  #: or "coupled-newton"
     grafting: str = "none"  #: "none", "sgd", "adagrad", "rmsprop" or "adam"
     graft_beta2: float = 0.999  #: of "rmsprop" and "adam"
-    graft_eps: float = 1e-8
+    graft_eps: float = 1e-8  #: ε of the same
     weight_decay: float = 0.0  #: ω
     shapes: Shapes = ()  #: of the arrays in x; the network's where nothing is said
 
@@ -112,7 +112,7 @@ def update(state: State, grad: Any, params: Params, draw: Draw | None = None, do
 
 def gathered(L: Any, G: Any, axis: int, beta2: float) -> Any:
     """L + G₍ᵢ₎G₍ᵢ₎ᵀ, or the running mean."""
-    return L + gram(G, axis) if beta2 == 1.0 else beta2 * L + (1.0 - beta2) * gram(G, axis)
+    return L + gram(G, axis) if beta2 == 1.0 else beta2 * L + (1 - beta2) * gram(G, axis)
 
 
 def inverse_of(L: Any, axes: int, t: int, params: Params) -> Any:

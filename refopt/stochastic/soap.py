@@ -91,7 +91,7 @@ def update(state: State, grad: Any, params: Params, draw: Draw | None = None, do
 
 def gathered(factors: tuple[Any, ...], G: Any, beta: float) -> tuple[Any, ...]:
     """β₃Lᵢ + (1 − β₃)G₍ᵢ₎G₍ᵢ₎ᵀ for each axis that is rotated."""
-    return tuple(None if L is None else beta * L + (1.0 - beta) * gram(G, axis) for axis, L in enumerate(factors))
+    return tuple(None if L is None else beta * L + (1 - beta) * gram(G, axis) for axis, L in enumerate(factors))
 
 
 def basis(L: Any) -> Any:

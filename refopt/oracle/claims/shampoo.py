@@ -7,15 +7,16 @@ import numpy as np
 
 from refopt.linalg import kron, vec
 from refopt.oracle.claim import Fails, claim
-from refopt.oracle.draw import bulk, condition, excess, eye, inverse, least, size, solve
+from refopt.oracle.draw import bulk, condition, excess, eye, inverse, least, size
+from refopt.stochastic.shampoo import preconditioned
 
 GUPTA = "V. Gupta, T. Koren & Y. Singer, ICML 2018, arXiv:1802.09568, "
-SOLVED = "each of the two solves with a root loses eps κ"
+SOLVED = "each of the two inverses of a root loses eps κ"
 
 
 def both_sides(L_root, G, R_root):
-    """L_root⁻¹ G R_root⁻¹."""
-    return solve(R_root, solve(L_root, G).T).T
+    """L_root⁻¹ G R_root⁻¹, by the library's function of the inverse roots."""
+    return preconditioned(G, (inverse(L_root), inverse(R_root)))
 
 
 def layer(draw, step):
