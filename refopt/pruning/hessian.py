@@ -135,12 +135,11 @@ def fisher_inverse(G: Any, damping: float, block_size: int | None = None) -> Any
         raise ValueError(f"G has shape {tuple(G.shape)}: it must be (samples, weights), with one sample or more")
     if not damping > 0:
         raise ValueError(f"damping is {damping}: F⁻¹ begins as I/damping, which must be positive")
-    n = G.shape[1]
-    width = n if block_size is None else block_size
-    if n and width < 1:
+    if block_size is None:
+        return _accumulated(G, damping)
+    if block_size < 1:
         raise ValueError(f"block_size is {block_size}: it must be positive")
-    blocks = [_accumulated(G[:, i : i + width], damping) for i in range(0, n, width or 1)]
-    return blocks if block_size is not None or not blocks else blocks[0]
+    return [_accumulated(G[:, i : i + block_size], damping) for i in range(0, G.shape[1], block_size)]
 
 
 def _accumulated(G: Any, damping: float) -> Any:

@@ -33,8 +33,11 @@ def report(W: Any, weights: Any, mask: Any, H: Any, scores: Any, costs: Any, ord
     xp, n = namespace(W), W.shape[1]
     actual = quadratic(weights - W, H)
     if order is None:
-        columns, places = xp.nonzero((~mask).T)
-        order = places * n + columns
+        column_by_column = xp.nonzero(xp.reshape((~mask).T, (-1,)))[0]
+        order = column_by_column % W.shape[0]
+        order *= n
+        column_by_column //= W.shape[0]
+        order += column_by_column
     increases = xp.take(xp.reshape(costs, (-1,)), order)
     return Pruned(mask, weights, order, scores, increases, total(increases), actual, "hessian")
 

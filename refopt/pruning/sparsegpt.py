@@ -20,7 +20,8 @@ Deviations: the root-free factor, which the exact reading can follow; exactly in
 block in proportion, where the public code takes every score ≤ sorted[int(k · sparsity)] of a block's k scores, at
 least one more (``ties="reference"``; there all weights of dead columns go as well, and a one for each of these columns
 is in the mean that λ is relative to).
-Shapes: W (out, n), X (n, N).   Cost: 2n²N for H, 2n³/3 for V, out·n² for the sweep.   Memory: H, V and copies of W.
+Shapes: W (out, n), X (n, N).   Cost: 2n²N for H, 2n³/3 for V, out·n² for the sweep.
+Memory: H, V and about five copies of W.
 """
 
 from typing import Any
@@ -54,9 +55,10 @@ def sparsegpt(
     """Prune the layer y = Wx so that WX changes little: a share `sparsity`, or n of every m weights, `pattern=(n, m)`.
 
     W: (out, n).   X: (n, N) calibration inputs, a token in each column, or a series of such arrays; or `hessian`,
-    (n, n), in their place.   mask: True where a weight is kept, if that is decided already.   block_size: of the columns
-    whose weights are compared with each other; n:m patterns do not depend on it.   damping: in multiples of mean(diag H).   ties: "exact", or
-    "reference" to go by the public code.   compiled: None decides by size; True and False insist.
+    (n, n), in their place.   mask: True where a weight is kept, if that is decided already.   block_size: of the
+    columns whose weights are compared with each other; n:m patterns do not depend on it.   damping: in multiples of
+    mean(diag H).   ties: "exact", or "reference" to go by the public code.   compiled: None decides by size; True and
+    False insist.
 
     Returns `Pruned`; its actual increase is ‖ΔW X‖²_F/N, its predicted one holds ½λ‖ΔW‖²_F besides.
     Raises ValueError (LinAlgError is one) where H + λI is singular to rounding: no identity takes its place.
@@ -74,12 +76,11 @@ def sparsegpt(
     V, d = factored(H_damped)
     del H_damped
     choose, width = chooser(W, sparsity, mask, literal), _width(block_size, n_of_m[1])
-    zero = xp.zeros_like(W)
+    zero = xp.zeros_like(W[:1, :])
     new, gone, costs, scores = swept(xp.where(dead, zero, W), V, d, choose, width, n_of_m, compiled)
     del V, d
     gone = gone | dead if literal else gone
     new = xp.where(gone, zero, xp.where(dead, W, new))
-    del zero
     return report(W, new, ~gone, H, scores, costs)
 
 
