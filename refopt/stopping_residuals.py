@@ -279,7 +279,7 @@ def perfected(
         function = function._replace(grad=differences_for(problem, watch, tests))
         enough = max(min(enough, 1e-3 * state.f), 1e-8 * min(state.f, watch.f0 - state.f))
     noise, most = 0.0 * state.g + 0.1 * error, most if last else 2 * n + 1
-    x, _, g, gain, _ = refine(function, state.x, state.f, state.g, watch.size, noise, ef, enough, most)
+    x, _, g, gain, *_ = refine(function, state.x, state.f, state.g, watch.size, noise, ef, enough, most)
     if gain > enough or not small(x, g):
         return None
     return state if x is state.x else method.init(problem, x, params)._replace(nfev=state.nfev, njev=state.njev)
