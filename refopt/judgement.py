@@ -59,9 +59,9 @@ def perfected(problem: Problem, watch: Any, tests: Any, near: bool, errors: Vect
     must be noise in units of the variables as well; and where no step succeeds, or none lowers f, it be ``near``.
     """
     ef, enough = noise_floor(problem, watch.x, watch.f), nothing(problem, watch, tests)
-    x, f, g, gain, stuck = refine(problem, watch.x, watch.f, watch.g, watch.size, 0.1 * errors, ef, enough, most)
-    hidden = gain <= 1e4 * enough + 1e-10 * (watch.f0 - watch.f)  # more would show
-    gnorm, stuck = norm_inf(g), hidden and (stuck or watch.f - f <= enough)
+    best = refine(problem, watch.x, watch.f, watch.g, watch.size, 0.1 * errors, ef, enough, most)
+    x, f, g, gain, stuck, lowest = best
+    gnorm, stuck = norm_inf(g), stuck and lowest >= f - enough  # a gain that is real shows in f
     good = gain <= enough and gnorm <= 5.0 * SAFE * watch.g0
     if gnorm <= norm_inf(errors) and (near or gnorm <= 0.1 * watch.g0):
         good = good or gain <= 100.0 * eps(x) * abs(f)

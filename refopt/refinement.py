@@ -37,7 +37,8 @@ class Refined(NamedTuple):
     f: float
     g: Any
     gain: float  #: of another step, infinite where f bends down
-    stuck: bool = False  #: no further step passes the test
+    stuck: bool = False  #: no further step passes the test,
+    lowest: float = inf  #: and along that step f falls so far at most
 
 
 def refine(
@@ -66,13 +67,13 @@ def refine(
         if enough < best.gain > now.gain or (now.gain <= enough and norm_inf(now.g) < norm_inf(best.g)):
             best = now
         if now.stuck:
-            return best._replace(stuck=True)
+            return best._replace(stuck=True, lowest=now.lowest)
     return best
 
 
 def damped(problem: Problem, model: Model, now: Refined, ceiling: float) -> tuple[Refined, int]:
     """The first point of α = 1, ½, …, 1/64 that passes the test, f below the ceiling; or the old one. And how many."""
-    p, pull, alpha = newton_step(model, now.g), pulled(model, now.g), 1.0
+    p, pull, alpha = newton_step(model, heard(model, now.g)), pulled(model, now.g), 1.0
     for trial in range(1, 8):
         y = now.x + alpha * p
         f, g = problem.fun(y), problem.grad(y)
@@ -80,7 +81,13 @@ def damped(problem: Problem, model: Model, now: Refined, ceiling: float) -> tupl
         if less and finite(f) and f <= ceiling and pull > 0.0:
             return Refined(y, f, g, promise(model, g)), trial
         alpha = 0.5 * alpha
-    return now._replace(stuck=True), trial
+    return now._replace(stuck=True, lowest=lowest(problem, now.x, newton_step(model, parts(model, now.g)))), trial
+
+
+def lowest(problem: Problem, x: Any, p: Any) -> float:
+    """The least f at x + αp, α = 1, ½, …, 1/64, where it is finite."""
+    values = [problem.fun(x + 0.5**k * p) for k in range(7)]
+    return min((f for f in values if finite(f)), default=inf)
 
 
 def model_of(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: Any) -> Model:
@@ -125,7 +132,7 @@ def promise(model: Model, g: Any) -> float:
     """½ gᵀB⁻¹g, what a Newton step would gain; infinite where f bends down."""
     if not model.convex:
         return inf if norm_inf(g) > 0.0 else 0.0
-    part = model.Q.T @ (g * model.w)
+    part = parts(model, g)
     return 0.5 * dot(part, part / model.values)
 
 
@@ -135,12 +142,17 @@ def pulled(model: Model, g: Any) -> float:
     return 0.5 * dot(part, part / model.values) if model.convex else inf
 
 
-def newton_step(model: Model, g: Any) -> Any:
-    """−B⁻¹g, and no step along what is only noise."""
-    return -model.w * (model.Q @ (heard(model, g) / model.values))
+def newton_step(model: Model, part: Any) -> Any:
+    """−B⁻¹g, or of some parts of g."""
+    return -model.w * (model.Q @ (part / model.values))
+
+
+def parts(model: Model, g: Any) -> Any:
+    """Qᵀg, in units of the sizes of the variables."""
+    return model.Q.T @ (g * model.w)
 
 
 def heard(model: Model, g: Any) -> Any:
-    """Qᵀg, zero where neither it nor the eigenvalue stands out of its noise."""
-    part = model.Q.T @ (g * model.w)
+    """Those of its parts where they or the eigenvalue stand out of noise, else zeros."""
+    part = parts(model, g)
     return namespace(part).where(absolute(part) <= model.blur, 0.0 * part, part)

@@ -202,38 +202,62 @@ def think(method: Any, problem: Problem, state: Any, watch: Watch, params: Any, 
     that contradict the gradient end the run; a point that is stationary to working precision is a success; an old
     quasi-Newton matrix is dropped and the method gets another chance.   ``tried`` counts the earlier calls in this run.
     """
-    ef, errors = noise_floor(problem, watch.x, watch.f), 0.0 * watch.g
+    ef = noise_floor(problem, watch.x, watch.f)
     here = state.f <= watch.f + slack(watch, ef)
     watch = best_here(watch, state.x, state.f, state.g) if here else watch
-    promised, left = method.predicted(state), tests.maxfun - spent(state, tests)[0]
-    if tests.differences > 0.0:
-        search = tried < 6 and left >= 12 * tests.per_gradient
-        content = here and watch.small and promised <= max(ef, 1e-15 * (watch.f0 - watch.f))
-        found = differences_of(problem, problem, watch.x, watch.f, watch.g, watch, tests, search, content)
-        if search and is_news(found, problem.noise, watch.rough, ef):
-            watch = watch._replace(rough=found.rough, verdict=RUNNING)
-            return problem._replace(noise=found.noise), method.resume(state), watch
-        if found.sound:
-            return problem, state, watch._replace(verdict=DONE)
-        errors = 3.0 * found.errors
-    elif tried < 2 and not (watch.gnorm <= SAFE * watch.g0 and promised <= ef):
-        suspect = norm_inf(state.g) > 1e-4 * watch.gmax
-        p = getattr(state, "p", -state.g)
-        noise, wrong = measure_f(problem, state.x, state.f, state.g, p, watch.size, watch.f0, suspect)
-        if wrong:
-            return Ending(Status.BAD_DERIVATIVE, False, WRONG_GRADIENT)
-        if noise > ef:
-            return problem._replace(noise=2.0 * noise), method.resume(state), watch._replace(verdict=RUNNING)
-    sees_hessian = counts_hessians(state)
+    promised = method.predicted(state)
+    measured = by_differences if tests.differences > 0.0 else by_slopes
+    answer, errors = measured(method, problem, state, watch, tests, tried, promised, here)
+    return answer or judged(method, problem, state, watch, tests, tried, promised, errors)
+
+
+def by_differences(
+    method: Any, problem: Problem, state: Any, watch: Watch, tests: Tests, tried: int, promised: float, here: bool
+) -> tuple[Any, Vector]:  # fmt: skip
+    """What to do at once where the differences can be better, or are good; and the errors of the gradient."""
+    ef, left = noise_floor(problem, watch.x, watch.f), tests.maxfun - spent(state, tests)[0]
+    search = tried < 6 and left >= 12 * tests.per_gradient
+    content = here and watch.small and promised <= max(ef, 1e-15 * (watch.f0 - watch.f))
+    found = differences_of(problem, problem, watch.x, watch.f, watch.g, watch, tests, search, content)
+    if search and is_news(found, problem.noise, watch.rough, ef):
+        watch = watch._replace(rough=found.rough, verdict=RUNNING)
+        return (problem._replace(noise=found.noise), method.resume(state), watch), watch.g
+    if found.sound:
+        return (problem, state, watch._replace(verdict=DONE)), watch.g
+    return None, 3.0 * found.errors
+
+
+def by_slopes(
+    method: Any, problem: Problem, state: Any, watch: Watch, tests: Tests, tried: int, promised: float, here: bool
+) -> tuple[Any, Vector]:  # fmt: skip
+    """What to do at once where the gradient is wrong, or f noisier than was known; no errors of the gradient."""
+    ef, none = noise_floor(problem, watch.x, watch.f), 0.0 * watch.g
+    if tried >= 2 or (watch.gnorm <= SAFE * watch.g0 and promised <= ef):
+        return None, none
+    suspect, p = norm_inf(state.g) > 1e-4 * watch.gmax, getattr(state, "p", -state.g)
+    noise, wrong = measure_f(problem, state.x, state.f, state.g, p, watch.size, watch.f0, suspect)
+    if wrong:
+        return Ending(Status.BAD_DERIVATIVE, False, WRONG_GRADIENT), none
+    if noise > ef:
+        return (problem._replace(noise=2.0 * noise), method.resume(state), watch._replace(verdict=RUNNING)), none
+    return None, none
+
+
+def judged(
+    method: Any, problem: Problem, state: Any, watch: Watch, tests: Tests, tried: int, promised: float, errors: Vector
+) -> Any:
+    """Success, another chance, or more patience; at the last, the reason why there is no success."""
+    ef, sees_hessian = noise_floor(problem, watch.x, watch.f), counts_hessians(state)
     if safe(problem, watch, promised, sees_hessian):
         return problem, state, watch._replace(verdict=PRECISE)
     drop = hasattr(method, "restart") and not state.fresh and tried < 6
     progress = promised < 0.9 * watch.promise and promised <= 10.0 * ef  # that neither f nor ‖g‖ shows
     last = not (drop or (state.ok and (progress or watch.patience < 50)))
     if last or tried & (tried - 1) == 0:  # now and then, as it is dear
-        judged = stationary(problem, watch, promised, tests, sees_hessian, errors, left)
-        if judged is not None:
-            return problem, state, judged._replace(verdict=PRECISE)
+        left = tests.maxfun - spent(state, tests)[0]
+        best = stationary(problem, watch, promised, tests, sees_hessian, errors, left)
+        if best is not None:
+            return problem, state, best._replace(verdict=PRECISE)
     if drop:
         return problem, method.restart(state), watch._replace(verdict=RUNNING)
     if state.ok and progress:

@@ -19,28 +19,22 @@ converges faster than the methods do.
 from math import inf
 from typing import Any, NamedTuple
 
-from refopt.judgement import MANY
+from refopt.judgement_residuals import SAFE, as_function, cosine, perfected, stationary
 from refopt.linearised import polish
 from refopt.linesearch import noise_floor
-from refopt.noise import differences_for, differences_of, measure_f, measure_g, nearby
+from refopt.noise import differences_for, differences_of, measure_f, measure_g
 from refopt.ops import (
     Vector,
-    column_norms,
-    dot,
-    eps,
     finite,
     norm,
     norm_inf,
     positive,
-    rmatvec,
     solve_upper,
 )
 from refopt.problem import LeastSquares, Problem
-from refopt.refinement import refine
 from refopt.stopping import BUDGET, DONE, PRECISE, RUNNING, STUCK, WRONG_GRADIENT, Ending, Status, is_news, spent
 
 NEAR = 7  #: a verdict: not done, but so near that a polish may lead there
-SAFE = 1e-6  #: a gradient this much smaller than at the start is small
 
 
 class Tests(NamedTuple):
@@ -159,11 +153,6 @@ def ended(problem: LeastSquares, old: Watch, state: Any, promised: float, tests:
     return promised <= tests.ftol * f or (tests.xtol > 0.0 and shift(state) <= tests.xtol)
 
 
-def cosine(state: Any) -> float:
-    """maxⱼ |Jⱼᵀr| / (‖Jⱼ‖‖r‖)."""
-    return norm_inf(state.g / positive(column_norms(state.J))) / (norm(state.r) or 1.0)
-
-
 def shift(state: Any) -> float:
     """‖Dp‖ / ‖Dx‖ for the Gauss-Newton step p, where there is one."""
     if not state.full:
@@ -178,45 +167,65 @@ def think(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: 
     Measure before judging. Noise of f beyond its rounding allows another try with a fresh region; slopes that
     contradict the Jacobian end the run; a point that is stationary to working precision is a success.
     """
-    ef = noise_floor(problem, state.x, state.f)
-    promised, gnorm = method.predicted(state), norm_inf(state.g)
+    promised = method.predicted(state)
     if not finite(promised):
         return regarded(method, problem, method.renewed(problem, state), state, watch, tests)
-    error = 0.0
-    if tests.differences > 0.0:
-        content = watch.small and ended(problem, watch, state, promised, tests)
-        search = tried < 6 and tests.maxfun - spent(state, tests)[0] >= 12 * tests.per_gradient
-        function = as_function(problem)
-        found = differences_of(function, problem, state.x, state.f, state.g, watch, tests, search, content, state.J)
-        if search and is_news(found, problem.noise, watch.rough, ef):
-            watch = watch._replace(rough=found.rough, verdict=RUNNING)
-            return problem._replace(noise=found.noise), method.resume(state, params), watch
-        if found.sound:
-            return problem, state, watch._replace(verdict=DONE)
-        error = 3.0 * found.error
-    elif tried < 2 and not (gnorm <= SAFE * watch.g0 and promised <= ef):
-        suspect = gnorm > 1e-4 * watch.gmax
-        downhill = -state.g / positive(state.d * state.d)
-        noise, wrong = measure_f(
-            as_function(problem), state.x, state.f, state.g, downhill, watch.size, watch.f0, suspect
-        )
-        if wrong:
-            return Ending(Status.BAD_DERIVATIVE, False, WRONG_GRADIENT)
-        if noise > ef:
-            return problem._replace(noise=2.0 * noise), method.resume(state, params), watch._replace(verdict=RUNNING)
-    if tests.differences == 0.0:
-        error = 10.0 * measure_g(as_function(problem), state.x, watch.size)
-    elif tried & (tried - 1) == 0 or watch.patience >= 50:  # now and then, as it is dear
-        slope = Problem(as_function(problem).fun, differences_for(problem, watch, tests))
+    measured = by_differences if tests.differences > 0.0 else by_slopes
+    answer, error = measured(method, problem, state, watch, params, tests, tried, promised)
+    return answer or judged(method, problem, state, watch, params, tests, tried, promised, error)
+
+
+def by_differences(
+    method: Any, problem: LeastSquares, state: Any, watch: Watch, params: Any, tests: Tests, tried: int, promised: float
+) -> tuple[Any, float]:  # fmt: skip
+    """What to do at once where the differences can be better, or are good; and the error of the gradient."""
+    ef, function = noise_floor(problem, state.x, state.f), as_function(problem)
+    content = watch.small and ended(problem, watch, state, promised, tests)
+    search = tried < 6 and tests.maxfun - spent(state, tests)[0] >= 12 * tests.per_gradient
+    found = differences_of(function, problem, state.x, state.f, state.g, watch, tests, search, content, state.J)
+    if search and is_news(found, problem.noise, watch.rough, ef):
+        watch = watch._replace(rough=found.rough, verdict=RUNNING)
+        return (problem._replace(noise=found.noise), method.resume(state, params), watch), 0.0
+    if found.sound:
+        return (problem, state, watch._replace(verdict=DONE)), 0.0
+    error = 3.0 * found.error
+    if tried & (tried - 1) == 0 or watch.patience >= 50:  # now and then, as it is dear
+        slope = Problem(function.fun, differences_for(problem, watch, tests))
         error = max(error, 3.0 * measure_g(slope, state.x, watch.size))
+    return None, error
+
+
+def by_slopes(
+    method: Any, problem: LeastSquares, state: Any, watch: Watch, params: Any, tests: Tests, tried: int, promised: float
+) -> tuple[Any, float]:  # fmt: skip
+    """What to do at once where the Jacobian is wrong, or f noisier than was known; and ten times the noise of g."""
+    ef, gnorm, function = noise_floor(problem, state.x, state.f), norm_inf(state.g), as_function(problem)
+    if tried < 2 and not (gnorm <= SAFE * watch.g0 and promised <= ef):
+        downhill = -state.g / positive(state.d * state.d)
+        suspect = gnorm > 1e-4 * watch.gmax
+        noise, wrong = measure_f(function, state.x, state.f, state.g, downhill, watch.size, watch.f0, suspect)
+        if wrong:
+            return Ending(Status.BAD_DERIVATIVE, False, WRONG_GRADIENT), 0.0
+        if noise > ef:
+            again = method.resume(state, params)
+            return (problem._replace(noise=2.0 * noise), again, watch._replace(verdict=RUNNING)), 0.0
+    return None, 10.0 * measure_g(function, state.x, watch.size)
+
+
+def judged(
+    method: Any, problem: LeastSquares, state: Any, watch: Watch, params: Any, tests: Tests, tried: int,
+    promised: float, error: float,
+) -> Any:  # fmt: skip
+    """Success, a polish, Newton's method, or more patience; at the last, the reason why there is no success."""
     if state.f <= (1.0 + 1e-6) * watch.f0 and stationary(problem, state, watch, promised, tests, error):
         return Ending(Status.PRECISION, True)
     if params.polish and tried < 6:
         better = polish(problem, state, trials(state, tests), 2 * state.x.shape[0])
-        if norm_inf(better.g) < 0.9 * gnorm:
+        if norm_inf(better.g) < 0.9 * norm_inf(state.g):
             return regarded(method, problem, better, state, watch, tests)
     last = not (state.ok or tests.differences > 0.0) or watch.patience >= 50
-    best = perfected(method, problem, state, watch, params, tests, error, last)
+    left = tests.maxfun - spent(state, tests)[0]
+    best = perfected(method, problem, state, watch, params, tests, error, left, last)
     if best is not None:
         return problem, best, watch._replace(verdict=PRECISE)
     if not last:
@@ -224,7 +233,8 @@ def think(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: 
         return problem, state, watch._replace(patience=watch.patience + 15, verdict=RUNNING)
     if not state.full:
         return Ending(Status.SINGULAR, False, DEPENDENT)
-    return Ending(Status.PRECISION if promised <= 10.0 * ef else Status.LINE_SEARCH, False, NOISY)
+    hidden = promised <= 10.0 * noise_floor(problem, state.x, state.f)
+    return Ending(Status.PRECISION if hidden else Status.LINE_SEARCH, False, NOISY)
 
 
 def regarded(method: Any, problem: LeastSquares, better: Any, state: Any, watch: Watch, tests: Tests) -> Any:
@@ -232,72 +242,6 @@ def regarded(method: Any, problem: LeastSquares, better: Any, state: Any, watch:
     better = better._replace(nfev=state.nfev, njev=state.njev)
     new = look(method, problem, better, watch, tests)
     return problem, better, new._replace(verdict=RUNNING) if new.verdict == NEAR else new
-
-
-def stationary(problem: LeastSquares, state: Any, watch: Watch, promised: float, tests: Tests, error: float) -> bool:
-    """Whether the point is stationary to working precision: by its gradient, by the rounding or the noise of that."""
-    gnorm, gained, angle = norm_inf(state.g), watch.f0 - state.f, cosine(state)
-    if gnorm <= SAFE * watch.g0 and (promised <= 1e-12 * gained or angle <= 1e-6):
-        return True
-    if angle <= 2.0 * state.r.shape[0] * eps(state.x):
-        return True
-    ef = noise_floor(problem, state.x, state.f)
-    reach = 0.5
-    if tests.differences > 0.0:  # where what is promised is little of f, too
-        reach = 2.0 if promised <= 1e-2 * state.f or gained <= 10.0 * ef else 1.0
-    if promised <= 10.0 * ef and gnorm <= reach * SAFE * watch.g0:
-        return True
-    falling = gnorm <= 1e-3 * watch.g0 and (angle <= 1e-3 or state.f <= 1e-6 * watch.f0)
-    near = falling or unmoved(state.x, state.f, ef, watch, tests) or promised <= min(10.0 * ef, 0.1 * state.f)
-    return near and gnorm <= error
-
-
-def perfected(
-    method: Any, problem: LeastSquares, state: Any, watch: Watch, params: Any, tests: Tests, error: float, last: bool
-) -> Any:  # fmt: skip
-    """The state at a point from which a Newton step, by second derivatives by differences, would gain nothing; or None.
-
-    There the gradient must be small beside the first, or within its error, or the run not have left its start. It is
-    the point of ``state``, or, at the last, where Newton's method on the gradient leads from there.
-    """
-    exact, (n,) = tests.differences == 0.0, state.x.shape
-    most, ef = (
-        (tests.maxfun - spent(state, tests)[0]) / (1 + tests.per_gradient),
-        noise_floor(problem, state.x, state.f),
-    )
-
-    def small(x: Vector, g: Vector) -> bool:
-        if norm_inf(g) <= max(error, 0.5 * SAFE * watch.g0) or (exact and nearby(x, watch.size)):
-            return True
-        return last and error <= 1e-3 * watch.g0 and unmoved(x, state.f, ef, watch, tests)
-
-    begun = small(state.x, state.g) or (last and norm_inf(state.g) <= 1e-2 * watch.g0)
-    if not begun or n > MANY or most < 2 * n + 1 or state.f > (1.0 + 1e-6) * watch.f0:
-        return None
-    function, enough = as_function(problem), 10.0 * ef
-    if not exact:
-        function = function._replace(grad=differences_for(problem, watch, tests))
-        enough = max(min(enough, 1e-3 * state.f), 1e-8 * min(state.f, watch.f0 - state.f))
-    noise, most = 0.0 * state.g + 0.1 * error, most if last else 2 * n + 1
-    x, _, g, gain, _ = refine(function, state.x, state.f, state.g, watch.size, noise, ef, enough, most)
-    if gain > enough or not small(x, g):
-        return None
-    return state if x is state.x else method.init(problem, x, params)._replace(nfev=state.nfev, njev=state.njev)
-
-
-def unmoved(x: Vector, f: float, ef: float, watch: Watch, tests: Tests) -> bool:
-    """Whether the run never left its start: by what f has fallen, of which differences see eight digits, or by x."""
-    return watch.f0 - f <= max(10.0 * ef, 1e-8 * f if tests.differences > 0.0 else 0.0) or nearby(x, watch.size)
-
-
-def as_function(problem: LeastSquares) -> Problem:
-    """½‖r‖² with its gradient Jᵀr."""
-
-    def fun(x: Vector) -> float:
-        r = problem.residual(x)
-        return 0.5 * dot(r, r)
-
-    return Problem(fun, lambda x: rmatvec(problem.jacobian(x), problem.residual(x)))
 
 
 DEPENDENT = (

@@ -1,0 +1,87 @@
+"""Whether the point of a fit that is stuck is stationary to working precision.
+
+It is by its gradient, if that is next to nothing beside the first one; by the cosine between the residual and the
+columns of the Jacobian; or by the noise of its gradient, which is measured, where the model or Newton's method has
+nothing to gain. ``watch`` and ``tests`` are those of ``refopt.stopping_residuals``.
+"""
+
+from typing import Any
+
+from refopt.judgement import MANY
+from refopt.linesearch import noise_floor
+from refopt.noise import differences_for, nearby
+from refopt.ops import Vector, column_norms, dot, eps, norm, norm_inf, positive, rmatvec
+from refopt.problem import LeastSquares, Problem
+from refopt.refinement import refine
+
+SAFE = 1e-6  #: a gradient this much smaller than at the start is small
+
+
+def cosine(state: Any) -> float:
+    """maxⱼ |Jⱼᵀr| / (‖Jⱼ‖‖r‖)."""
+    return norm_inf(state.g / positive(column_norms(state.J))) / (norm(state.r) or 1.0)
+
+
+def stationary(problem: LeastSquares, state: Any, watch: Any, promised: float, tests: Any, error: float) -> bool:
+    """Whether the point is stationary to working precision: by its gradient, by the rounding or the noise of that."""
+    gnorm, gained, angle = norm_inf(state.g), watch.f0 - state.f, cosine(state)
+    if gnorm <= SAFE * watch.g0 and (promised <= 1e-12 * gained or angle <= 1e-6):
+        return True
+    if angle <= 2.0 * state.r.shape[0] * eps(state.x):
+        return True
+    ef = noise_floor(problem, state.x, state.f)
+    reach = 0.5
+    if tests.differences > 0.0:  # where what is promised is little of f, too
+        reach = 2.0 if promised <= 1e-2 * state.f or gained <= 10.0 * ef else 1.0
+    if promised <= 10.0 * ef and gnorm <= reach * SAFE * watch.g0:
+        return True
+    falling = gnorm <= 1e-3 * watch.g0 and (angle <= 1e-3 or state.f <= 1e-6 * watch.f0)
+    near = falling or unmoved(state.x, state.f, ef, watch, tests) or promised <= min(10.0 * ef, 0.1 * state.f)
+    return near and gnorm <= error
+
+
+def perfected(
+    method: Any, problem: LeastSquares, state: Any, watch: Any, params: Any, tests: Any, error: float, left: float,
+    last: bool,
+) -> Any:  # fmt: skip
+    """The state at a point from which a Newton step, by second derivatives by differences, would gain nothing; or None.
+
+    There the gradient must be small beside the first, or within its error, or the run not have left its start. It is
+    the point of ``state``, or, at the last, where Newton's method on the gradient leads from there; ``left``
+    evaluations may be made.
+    """
+    exact, (n,), most = tests.differences == 0.0, state.x.shape, left / (1 + tests.per_gradient)
+    ef = noise_floor(problem, state.x, state.f)
+
+    def small(x: Vector, g: Vector) -> bool:
+        if norm_inf(g) <= max(error, 0.5 * SAFE * watch.g0) or (exact and nearby(x, watch.size)):
+            return True
+        return last and error <= 1e-3 * watch.g0 and unmoved(x, state.f, ef, watch, tests)
+
+    begun = small(state.x, state.g) or (last and norm_inf(state.g) <= 1e-2 * watch.g0)
+    if not begun or n > MANY or most < 2 * n + 1 or state.f > (1.0 + 1e-6) * watch.f0:
+        return None
+    function, enough = as_function(problem), 10.0 * ef
+    if not exact:
+        function = function._replace(grad=differences_for(problem, watch, tests))
+        enough = max(min(enough, 1e-3 * state.f), 1e-8 * min(state.f, watch.f0 - state.f))
+    noise, most = 0.0 * state.g + 0.1 * error, most if last else 2 * n + 1
+    x, _, g, gain, *_ = refine(function, state.x, state.f, state.g, watch.size, noise, ef, enough, most)
+    if gain > enough or not small(x, g):
+        return None
+    return state if x is state.x else method.init(problem, x, params)._replace(nfev=state.nfev, njev=state.njev)
+
+
+def unmoved(x: Vector, f: float, ef: float, watch: Any, tests: Any) -> bool:
+    """Whether the run never left its start: by what f has fallen, of which differences see eight digits, or by x."""
+    return watch.f0 - f <= max(10.0 * ef, 1e-8 * f if tests.differences > 0.0 else 0.0) or nearby(x, watch.size)
+
+
+def as_function(problem: LeastSquares) -> Problem:
+    """½‖r‖² with its gradient Jᵀr."""
+
+    def fun(x: Vector) -> float:
+        r = problem.residual(x)
+        return 0.5 * dot(r, r)
+
+    return Problem(fun, lambda x: rmatvec(problem.jacobian(x), problem.residual(x)))
