@@ -224,7 +224,8 @@ def test_defects_of_l_bfgs_are_named(name):
 SHAPES = ((2, 3), (3,))
 OPTIONS = {
     "momentum": {"step": 0.01}, "adam": {"step": 0.01, "eps": 1e-3}, "adamw": {"step": 0.01, "eps": 1e-3},
-    "adahessian": {"step": 0.01, "eps": 1e-3, "averaging": "none", "probes": 2}, "sgd": {}, "adagrad": {}, "rmsprop": {},
+    "adahessian": {"step": 0.01, "eps": 1e-3, "averaging": "none", "probes": 2}, "sgd": {}, "adagrad": {},
+    "rmsprop": {},
     "adam-no-sqrt": {}, "shampoo": {"shapes": SHAPES, "beta1": 0.5, "eps": 1e-2},
     "soap": {"shapes": SHAPES, "every": 2},
 }  # fmt: skip
