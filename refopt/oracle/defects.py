@@ -185,6 +185,13 @@ def soap_unpermuted(state: Any, grad: Any, o: Any, draw: Any = None) -> Any:
     return new._replace(v=flat(V))
 
 
+def rmsprop_inside(state: Any, grad: Any, o: Any, draw: Any = None) -> Any:
+    """RMSProp with ε inside of the root."""
+    v = mean(state.v, grad * grad, o.decay)
+    kept = 1.0 - o.step * o.weight_decay
+    return state._replace(x=kept * state.x - o.step * grad / (v + o.eps) ** o.exponent, g=grad, v=v, t=state.t + 1)
+
+
 def heavy_ball(*, damped: bool = False, ahead: bool = False) -> Callable[..., Any]:
     """Momentum with a mean from the first gradient on, or with a look ahead."""
 
@@ -261,6 +268,7 @@ SHAMPOO = {
 }  # fmt: skip
 SOAP = {"V not permuted": Defect("V stays in its order when the columns of the basis change places", "order",
                                  {"update": soap_unpermuted})}  # fmt: skip
+RMSPROP = {"ε inside the root": Defect("ε is inside the root, √(v + ε)", "ε", {"update": rmsprop_inside})}
 MOMENTUM = {
     "1 − μ": Defect("m is a mean, μm + (1 − μ)g", "mean", {"update": heavy_ball(damped=True)}),
     "look ahead": Defect("the look ahead of Nesterov's form is there where it should not be, or is missing", "form",

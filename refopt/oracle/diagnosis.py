@@ -302,6 +302,8 @@ def reductions(problem: Any) -> list[tuple[str, str, float]]:
             (f"double {name}", f"{words[name]}, doubled", 2.0 * value),
             (f"squared {name}", squared, value * value),
         ]
+    cubed = "averaged over the samples, of gradients that were divided by their number before"
+    found.append(("cubed mean", cubed, sums["mean"] ** 3))
     if N > 1:
         found.append(("N - 1", "divided by N − 1", 1.0 / (N - 1)))
     return found

@@ -92,9 +92,10 @@ def _direction(method: str, *names: str) -> Callable[[Path, Any, Any], Any]:
 
 STARTS = ({"start": "I"}, {"start": "scaled"}, {"start": "γI"})
 AHEAD = ({"ahead": False}, {"ahead": True})
-STEPS = {
-    "sgd": {}, "momentum": defects.MOMENTUM, "adagrad": {}, "rmsprop": {}, "adam": defects.ADAM, "adamw": defects.ADAMW,
-    "adam-no-sqrt": {}, "adahessian": defects.ADAHESSIAN, "shampoo": defects.SHAMPOO, "soap": defects.SOAP,
+STEPS: dict[str, Mapping[str, Defect]] = {
+    "sgd": {}, "momentum": defects.MOMENTUM, "adagrad": {}, "rmsprop": defects.RMSPROP, "adam": defects.ADAM,
+    "adamw": defects.ADAMW, "adam-no-sqrt": {}, "adahessian": defects.ADAHESSIAN, "shampoo": defects.SHAMPOO,
+    "soap": defects.SOAP,
 }  # fmt: skip
 H_DEFECTS = {**defects.PAIRS, **defects.H_UPDATES}
 RULES = {
@@ -266,7 +267,7 @@ def _sentence(
             f"{first.error:.2g}, where rounding explains {first.tolerance:.1e}."
         )
         if said:
-            which = "One mistake explains" if len(said) == 1 else f"Each of {len(said)} mistakes alone explains"
+            which = "One change explains" if len(said) == 1 else f"Each of {len(said)} changes alone explains"
             text += f" {which} every step: {'; or '.join(said)}."
         elif scale := _constant_factor(findings):
             text += f" Every step is {scale:.6g} times ours."

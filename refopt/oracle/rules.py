@@ -21,7 +21,7 @@ from refopt.ops import two_loop
 from refopt.oracle.iterates import Record
 from refopt.problem import Problem
 from refopt.sampled import Draw
-from refopt.subproblem import dogleg
+from refopt.subproblem import decrease, dogleg, more_sorensen
 
 Array = np.ndarray
 
@@ -195,15 +195,26 @@ def l_bfgs(
 # --- regions of trust --------------------------------------------------------------------------------------------
 
 
+ENOUGH = 0.9  #: of the least value of the model in a region: what solvers of its problem promise in the hard case
+
+
 def stationary(path: Path) -> Iterator[Seen]:
-    """(B + λI)s = −g with λ ≥ 0 and B + λI ⪰ 0: s is the best step of its own length (N&W, Theorem 4.1)."""
+    """(B + λI)s = −g with λ ≥ 0 and B + λI ⪰ 0: s is the best step of its own length (N&W, Theorem 4.1).
+
+    Where that fails, in the hard case or nearly, solvers stop at a step that is good enough: then that is asked.
+    """
     for k in path.moved:
         B, g, s = path.B(k), path.g(k), path.s(k)
         lam = -(s @ (g + B @ s)) / (s @ s)
-        size = float(np.linalg.norm(g) + np.linalg.norm(B @ s))
+        size = length(g) + length(B @ s)
+        low = min(0.0, lam, float(np.linalg.eigvalsh(B)[0]) + lam) / (length(B) or 1.0)
+        if max(length(B @ s + lam * s + g) / size, -low) > 1e-8:
+            gain = decrease(g, B, s) / more_sorensen(g, B, length(s), 1e-6)[2]
+            if gain >= ENOUGH:
+                yield Seen(k, f"m(0) − m(s) ≥ {ENOUGH} of the most", np.asarray(ENOUGH), np.asarray(ENOUGH))
+                continue
         yield Seen(k, "(B + λI)s = −g", B @ s + lam * s, -g, size)
-        low = min(0.0, lam, float(np.linalg.eigvalsh(B)[0]) + lam)
-        yield Seen(k, "λ ≥ 0, B + λI ⪰ 0", np.asarray(low), np.asarray(0.0), float(np.linalg.norm(B)))
+        yield Seen(k, "λ ≥ 0, B + λI ⪰ 0", np.asarray(low), np.asarray(0.0))
 
 
 def powell(path: Path) -> Iterator[Seen]:
@@ -298,6 +309,7 @@ def updates(method: str) -> Callable[..., Iterator[Seen]]:
     ahead: the means of a record have seen its gradient already, as in the states of ``minimize``; else those before it.
     """
     module = import_module(f"refopt.stochastic.{method}")
+    means = () if method == "shampoo" else ("m", "v")  # of which its public codes keep others
 
     def rule(path: Path, update: Any = module.update, ahead: bool = False) -> Iterator[Seen]:
         state = module.init(None, path.x(0), path.params)
@@ -308,7 +320,7 @@ def updates(method: str) -> Callable[..., Iterator[Seen]]:
             state = update(state._replace(x=path.x(k)), path.g(k), path.params, draw, **more)
             yield Seen(k, "x₊ = x + p", path.s(k), state.x - path.x(k), top(path.s(k)), path.lost(k))
             for name, theirs in path.records[k if ahead else k + 1].items():
-                if name in ("m", "v") and hasattr(state, name) and np.shape(theirs) == np.shape(getattr(state, name)):
+                if name in means and hasattr(state, name) and np.shape(theirs) == np.shape(getattr(state, name)):
                     ours = getattr(state, name)
                     yield Seen(k, f"{name}₊ of {name} and g", theirs, ours, top(ours))
                     state = state._replace(**{name: theirs})
