@@ -41,7 +41,7 @@ def direction_for_s(path: Path, k: int, p: Array) -> tuple[Array, Array]:
     return p, path.g(k + 1) - path.g(k)
 
 
-def always(s: Array, y: Array, skip: float) -> bool:
+def always(s: Array, y: Array, skip: float, H: Any = None) -> bool:
     return bool(s.any() and s @ y != 0.0)
 
 

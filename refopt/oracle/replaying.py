@@ -90,7 +90,7 @@ def _direction(method: str, *names: str) -> Callable[[Path, Any, Any], Any]:
     return direction
 
 
-STARTS = ({"start": "I"}, {"start": "scaled"}, {"start": "γI"})
+STARTS = ({"start": "I"}, {"start": "scaled"}, {"start": "length"}, {"start": "γI"})
 AHEAD = ({"ahead": False}, {"ahead": True})
 STEPS: dict[str, Mapping[str, Defect]] = {
     "sgd": {}, "momentum": defects.MOMENTUM, "adagrad": {}, "rmsprop": defects.RMSPROP, "adam": defects.ADAM,
@@ -109,7 +109,7 @@ RULES = {
     ),
     "bfgs": Rule(rules.quasi_newton("bfgs"), STARTS, H_DEFECTS),
     "dfp": Rule(rules.quasi_newton("dfp"), STARTS, H_DEFECTS),
-    "broyden": Rule(rules.quasi_newton("broyden"), STARTS[:2], H_DEFECTS),
+    "broyden": Rule(rules.quasi_newton("broyden", rules.stays_positive), STARTS[:3], H_DEFECTS),
     "l-bfgs": Rule(rules.l_bfgs, ({},), {**defects.PAIRS, **defects.HISTORIES}),
     "trust-exact": Rule(rules.stationary, searches=False),
     "trust-dogleg": Rule(rules.powell, searches=False),
@@ -172,10 +172,10 @@ def _options(name: str, params: Any) -> Any:
 
 def _judged(rule: Rule, problem: Any, path: list[Record], params: Any, how: Mapping[str, Any]) -> list[Finding]:
     """All equations of a run, beside what rounding does to them."""
-    with np.errstate(all="ignore"):
-        seen = _seen(rule, Path(problem, _doubled(path), params), how)
-        shaken = [_seen(rule, Path(problem, _shaken(path, j), params), how) for j in range(REPEATS)]
     eps = max(_eps(entry["x"]) for entry in path)
+    with np.errstate(all="ignore"):
+        seen = _seen(rule, Path(problem, _doubled(path), params, eps), how)
+        shaken = [_seen(rule, Path(problem, _shaken(path, j), params, eps), how) for j in range(REPEATS)]
     return [_finding(key, value, [other.get(key) for other in shaken], eps) for key, value in seen.items()]
 
 

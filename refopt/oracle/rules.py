@@ -20,6 +20,7 @@ from refopt.krylov import gltr, steihaug
 from refopt.ops import two_loop
 from refopt.oracle.iterates import Record
 from refopt.problem import Problem
+from refopt.quasi_newton import first_guess
 from refopt.sampled import Draw
 from refopt.subproblem import decrease, dogleg, more_sorensen
 
@@ -40,8 +41,8 @@ class Seen(NamedTuple):
 class Path:
     """Their iterates, and what the problem says at them where they do not."""
 
-    def __init__(self, problem: Any, records: list[Record], params: Any) -> None:
-        self.problem, self.records, self.params = problem, records, params
+    def __init__(self, problem: Any, records: list[Record], params: Any, eps: float = 2.0**-52) -> None:
+        self.problem, self.records, self.params, self.eps = problem, records, params, eps
         self.known: dict[tuple[str, int], Any] = {}
 
     @property
@@ -79,8 +80,8 @@ class Path:
 
     @cached_property
     def moved(self) -> list[int]:
-        """The steps that were taken."""
-        return [k for k in self.steps if self.s(k).any()]
+        """The steps that were taken: of more than rounding."""
+        return [k for k in self.steps if top(self.s(k)) > 8.0 * self.eps * self.lost(k)]
 
 
 def given(path: Path) -> Iterator[Seen]:
@@ -96,7 +97,7 @@ def given(path: Path) -> Iterator[Seen]:
 def along(path: Path, k: int, p: Array, says: str) -> Iterator[Seen]:
     """Their step goes where p points."""
     s = path.s(k)
-    if s.any() and p.any():
+    if k in path.moved and p.any():
         yield Seen(k, says, s / length(s), p / length(p), 1.0, path.lost(k) / length(s))
 
 
@@ -127,24 +128,32 @@ def difference(path: Path, k: int, p: Array) -> tuple[Array, Array]:
     return path.s(k), path.g(k + 1) - path.g(k)
 
 
-def curved(s: Array, y: Array, skip: float) -> bool:
+def curved(s: Array, y: Array, skip: float, H: Array | None = None) -> bool:
     """Whether yᵀs is safely positive; where it is not, nothing is learnt."""
     return bool(s.any() and s @ y > skip * np.linalg.norm(s) * np.linalg.norm(y))
 
 
-def quasi_newton(method: str) -> Callable[..., Iterator[Seen]]:
+def stays_positive(s: Array, y: Array, skip: float, H: Array) -> bool:
+    """Whether the rank-one update of H ≻ 0 is safe and positive definite: rᵀy > 0 or sᵀH⁻¹s < sᵀy, r = s − Hy."""
+    r = s - H @ y
+    safe = abs(r @ y) > skip * np.linalg.norm(r) * np.linalg.norm(y)
+    return bool(s.any() and safe and (r @ y > 0.0 or s @ np.linalg.solve(H, s) < s @ y))
+
+
+def quasi_newton(method: str, learns: Any = curved) -> Callable[..., Iterator[Seen]]:
     """p = −Hg and H₊ = update(H, s, y).
 
-    start: H₀ = I, or "scaled", (sᵀy/yᵀy) I of the first pair, or "γI" with the γ that fits the second step; theirs
-    where their first record has it.
+    start: H₀ = I, "scaled" (sᵀy/yᵀy of the first pair), "length" (‖x₀‖/‖g₀‖), or "γI" with the γ that fits the second
+    step; theirs where their first record has it.
     """
 
     def rule(
-        path: Path, start: str = "I", pair: Any = difference, learns: Any = curved, update: Any = None
+        path: Path, start: str = "I", pair: Any = difference, learns: Any = learns, update: Any = None
     ) -> Iterator[Seen]:
         update = update or equation(method, "update")
         H = path.records[0].get("H")
-        H = np.eye(path.x(0).size) if H is None else H
+        if H is None:
+            H = (first_guess(path.x(0), path.g(0)) if start == "length" else 1.0) * np.eye(path.x(0).size)
         for k in path.steps:
             own = path.records[k].get("H")
             if own is not None and k:
@@ -157,7 +166,7 @@ def quasi_newton(method: str) -> Callable[..., Iterator[Seen]]:
                 H = (s @ y) / (y @ y) * np.eye(s.size)
             if k == 0 and start == "γI" and curved(s, y, 0.0) and len(path.steps) > 1:
                 H = fitted(update, s, y, path.g(1), path.s(1)) * np.eye(s.size)
-            if learns(s, y, path.params.skip):
+            if learns(s, y, path.params.skip, H):
                 H = np.asarray(update(H.copy(), s, y))
 
     return rule
@@ -293,7 +302,7 @@ def damped_fit(path: Path, scaling: str = "longest columns") -> Iterator[Seen]:
         longest = np.maximum(longest, lengths)
         d = {"I": np.ones_like(lengths), "columns": lengths, "longest columns": longest}[scaling]
         d = np.where(d > 0.0, d, 1.0)
-        if s.any():
+        if k in path.moved:
             units = np.where(lengths > 0.0, lengths, 1.0)
             g, bend, w = J.T @ r / units, J.T @ (J @ s) / units, d * d * s / units
             lam = max(0.0, float(-(w @ (g + bend)) / (w @ w)))
