@@ -5,11 +5,10 @@ import numpy as np
 from refopt.networks import LOSSES
 from refopt.oracle.claim import Fails, claim
 from refopt.oracle.claims.written_out import NATURAL, drawn
-from refopt.oracle.draw import bulk, condition, excess, eye, least, size
+from refopt.oracle.draw import condition, excess, eye, least, size
 
 SCHRAUDOLPH = "N. N. Schraudolph, Neural Computation 14 (2002) 1723"
 MARTENS = "J. Martens, JMLR 21 (2020), "
-BEKAS = "C. Bekas, E. Kokiopoulou & Y. Saad, Appl. Numer. Math. 57 (2007) 1214"
 HESSIAN, GGN, FUNCTIONAL = "curvature.hessian", "curvature.ggn", "curvature.functional-hessian"
 SUMS = "sums of a few hundred products of this size"
 
@@ -198,53 +197,6 @@ def three_classes(draw, ggn):
 )
 def rank(beyond):
     return beyond
-
-
-# --- the diagonal from products ----------------------------------------------------------------------------------
-
-
-def all_signs(draw, hutchinson):
-    """zᵢ(Hz)ᵢ for every vector z of signs: as likely as any other."""
-    n = draw.size(2, 4)
-    H = (A := draw.matrix(n, n)) + A.T
-    signs = [np.array([1 - 2 * ((k >> i) & 1) for i in range(n)]) for k in range(2**n)]
-    found = [hutchinson(H, draw.array(z)[:, None]) for z in signs]
-    return {"H": H, "found": np.array(found), "ones": hutchinson(H, draw.array(signs[0])[:, None])}
-
-
-def moments(H, found):
-    """2ⁿ times mean and variance, less what they should be."""
-    d, count = H.diagonal(), len(found)
-    return found.sum(axis=0) - count * d, ((found - d) ** 2).sum(axis=0) - count * ((H * H).sum(axis=1) - d * d)
-
-
-@claim(
-    "curvature.hutchinson",
-    "z ∘ Hz for any probe z is the diagonal of H",
-    BEKAS,
-    all_signs,
-    "imprecise",
-    corrected="Its mean over random signs z is, with the variance Σⱼ≠ᵢ Hᵢⱼ² of an entry; z = (1, …, 1) gives row sums",
-    uses=("curvature.hutchinson",),
-    scale=lambda H, found: (len(found) * bulk(H), len(found) * bulk(H) ** 2),
-    because="sums of 2ⁿ numbers of this size",
-    fails=(
-        Fails(
-            "as stated, z = (1, …, 1), where rows do not sum to their diagonal",
-            lambda draw, hutchinson: unbalanced(draw, hutchinson),
-            lambda H, ones: (ones - H.diagonal()) / bulk(H),
-        ),
-    ),
-)
-def is_hutchinson(H, found):
-    return moments(H, found)
-
-
-def unbalanced(draw, hutchinson):
-    made = all_signs(draw, hutchinson)
-    H = made["H"]
-    apart = abs(H.sum(axis=1) - H.diagonal()).max()
-    return made if apart * 1000 > bulk(H) else unbalanced(draw, hutchinson)
 
 
 # --- the factor of the reduction ---------------------------------------------------------------------------------
