@@ -7,6 +7,8 @@
 
     ∇²fun v = Jᵀ∇²ℓ J v + ∇²(uᵀf) v,      u = c∇ℓ held fixed
 
+where autograd multiplies by ∇²(uᵀf) and the other methods form it, once at each point.
+
 Shapes: x, v (P,); outputs and u (N, …, C), or (S, N, …, C) for a stack of cotangents.
 """
 
