@@ -108,35 +108,6 @@ def semidefinite(G):
     return excess(-least((G + G.T) / 2))
 
 
-def rectified(draw, hessian, ggn):
-    """The blocks within layers of H and G, for units that are on for some sample and off for others."""
-    net = drawn(draw, "cross-entropy", relu=True)
-    z = net.X @ net.arrays(net.x)[0].T + net.arrays(net.x)[1]
-    _, _, V, _ = net.arrays(net.x)
-    if not (z > 0.05).any() or abs(z).min() < 1e-6 or abs(V).max() < 0.05:
-        return rectified(draw, hessian, ggn)
-    H, G, first = hessian(net.problem, net.x), ggn(net.problem, net.x), net.hidden * (net.X.shape[1] + 1)
-    return {"H": H, "G": G, "first": first, "terms": net.size}
-
-
-@claim(
-    "curvature.piecewise-linear",
-    "Networks of ReLU have no second derivatives, so that the Hessian is the Gauss-Newton matrix",
-    "A. Botev, H. Ritter & D. Barber, ICML 2017, arXiv:1706.03662, §3",
-    rectified,
-    "imprecise",
-    corrected="Each block within a layer is that of G; blocks between layers have the slope of the loss besides",
-    uses=(HESSIAN, GGN),
-    scale=lambda terms: terms,
-    because=SUMS,
-    exact=False,
-    fails=(Fails("as stated, the whole matrices", rectified, lambda H, G: (H - G) / abs(G).max()),),
-)
-def piecewise_linear(H, G, first):
-    gap = H - G
-    return gap[:first, :first], gap[first:, first:]
-
-
 def doubled(draw, ggn, ntk, solve):
     """G and its twin in the outputs, for half the square as the loss: G = cJᵀJ and K = JJᵀ; and a damped solve."""
     net, lam = drawn(draw, "squared", samples=draw.size(1, 3)), draw.number(0.1, 9)
