@@ -110,9 +110,11 @@ class Linear(Layer):
             views[1][...] = u
 
     def squares(self, tape: Any, u: Any) -> tuple[Any, ...]:
-        if prod(tape.shape[1:-1]) != 1:
-            return super().squares(tape, u)
         xp, lead = namespace(u), u.ndim - tape.ndim
+        if prod(tape.shape[1:-1]) != 1:  # the square of a sum over positions: one cotangent of the stack at a time
+            parts = xp.reshape(u, (-1, *u.shape[lead:]))
+            found = [super(Linear, self).squares(tape, parts[s, ...]) for s in range(parts.shape[0])]
+            return tuple(sum(terms[1:], start=terms[0]) for terms in zip(*found, strict=True))
         found = u * u
         if lead:
             found = xp.sum(found, axis=tuple(range(lead)))

@@ -192,7 +192,7 @@ class FixedPositions(Map):
         if self.features % 4:
             raise ValueError(f"two sines and two cosines need a multiple of 4 features, not {self.features}")
 
-    @property
+    @cached_property
     def table(self) -> np.ndarray:
         """E."""
         omega = 10000.0 ** (-4.0 * np.arange(self.features // 4) / self.features)
