@@ -97,7 +97,7 @@ class Expansion:
         """Jₙᵀuₙ for every sample, (N, P), or (S, N, P)."""
         if not isinstance(u, np.ndarray):
             return self.net.flat(self._sweep(u, "per_sample"))
-        out = np.empty((*self._stack(u), self.f.shape[0], self.net.size), dtype=u.dtype)
+        out = np.empty((*self._stack(u), self.f.shape[0], self.net.size), dtype=np.result_type(u, self.x))
         self.net.vjp(self.p, self.tape, u, self.net.into(out), False)
         return out
 

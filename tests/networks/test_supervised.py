@@ -230,6 +230,7 @@ def test_dropout_masks_are_data():
     [
         (lambda: refopt.Supervised(Linear(2, 1), "mse", np.zeros((0, 2)), np.zeros((0, 1))), ValueError, "no samples"),
         (lambda: refopt.Supervised(Linear(2, 1), "mse", np.zeros((3, 4)), np.zeros((3, 1))), ValueError, r"N, …, 2"),
+        (lambda: refopt.Supervised(Tanh(), "mse", np.zeros((3, 4)), np.zeros((3, 4))), ValueError, "no parameters"),
         (lambda: refopt.Supervised("net", "mse", np.zeros((3, 4)), np.zeros((3, 1))), TypeError, "made of layers"),
         (
             lambda: refopt.Supervised(len, "mse", np.zeros((3, 4)), np.zeros(3), derivatives="jax"),
