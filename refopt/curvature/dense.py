@@ -9,6 +9,8 @@ P = 11 585 parameters in float64. Beyond it a MemoryError names the operator to 
 
 from typing import Any
 
+import numpy as np
+
 from refopt.curvature import operators
 from refopt.curvature.blocks import BlockDiagonal
 from refopt.curvature.matrices import Curvature
@@ -104,6 +106,8 @@ def diagonal(
     """
     if estimator not in ESTIMATORS:
         raise ValueError(f"no estimator is called {estimator!r}; choose one of {', '.join(ESTIMATORS)}")
+    if details.get("kind") == "monte-carlo":  # labels first, then probes
+        details["rng"] = rng = None if rng is None else np.random.default_rng(rng)
     M = named(problem, x, of, **details)
     if estimator == "exact":
         return M.diagonal()

@@ -162,10 +162,9 @@ class Outer(Curvature):
     def gram(self, limit: float = LIMIT) -> Matrix:
         """ZZᵀ (S·N, S·N), with the nonzero eigenvalues of M where all signs are +."""
         self._uncentred("a Gram matrix")
-        u, _ = self.all
-        size = u.shape[0] * u.shape[1]
+        size = self.count * self.point.problem.samples
         fits((size, size), self.x, limit, "Gram matrix", "fewer samples")
-        return self.c * gram(self.point, u)
+        return self.c * gram(self.point, self.all[0])
 
     def solve(self, v: Any, damping: float, limit: float = LIMIT) -> Any:
         """(M + λI)⁻¹v, λ = `damping` > 0, through the smaller of M (P, P) and ZZᵀ (S·N, S·N).
@@ -177,10 +176,10 @@ class Outer(Curvature):
             raise ValueError(f"damping must be positive: these matrices are singular in general; it is {damping!r}")
         if len(v.shape) == 2:
             return namespace(v).stack([self.solve(v[:, j], lam, limit) for j in range(v.shape[1])], axis=1)
+        if self.mean is not None or self.count * self.point.problem.samples >= self.shape[0]:
+            return inverse(self.dense(limit), lam, True)(v)
         u, signs = self.all
         definite = min(signs) > 0.0
-        if self.mean is not None or u.shape[0] * u.shape[1] >= self.shape[0]:
-            return inverse(self.dense(limit), lam, definite)(v)
         K = self.gram(limit)
         through = inverse(K, lam, True) if definite else inverse(K + lam * diagonal_of(signs, K), 0.0, False)
         solve = lambda v: (v - self.back(u, through(self.along(u, v)))) / lam  # noqa: E731

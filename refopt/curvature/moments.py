@@ -48,14 +48,14 @@ def gradient_moments(problem: Any, x: Any, batches: Iterable[tuple[Any, Any]] | 
         total = first if total is None else total + first
         squares = second if squares is None else squares + second
         N += point.problem.samples
-        inverse += 1.0 / point.c
+        inverse += 1.0 / point.c if point.loss.tokens(point.problem.y) else 0.0
         summed = point.problem.reduction == "sum"
     if total is None:
         raise ValueError("there are no batches")
     mean, second = total / N, squares / N
     spread = second - mean * mean
     variance = namespace(spread).where(spread > 0.0, spread, 0.0 * spread)
-    return GradientMoments(N, mean, second, variance, 1.0 if summed else 1.0 / inverse)
+    return GradientMoments(N, mean, second, variance, 1.0 if summed else 1.0 / max(1.0, inverse))
 
 
 def of_batch(problem: Any, X: Any, y: Any) -> Supervised:

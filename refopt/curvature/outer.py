@@ -114,8 +114,8 @@ def by_kronecker(maps: "list[LinearMap]", signs: list[float], part: slice) -> Ma
             S = xp.matrix_transpose(xp.reshape(S, (S.shape[0], -1)))
             for p, a in first.inputs(part):
                 for q, b in second.inputs(part):
-                    if first is second and p.start > q.start:
-                        continue
+                    if p.start > q.start:
+                        continue  # b and W, the transpose of W and b
                     rows, columns = _shifted(p, start), _shifted(q, start)
                     if p == q:
                         M[rows, columns] = _square(S, a, first.outputs)

@@ -51,6 +51,19 @@ def test_every_loss_and_reduction(loss, reduction):
     near(curvature.functional_hessian(problem, x), H - G)
     near(curvature.fisher(problem, x), F)
     near(curvature.fisher(problem, x, "empirical"), EF)
+    near(curvature.diagonal(problem, x, "ggn"), np.diag(G))
+
+
+@pytest.mark.parametrize("name", ["convolution", "pooled transformer", "own"])
+def test_signs_in_rows_of_gradients(name):
+    """A loss that is not convex, in networks whose gradients go row by row."""
+    case, problem, y, f, J, c = problem_of("residual" if name == "own" else name, "gaussian", "sum")
+    if name == "own":
+        problem = refopt.Supervised(case.model, "gaussian", case.X, y, "sum")
+    G, F, _ = matrices(J, f, y, "gaussian", c)
+    near(curvature.ggn(problem, case.x), G)
+    near(curvature.fisher(problem, case.x), F)
+    near(curvature.diagonal(problem, case.x, "ggn"), np.diag(G))
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -68,6 +68,17 @@ def test_all_labels_handed_in_with_equal_chances():
     near(curvature.fisher(problem, x, "monte-carlo", labels=labels), curvature.fisher(problem, x))
 
 
+def test_a_seed_draws_the_same_labels_wherever_it_is_given():
+    problem, x = problem_of("squared")
+    details = {"kind": "monte-carlo", "samples": 2, "rng": 11}
+    F = curvature.fisher(problem, x, **details)
+    near(curvature.diagonal(problem, x, "fisher", **details), np.diag(F))
+    near(curvature.block_diagonal(problem, x, "fisher", **details).blocks[0].dense(), F[:16, :16])
+    near(curvature.solve(problem, x, x, 1.0, "fisher", **details), np.linalg.solve(F + np.eye(x.size), x), 1e5)
+    with pytest.raises(TypeError, match="rng="):
+        curvature.diagonal(problem, x, "fisher", kind="monte-carlo")
+
+
 @pytest.mark.parametrize("kind", ["empirical", "monte-carlo"])
 def test_centred(kind):
     problem, x = problem_of("squared", "sum")
@@ -165,6 +176,15 @@ def test_moments_do_not_depend_on_batches(sizes, reduction):
     near(found.second_moment, (s**2).mean(0))
     near(found.variance, s.var(0))
     near(found.empirical_fisher, np.diag(curvature.fisher(problem, x, "empirical")))
+
+
+def test_moments_where_a_batch_has_no_token_that_counts():
+    case = CASES["transformer"]
+    y = np.array([[-100] * 4, [1, 2, -100, 0], [3, -100, -100, -100]])
+    problem = refopt.Supervised(case.network, "cross-entropy", case.X, y, "mean-tokens")
+    found = curvature.gradient_moments(problem, case.x, [(case.X[i : i + 1], y[i : i + 1]) for i in range(3)])
+    assert found.c == problem.c == 1 / 4
+    near(found.empirical_fisher, curvature.diagonal(problem, case.x, "empirical"))
 
 
 def test_moments_of_one_sample_have_no_variance():

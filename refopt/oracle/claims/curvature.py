@@ -5,11 +5,10 @@ import numpy as np
 from refopt.networks import LOSSES
 from refopt.oracle.claim import Fails, claim
 from refopt.oracle.claims.written_out import NATURAL, drawn
-from refopt.oracle.draw import bulk, condition, excess, eye, least, size
+from refopt.oracle.draw import condition, excess, eye, least, size
 
 SCHRAUDOLPH = "N. N. Schraudolph, Neural Computation 14 (2002) 1723"
 MARTENS = "J. Martens, JMLR 21 (2020), "
-BEKAS = "C. Bekas, E. Kokiopoulou & Y. Saad, Appl. Numer. Math. 57 (2007) 1214"
 HESSIAN, GGN, FUNCTIONAL = "curvature.hessian", "curvature.ggn", "curvature.functional-hessian"
 SUMS = "sums of a few hundred products of this size"
 
@@ -109,35 +108,6 @@ def semidefinite(G):
     return excess(-least((G + G.T) / 2))
 
 
-def rectified(draw, hessian, ggn):
-    """The blocks within layers of H and G, for units that are on for some sample and off for others."""
-    net = drawn(draw, "cross-entropy", relu=True)
-    z = net.X @ net.arrays(net.x)[0].T + net.arrays(net.x)[1]
-    _, _, V, _ = net.arrays(net.x)
-    if not (z > 0.05).any() or abs(z).min() < 1e-6 or abs(V).max() < 0.05:
-        return rectified(draw, hessian, ggn)
-    H, G, first = hessian(net.problem, net.x), ggn(net.problem, net.x), net.hidden * (net.X.shape[1] + 1)
-    return {"H": H, "G": G, "first": first, "terms": net.size}
-
-
-@claim(
-    "curvature.piecewise-linear",
-    "Networks of ReLU have no second derivatives, so that the Hessian is the Gauss-Newton matrix",
-    "A. Botev, H. Ritter & D. Barber, ICML 2017, arXiv:1706.03662, §3",
-    rectified,
-    "imprecise",
-    corrected="Each block within a layer is that of G; blocks between layers have the slope of the loss besides",
-    uses=(HESSIAN, GGN),
-    scale=lambda terms: terms,
-    because=SUMS,
-    exact=False,
-    fails=(Fails("as stated, the whole matrices", rectified, lambda H, G: (H - G) / abs(G).max()),),
-)
-def piecewise_linear(H, G, first):
-    gap = H - G
-    return gap[:first, :first], gap[first:, first:]
-
-
 def doubled(draw, ggn, ntk, solve):
     """G and its twin in the outputs, for half the square as the loss: G = cJᵀJ and K = JJᵀ; and a damped solve."""
     net, lam = drawn(draw, "squared", samples=draw.size(1, 3)), draw.number(0.1, 9)
@@ -198,53 +168,6 @@ def three_classes(draw, ggn):
 )
 def rank(beyond):
     return beyond
-
-
-# --- the diagonal from products ----------------------------------------------------------------------------------
-
-
-def all_signs(draw, hutchinson):
-    """zᵢ(Hz)ᵢ for every vector z of signs: as likely as any other."""
-    n = draw.size(2, 4)
-    H = (A := draw.matrix(n, n)) + A.T
-    signs = [np.array([1 - 2 * ((k >> i) & 1) for i in range(n)]) for k in range(2**n)]
-    found = [hutchinson(H, draw.array(z)[:, None]) for z in signs]
-    return {"H": H, "found": np.array(found), "ones": hutchinson(H, draw.array(signs[0])[:, None])}
-
-
-def moments(H, found):
-    """2ⁿ times mean and variance, less what they should be."""
-    d, count = H.diagonal(), len(found)
-    return found.sum(axis=0) - count * d, ((found - d) ** 2).sum(axis=0) - count * ((H * H).sum(axis=1) - d * d)
-
-
-@claim(
-    "curvature.hutchinson",
-    "z ∘ Hz for any probe z is the diagonal of H",
-    BEKAS,
-    all_signs,
-    "imprecise",
-    corrected="Its mean over random signs z is, with the variance Σⱼ≠ᵢ Hᵢⱼ² of an entry; z = (1, …, 1) gives row sums",
-    uses=("curvature.hutchinson",),
-    scale=lambda H, found: (len(found) * bulk(H), len(found) * bulk(H) ** 2),
-    because="sums of 2ⁿ numbers of this size",
-    fails=(
-        Fails(
-            "as stated, z = (1, …, 1), where rows do not sum to their diagonal",
-            lambda draw, hutchinson: unbalanced(draw, hutchinson),
-            lambda H, ones: (ones - H.diagonal()) / bulk(H),
-        ),
-    ),
-)
-def is_hutchinson(H, found):
-    return moments(H, found)
-
-
-def unbalanced(draw, hutchinson):
-    made = all_signs(draw, hutchinson)
-    H = made["H"]
-    apart = abs(H.sum(axis=1) - H.diagonal()).max()
-    return made if apart * 1000 > bulk(H) else unbalanced(draw, hutchinson)
 
 
 # --- the factor of the reduction ---------------------------------------------------------------------------------

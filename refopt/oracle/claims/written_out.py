@@ -1,6 +1,6 @@
 """A network of one hidden layer written out once more, in functions that take complex numbers too.
 
-    f = V φ(Wa + b) + c        x = (W, b, V, c) in flat order
+    f = V tanh(Wa + b) + c       x = (W, b, V, c) in flat order
 
 What the library computes by sweeps comes here from the formulas, or by the complex step, Im f(x + ihe)/h, which has no
 error beyond rounding; expectations over labels are sums over outcomes that have the moments which matter.
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refopt.networks import LOSSES, Linear, ReLU, Sequential, Tanh
+from refopt.networks import LOSSES, Linear, Sequential, Tanh
 from refopt.oracle.draw import Draw
 from refopt.supervised import Supervised
 
@@ -28,18 +28,13 @@ class Net(NamedTuple):
     hidden: int
     outputs: int
     loss: str
-    relu: bool = False
     reduction: str = "sum"
 
     @property
     def problem(self) -> Supervised:
         """As the library takes it."""
-        layers = (
-            Linear(self.X.shape[1], self.hidden),
-            (ReLU() if self.relu else Tanh()),
-            Linear(self.hidden, self.outputs),
-        )
-        return Supervised(Sequential(*layers), self.loss, self.X, self.y, self.reduction)
+        net = Sequential(Linear(self.X.shape[1], self.hidden), Tanh(), Linear(self.hidden, self.outputs))
+        return Supervised(net, self.loss, self.X, self.y, self.reduction)
 
     @property
     def c(self) -> float:
@@ -52,11 +47,11 @@ class Net(NamedTuple):
         return W.reshape(k, n), b, V.reshape(C, k), c
 
     def layers(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """φ(z), φ′(z), and f (N, C)."""
+        """h = tanh z, its slope, and f (N, C)."""
         W, b, V, c = self.arrays(x)
         z = self.X @ W.T + b
-        h, slope = (z * (z.real > 0), (z.real > 0) + 0 * z) if self.relu else (np.tanh(z), 1 - np.tanh(z) ** 2)
-        return h, slope, h @ V.T + c
+        h = np.tanh(z)
+        return h, 1 - h * h, h @ V.T + c
 
     def f(self, x: np.ndarray) -> np.ndarray:
         return self.layers(x)[2]
@@ -103,7 +98,7 @@ class Net(NamedTuple):
         return float(self.c * (1 + (self.J**2).sum() + (self.x**2).sum() * (self.X**2).sum()) * worst)
 
 
-def drawn(draw: Draw, loss: str = "", relu: bool = False, reduction: str = "", samples: int = 0, C: int = 0) -> Net:
+def drawn(draw: Draw, loss: str = "", reduction: str = "", samples: int = 0, C: int = 0) -> Net:
     loss = loss or tuple(LOSSES)[int(draw.rng.integers(len(LOSSES)))]
     C = C or (2 * draw.size(1, 2) if loss == "gaussian" else draw.size(2, 3))
     N, n, k = samples or draw.size(2, 4), draw.size(1, 3), draw.size(1, 3)
@@ -115,7 +110,7 @@ def drawn(draw: Draw, loss: str = "", relu: bool = False, reduction: str = "", s
         "gaussian": lambda: draw.matrix(N, C // 2),
     }.get(loss, lambda: draw.matrix(N, C))()
     reduction = reduction or ("sum", "mean", "mean-elements")[int(draw.rng.integers(3))]
-    return Net(x, X, y, k, C, loss, relu, reduction)
+    return Net(x, X, y, k, C, loss, reduction)
 
 
 def slopes(loss: str, f: np.ndarray, y: np.ndarray) -> np.ndarray:
