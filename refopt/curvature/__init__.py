@@ -7,11 +7,12 @@ from refopt.curvature.factored import kfac
 from refopt.curvature.kron import Dense, Kron
 from refopt.curvature.nearest import Nearest, kfoc
 from refopt.curvature.pieces import Diagonal, Reordered
+from refopt.curvature.report import Report, kfac_report
 from refopt.curvature.spectra import spectrum
 from refopt.curvature.traces import hutchinson, trace, xdiag
 from refopt.curvature.tridiagonal import BlockTridiagonal
 
 __all__ = [
-    "BlockDiagonal", "BlockTridiagonal", "Corrected", "Dense", "Diagonal", "Kron", "Nearest", "Reordered", "ekfac",
-    "hutchinson", "kfac", "kfac_tridiagonal", "kfoc", "spectrum", "trace", "xdiag",
+    "BlockDiagonal", "BlockTridiagonal", "Corrected", "Dense", "Diagonal", "Kron", "Nearest", "Reordered", "Report",
+    "ekfac", "hutchinson", "kfac", "kfac_report", "kfac_tridiagonal", "kfoc", "spectrum", "trace", "xdiag",
 ]  # fmt: skip

@@ -43,7 +43,11 @@ def kfac(
     found = layers(
         problem, x, fisher=fisher, sharing=sharing, bias=bias, labels=labels, samples=samples, rng=rng
     )  # fmt: skip
-    return assembled(found, lambda part: block(part, found))
+    return factored(found)
+
+
+def factored(layers: Layers) -> BlockDiagonal:
+    return assembled(layers, lambda part: block(part, layers))
 
 
 def block(part: Part, layers: Layers) -> Kron:

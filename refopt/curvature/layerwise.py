@@ -57,6 +57,7 @@ class Layers(NamedTuple):
     c: float  #: of F = c Σ vec(∇) vec(∇)ᵀ
     fisher: str
     sharing: str
+    gradients: Callable[[], Any]  #: ∇ of all samples and cotangents, formed: (S, N, P)
 
 
 def layers(
@@ -75,7 +76,8 @@ def layers(
     apart = _of_other_layers(problem.network, captures)
     parts = [part for part in _parts(captures, bias, apart) if any(p.stop > p.start for p in part.places)]
     squares = c * point.squared_vjp(u) if apart else x
-    return Layers(parts, [(place, squares[place]) for place in apart if place.stop > place.start], c, fisher, sharing)
+    others = [(place, squares[place]) for place in apart if place.stop > place.start]
+    return Layers(parts, others, c, fisher, sharing, lambda: point.per_sample_vjp(u))
 
 
 def cotangents(point: Any, fisher: str, labels: Any, samples: int, rng: Any) -> tuple[Any, float]:
