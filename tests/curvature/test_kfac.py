@@ -274,6 +274,16 @@ def test_layers_that_share_weights_are_one_layer():
     assert len(c) == 3
 
 
+def test_a_few_samples_at_a_time(monkeypatch):
+    examples = [(example.problem, example.x) for example in (case(loss="mse", N=7), convolution(), attention())]
+    for problem, x in [*examples, grouped()]:
+        for options in ({}, {"sharing": "reduce"}, {"bias": "separate"}):
+            whole = kfac(problem, x, **options).dense()
+            with monkeypatch.context() as patch:
+                patch.setattr("refopt.curvature.layerwise.AT_ONCE", 40)
+                near(kfac(problem, x, **options).dense(), whole)
+
+
 # --- edges ---------------------------------------------------------------------------------------------------------
 
 
