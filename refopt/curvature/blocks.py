@@ -14,7 +14,7 @@ class BlockDiagonal:
     blocks: tuple[Any, ...]
 
     def __post_init__(self) -> None:
-        blocks = tuple(block if hasattr(block, "solve") else Dense(block) for block in self.blocks)
+        blocks = tuple(block if hasattr(block, "matvec") else Dense(block) for block in self.blocks)
         if not blocks:
             raise ValueError("a block-diagonal matrix needs at least one block")
         object.__setattr__(self, "blocks", blocks)

@@ -109,13 +109,14 @@ class Kron:
         rule = "factored": the same with π = 1
 
         The factored rules damp more than λI: by π√λ G ⊗ I + √λ/π I ⊗ A, of which π makes the trace the smallest.
-        Where a trace is not positive, π is 1.   Raises ValueError where what is to be inverted is singular to rounding.
+        Where a trace is not positive, π is 1. An eigenvalue of a factor that its own rounding hides, n eps of the
+        largest or less, is 0.   Raises ValueError where what is to be inverted is singular to rounding.
         """
         products = self._damped(damping, rule)
         if not bool(namespace(products).all(products != 0.0)):
             raise ValueError(f"the block, damped by {damping:g}, is singular to rounding: give a larger damping")
         (_, P), (_, Q) = self._spectra
-        return self._mapped(v, lambda V: Q @ ((Q.T @ as_type(V, Q) @ P) / products) @ P.T)
+        return self._mapped(v, lambda V: in_eigenbases(as_type(V, Q), P, Q, products))
 
     def logdet(self, damping: float = 0.0) -> float:
         """log det (G ⊗ A + λI): −∞ where that is singular to rounding."""
@@ -169,8 +170,7 @@ class Kron:
         (a, _), (g, _) = self._spectra
         if rule == "exact":
             return g[:, None] * a[None, :] + lam
-        pi = self.pi if rule == "pi" else 1.0
-        return (g + lam**0.5 / pi)[:, None] * (a + pi * lam**0.5)[None, :]
+        return factored(a, g, lam**0.5, self.pi if rule == "pi" else 1.0)
 
     def _mapped(self, v: Any, linear: Any) -> Any:
         """A linear function of the matrices V (k, out, in) of v, flat again, in the type of v and the factors."""
@@ -192,6 +192,19 @@ class Dense(Kron):
         if rule not in RULES:
             raise ValueError(f"rule must be one of {', '.join(RULES)}; it is {rule!r}")
         return super().solve(v, damping)
+
+
+# --- damping -----------------------------------------------------------------------------------------------------
+
+
+def in_eigenbases(V: Any, P: Matrix, Q: Matrix, products: Matrix) -> Any:
+    """Q ((QᵀVP) / products) Pᵀ, for V (…, out, in): the inverse of the block with these eigenvalues (out, in)."""
+    return Q @ ((Q.T @ V @ P) / products) @ P.T
+
+
+def factored(a: Vector, g: Vector, root: Any, pi: Any) -> Matrix:
+    """The eigenvalues (gᵢ + √λ/π)(aⱼ + π√λ) of a block with damped factors, for root = √λ."""
+    return (g + root / pi)[:, None] * (a + pi * root)[None, :]
 
 
 # --- the flat order ----------------------------------------------------------------------------------------------

@@ -35,7 +35,10 @@ COUNT = 32  #: probes where nothing is said
 
 
 class Estimate(NamedTuple):
-    """A trace, and the standard error of what was estimated of it: 0 where it is exact, NaN from one probe."""
+    """A trace, and the standard error of what was estimated of it: 0 where it is exact, NaN from one probe.
+
+    That of XTrace takes its k parts as independent, which they are less and less where eigenvalues hardly fall off.
+    """
 
     value: float
     stderr: float

@@ -3,7 +3,7 @@
     βⱼqⱼ₊₁ = Aqⱼ − αⱼqⱼ − βⱼ₋₁qⱼ₋₁,    αⱼ = qⱼᵀAqⱼ,        QᵀAQ = T,  tridiagonal with α and β
     T = S diag(θ) Sᵀ,    τⱼ = S₁ⱼ:         q₁ᵀf(A)q₁ ≈ Σⱼ τⱼ² f(θⱼ),    exact for polynomials of degree 2k − 1
 
-G. H. Golub & G. Meurant, *Matrices, Moments and Quadrature with Applications*, Princeton 2010, chapters 3, 4 and 6.
+G. H. Golub & G. Meurant, Matrices, Moments and Quadrature with Applications, Princeton 2010, chapters 3, 4 and 6.
 Shapes: A is (n, n), symmetric, q₁ (n,); Q (k, n) has the basis in rows.   Cost: k products and 4k²n flops.
 
 Deviation from the source: each vector is orthogonalised against all before it, twice; otherwise eigenvalues that have

@@ -25,11 +25,12 @@ def operator(A: Any, n: Any = None) -> Operator:
     """A as an ``Operator``.
 
     A: an array (n, n); a sparse matrix; an object with ``shape`` and ``matvec``, such as a curvature matrix or SciPy's
-    ``LinearOperator``; or a function v ↦ Av, for which n is the number of variables, or an array (n,) such as x, of the
-    kind, type and device of v. A function is taken to be symmetric, and so is an object without ``rmatvec``.
+    ``LinearOperator``; or a function v ↦ Av.   n: for a function the number of variables, or an array (n,) such as x,
+    of the kind, type and device of v; objects may need that as well. A function is taken to be symmetric, and so is an
+    object without ``rmatvec``.
     """
     if hasattr(A, "matvec") or hasattr(A, "toarray"):
-        return _of_object(A)
+        return _of_object(A, n)
     if callable(A) and not hasattr(A, "dtype"):
         return _of_function(A, n)
     A = square(A)
@@ -38,12 +39,12 @@ def operator(A: Any, n: Any = None) -> Operator:
     return Operator(lambda V: A @ V, lambda V: A.T @ V, A.shape[0], A)
 
 
-def _of_object(A: Any) -> Operator:
+def _of_object(A: Any, n: Any) -> Operator:
     shape = tuple(A.shape)
     if len(shape) != 2 or shape[0] != shape[1] or not shape[0]:
         raise ValueError(f"A must be an operator of shape (n, n), n ≥ 1; it has shape {shape}")
     kind = getattr(A, "dtype", None)
-    sample = getattr(A, "like", None)
+    sample = real(n, "n") if hasattr(n, "shape") else getattr(A, "like", None)
     if sample is None:
         sample = real(np.zeros(0, dtype=np.float64 if kind is None else kind))
     if hasattr(A, "toarray"):

@@ -162,7 +162,8 @@ def ours(name: str) -> Equation:
     """The library's own equation of a name such as "bfgs.update", or the ledger's where no method has it."""
     module, _, function = name.replace("-", "_").rpartition(".")
     for home in ("refopt.methods", "refopt", "refopt.oracle.claims"):
-        if find_spec(f"{home}.{module}"):
+        package = f"{home}.{module}".rpartition(".")[0]
+        if find_spec(package) and find_spec(f"{home}.{module}"):
             equation = getattr(importlib.import_module(f"{home}.{module}"), function, None)
             if equation:
                 return equation

@@ -50,6 +50,20 @@ def test_a_function_on_the_kind_of_x(namespace):
     assert op.like.dtype == x.dtype
 
 
+def test_an_object_on_the_kind_of_x(namespace):
+    B = namespace.asarray(A)
+
+    class On:
+        shape, dtype = (3, 3), np.float64
+
+        def matvec(self, v):
+            return B @ v
+
+    op = operator(On(), B[:, 0])
+    assert namespace.owns(op.like)
+    assert namespace.to_numpy(op.matmat(namespace.asarray(V))) == pytest.approx(A @ V)
+
+
 def test_integers_become_floats():
     assert operator(np.eye(2, dtype=int)).like.dtype == np.float64
     assert operator(aslinearoperator(np.eye(2, dtype=int))).like.dtype == np.float64

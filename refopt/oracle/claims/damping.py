@@ -93,6 +93,13 @@ def spread(draw, pi_of):
     return {"A": A, "G": G, "pi": pi_of(A, G)}
 
 
+def unbalanced(draw, pi_of):
+    """A a hundred times G or so."""
+    made = chosen(draw, pi_of)
+    A, G = made["A"] / np.trace(made["A"]) * float(draw.number(100, 200)), made["G"] / np.trace(made["G"])
+    return {"A": A, "G": G, "pi": pi_of(A, G)}
+
+
 def more(A, G, pi, norm):
     """What π√λ G ⊗ I + √λ/π I ⊗ A measures at most, over √λ: the sum of the norms of both parts."""
     return norm(kron(G, eye(A))) * pi + norm(kron(eye(G), A)) / pi
@@ -118,6 +125,11 @@ def best(A, G, norm):
     because="a few quotients and square roots",
     exact=False,
     fails=(
+        Fails(
+            "π² in the place of π",
+            unbalanced,
+            lambda A, G, pi: excess(more(A, G, pi**2, np.trace) / more(A, G, pi, np.trace) - 1),
+        ),
         Fails(
             "the spectral norm, A = diag(a, ε, …), G = I",
             spread,

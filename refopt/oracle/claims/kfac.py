@@ -66,19 +66,18 @@ def is_expectation(F, A, G):
 # --- damping -----------------------------------------------------------------------------------------------------
 
 
-def damped(draw):
-    """A, G ≻ 0 by their eigenvectors, λ = ℓ², and any π > 0."""
-    d, m = draw.size(1, 3), draw.size(1, 3)
-    parts = [(draw.orthogonal(n), draw.positive(n, 1e2)) for n in (d, m)]
+def factors(draw):
+    """A, G ≻ 0, λ = ℓ², and any π > 0; and the eigenvectors and eigenvalues of both."""
+    parts = [(draw.orthogonal(n), draw.positive(n, 1e2)) for n in (draw.size(1, 3), draw.size(1, 3))]
     A, G = (with_spectrum(Q, values) for Q, values in parts)
-    root, pi, V = draw.number(0.1, 9), draw.magnitude(1), draw.matrix(m, d)
-    (P, a), (Q, g) = parts
-    exact = Q @ ((Q.T @ V @ P) / (g[:, None] * a + root**2)) @ P.T
-    A_damped, G_damped = A + pi * root * eye(A), G + root / pi * eye(G)
-    factored = solve(A_damped, solve(G_damped, V).T).T
-    if not V.any():
-        return damped(draw)
-    return {"A": A, "G": G, "V": V, "root": root, "pi": pi, "exact": exact, "factored": factored}
+    return {"A": A, "G": G, "root": draw.number(0.1, 9), "pi": draw.magnitude(1)}, parts
+
+
+def damped(draw, in_eigenbases, factored):
+    made, ((P, a), (Q, g)) = factors(draw)
+    V = draw.vector(len(g) * len(a)).reshape(len(g), len(a))
+    exact = in_eigenbases(V, P, Q, g[:, None] * a + made["root"] ** 2)
+    return made | {"V": V, "exact": exact, "factored": in_eigenbases(V, P, Q, factored(a, g, made["root"], made["pi"]))}
 
 
 def product(A, G, root, pi):
@@ -96,6 +95,7 @@ def factors_scale(A, G, root, pi):
     damped,
     "imprecise",
     corrected="That product has π√λ I ⊗ G + √λ/π A ⊗ I ⪰ 0 more: it damps too much; eigenvectors give the inverse",
+    uses=("curvature.kron.in_eigenbases", "curvature.kron.factored"),
     scale=lambda A, G, V, root, pi, exact, factored: (
         factors_scale(A, G, root, pi), factors_scale(A, G, root, pi),
         size(V) + (size(A) * size(G) + float(root) ** 2) * size(exact),
@@ -117,7 +117,7 @@ def damped_inverse(A, G, V, root, pi, exact, factored):
     "kfac.pi",
     "π = √((tr A/d)/(tr G/m)) makes the trace of what factored damping adds too much the smallest",
     KFAC + "§6.3",
-    damped,
+    lambda draw: factors(draw)[0],
     given="A (d, d) and G (m, m) ≻ 0",
     scale=lambda A, G, root, pi: (total := float(np.trace(product(A, G, root, pi))), total**2),
     because=SUMS,
