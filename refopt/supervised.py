@@ -113,6 +113,9 @@ class Supervised:
 
     def at(self, x: Any) -> Expansion:
         """The problem at x: f run forward, once for all products."""
+        x = _numbers(x)
+        if namespace(x).isdtype(x.dtype, ("bool", "integral")):
+            x = namespace(x).astype(x, self.dtype)
         return (Expansion if isinstance(self.network, Layer) else OfFunction)(self, x)
 
     def fun(self, x: Any) -> float:

@@ -64,8 +64,9 @@ class Tanh(Activation):
 
     def slope(self, x: Any, y: Any) -> Any:
         s = y * y
-        s -= 1.0
-        return -s
+        s *= -1.0
+        s += 1.0
+        return s
 
     def bend(self, x: Any, y: Any, s: Any) -> Any:
         return -2.0 * y * s
@@ -114,7 +115,7 @@ class ReLU(Activation):
         return namespace(x).astype(x > 0.0, x.dtype)
 
     def bend(self, x: Any, y: Any, s: Any) -> Any:
-        return 0.0 * s
+        return namespace(x).zeros_like(x)
 
 
 @dataclass(frozen=True)

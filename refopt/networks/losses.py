@@ -17,8 +17,8 @@ of an exponential family: there ∇²ℓ does not depend on y and is the Fisher 
 
 Shapes: f (N, …, C). The axes between are positions (tokens): a sample has one term for each, and ℓₙ is their sum. y
 is like f; for the gaussian half as long, f holding all μ and then all s; for cross-entropy integers (N, …) or
-probabilities like f. A position whose class is −100, or whose probabilities are all 0, does not count. v (…, *f.shape)
-may be a stack.
+probabilities like f. A position whose class is −100, or whose probabilities are all 0, does not count. v may be
+a stack, (S, N, …, C).
 
 P. McCullagh & J. A. Nelder, *Generalized Linear Models*, 2nd ed., §2.2;  J. Martens, *JMLR* 21 (2020) 146, §9.2.
 """
@@ -53,7 +53,7 @@ class Loss:
         return self.fisher_vp(f, y, v)
 
     def factor(self, f: Any, y: Any) -> tuple[Any, list[float]]:
-        """Columns (K, *f.shape) and signs with ∇²ℓ = Σ σ_k r_k r_kᵀ at every position."""
+        """Columns (K, N, …, C) and signs with ∇²ℓ = Σ σ_k r_k r_kᵀ at every position."""
         columns = self.fisher_factor(f, y)
         return columns, [1.0] * columns.shape[0]
 
@@ -62,7 +62,7 @@ class Loss:
         raise NotImplementedError
 
     def fisher_factor(self, f: Any, y: Any) -> Any:
-        """Columns (K, *f.shape) with F = Σ r_k r_kᵀ at every position."""
+        """Columns (K, N, …, C) with F = Σ r_k r_kᵀ at every position."""
         raise NotImplementedError
 
     def sample(self, f: Any, y: Any, rng: np.random.Generator) -> Any:
@@ -203,9 +203,7 @@ class CrossEntropy(Loss):
         xp = namespace(f)
         p = xp.exp(f - xp.max(f, axis=-1, keepdims=True))
         p /= xp.sum(p, axis=-1, keepdims=True)
-        if y is not None and not (_are_classes(y) and not scalar(xp.min(y)) < 0):
-            p *= self._counts(f, y)
-        return p
+        return p if y is None else p * self._counts(f, y)
 
 
 class Natural(Loss):
@@ -348,7 +346,7 @@ def _are_classes(y: Any) -> bool:
 
 
 def _diagonal(d: Any) -> Any:
-    """(C, *d.shape): the diagonal matrices of d (…, C), column by column."""
+    """(C, …, C): the diagonal matrices of d (…, C), column by column."""
     xp, count = namespace(d), d.shape[-1]
     one = xp.eye(count, dtype=d.dtype, device=device(d))
     return xp.reshape(one, (count, *(1,) * (d.ndim - 1), count)) * d

@@ -48,6 +48,8 @@ def everything(problem, x, v, u):
         "sample": point.sample(5),
         "per_sample_vjp": point.per_sample_vjp(point.fisher_factor()),
     }
+    for k, mask in enumerate(problem.network.draw_masks(x, problem.X, 6)):
+        found[f"mask{k}"] = mask
     for k, capture in enumerate(point.captures(u)):
         found |= {f"a{k}": capture.a, f"g{k}": capture.g}
     return found
