@@ -1,5 +1,8 @@
 """The report of distances from the Fisher matrix, against the literal one."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -72,3 +75,15 @@ def test_array_kinds(namespace):
     ours, expected = kfac_report(problem, namespace.asarray(EXAMPLE.x)), kfac_report(EXAMPLE.problem, EXAMPLE.x)
     assert ours.whole == pytest.approx(expected.whole, rel=1e-9)
     assert ours.inverse == pytest.approx(expected.inverse, rel=1e-9)
+
+
+def test_the_table_in_the_docs_is_the_one_of_the_example():
+    """To what rounding leaves of a printed digit."""
+    root = Path(__file__).parents[2]
+    scope = {}
+    first = (root / "examples" / "plot_kfac_blocks.py").read_text().split("# %%")[0]
+    exec(compile(first, "plot_kfac_blocks.py", "exec"), scope)
+    numbers = [[float(n) for n in re.findall(r"[\d.]+", text)] for text in (
+        str(scope["report"]), (root / "docs" / "curvature" / "kfac_report.txt").read_text(),
+    )]  # fmt: skip
+    assert numbers[0] == pytest.approx(numbers[1], abs=0.11)
