@@ -73,6 +73,8 @@ def layers(
     if not hasattr(getattr(problem, "network", None), "plan"):
         raise TypeError("Kronecker factors need a refopt.Supervised with a network made of layers: see from_arrays")
     point = problem.at(x)
+    if not bool(namespace(x).all(namespace(x).isfinite(point.f))):
+        raise ValueError("the network has outputs that are not finite at x, and no factors there")
     u, c = cotangents(point, fisher, labels, samples, rng)
     captures = point.captures(u)
     apart = _of_other_layers(problem.network, captures)

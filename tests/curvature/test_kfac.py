@@ -341,6 +341,12 @@ def test_what_is_refused(options, error, says):
         kfac(example.problem, example.x, **options)
 
 
+def test_outputs_that_are_not_finite():
+    example = case()
+    with pytest.raises(ValueError, match="not finite"):
+        kfac(example.problem, np.nan * example.x)
+
+
 def test_it_needs_layers():
     with pytest.raises(TypeError, match="made of layers"):
         kfac(lambda x: x, np.zeros(2))
