@@ -21,6 +21,7 @@ from refopt.curvature.kron import Dense, Kron
 from refopt.curvature.moments import GradientMoments, gradient_moments
 from refopt.curvature.nearest import Nearest, kfoc
 from refopt.curvature.pieces import Diagonal, Reordered
+from refopt.curvature.report import Report, kfac_report
 from refopt.curvature.spectra import spectrum
 from refopt.curvature.traces import hutchinson, trace, xdiag
 from refopt.curvature.tridiagonal import BlockTridiagonal
@@ -35,6 +36,7 @@ __all__ = [
     "Kron",
     "Nearest",
     "Reordered",
+    "Report",
     "block_diagonal",
     "diagonal",
     "ekfac",
@@ -47,6 +49,7 @@ __all__ = [
     "hutchinson",
     "jacobian",
     "kfac",
+    "kfac_report",
     "kfac_tridiagonal",
     "kfoc",
     "ntk",

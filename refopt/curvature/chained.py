@@ -20,13 +20,17 @@ def kfac_tridiagonal(
     found = layers(
         problem, x, fisher=fisher, sharing=sharing, bias=bias, labels=labels, samples=samples, rng=rng
     )  # fmt: skip
-    made = {id(part): block(part, found) for part in found.parts}
-    K = assembled(found, lambda part: made[id(part)])
+    return chained(found)
+
+
+def chained(layers: Layers) -> BlockTridiagonal:
+    made = {id(part): block(part, layers) for part in layers.parts}
+    K = assembled(layers, lambda part: made[id(part)])
     place = {id(B): k for k, B in enumerate(K.blocks)}
     links = []
-    for i, j in neighbours(found):
-        first, second = (place[id(made[id(found.parts[k])])] for k in (i, j))
-        links.append(Link(first, second, *between(found, i, j)))
+    for i, j in neighbours(layers):
+        first, second = (place[id(made[id(layers.parts[k])])] for k in (i, j))
+        links.append(Link(first, second, *between(layers, i, j)))
     return BlockTridiagonal(K, tuple(links))
 
 

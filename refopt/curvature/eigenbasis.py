@@ -22,7 +22,7 @@ from typing import Any
 from refopt.curvature.blocks import BlockDiagonal
 from refopt.curvature.factored import block
 from refopt.curvature.kron import Kron, flat
-from refopt.curvature.layerwise import Part, assembled, layers
+from refopt.curvature.layerwise import Layers, Part, assembled, layers
 from refopt.curvature.pieces import checked_damping
 from refopt.linalg.arrays import as_type
 from refopt.ops import Matrix, Vector, device, eps, namespace, norm_inf, scalar
@@ -41,16 +41,19 @@ def ekfac(
     found = layers(
         problem, x, fisher=fisher, sharing=sharing, bias=bias, labels=labels, samples=samples, rng=rng
     )  # fmt: skip
+    return corrected(found)
 
-    def corrected(part: Part) -> Kron:
-        K = block(part, found)
-        if fisher == "forward-only":
+
+def corrected(layers: Layers) -> BlockDiagonal:
+    def of(part: Part) -> Kron:
+        K = block(part, layers)
+        if layers.fisher == "forward-only":
             return K
         (_, P), (_, Q) = K._spectra
-        S = moments(part.a, part.g, as_type(P, K.A), as_type(Q, K.A), found.c)
+        S = moments(part.a, part.g, as_type(P, K.A), as_type(Q, K.A), layers.c)
         return Corrected(K.A, K.G, K.bias, S=S)
 
-    return assembled(found, corrected)
+    return assembled(layers, of)
 
 
 def moments(a: Any, g: Any, P: Matrix, Q: Matrix, c: float) -> Matrix:

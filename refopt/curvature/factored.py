@@ -12,7 +12,8 @@ loss at each position, "reduce" for those with a loss of the mean over positions
 J. Martens & R. Grosse, *ICML* 2015, arXiv:1503.05671, §3;  R. Grosse & J. Martens, *ICML* 2016, arXiv:1602.01407;
 R. Eschenhagen et al., *NeurIPS* 2023, arXiv:2311.00636 (expand and reduce).
 Shapes: a (N, R, in), g (S, N, R, out); A (in, in), with a bias (in + 1, in + 1), its coordinate last; G (out, out).
-Cost: one sweep forward, one backward with S cotangents (S the classes for "exact"), then N R in² + S N R out² flops.
+Cost: one sweep forward, one backward with S cotangents (S the classes for "exact"), then N R in² + S N R out² flops;
+memory for a few samples at a time.
 
 Deviation from the sources: A is no running average, and a convolution's A is the mean over positions, not their sum.
 """
@@ -21,7 +22,7 @@ from typing import Any
 
 from refopt.curvature.blocks import BlockDiagonal
 from refopt.curvature.kron import Kron
-from refopt.curvature.layerwise import Layers, Part, assembled, layers
+from refopt.curvature.layerwise import Layers, Part, assembled, layers, pieces
 from refopt.ops import Matrix, Symmetric, device, namespace
 
 
@@ -40,17 +41,41 @@ def kfac(
     Parameters of no linear layer have a ``Diagonal``. Blocks of a convolution with groups are put together in a
     ``Reordered``. ValueError or TypeError where an argument is none of these.
     """
-    found = layers(
-        problem, x, fisher=fisher, sharing=sharing, bias=bias, labels=labels, samples=samples, rng=rng
-    )  # fmt: skip
-    return assembled(found, lambda part: block(part, found))
+    total = list[Any]()
+    for piece in pieces(problem, fisher):
+        found = layers(piece, x, fisher=fisher, sharing=sharing, bias=bias, labels=labels, samples=samples, rng=rng)
+        some = sums(found)
+        total = [one + other for one, other in zip(total, some, strict=True)] if total else some
+    count = len(found.parts)
+    squares = [(place, total[3 * count + k]) for k, (place, _) in enumerate(found.others)]
+    found = found._replace(c=problem.c if fisher == "exact" else found.c, others=squares)
+    made = {id(part): product(part, found, *total[3 * k : 3 * k + 3]) for k, part in enumerate(found.parts)}
+    return assembled(found, lambda part: made[id(part)])
+
+
+def sums(layers: Layers) -> list[Any]:
+    """Σ āāᵀ, Σ ggᵀ and how many ā there are, part after part, and after them what others have."""
+    found = list[Any]()
+    for part in layers.parts:
+        rows = inputs(part.a, layers.sharing)
+        found += [second_moment(rows), second_moment(outputs(part.g, layers.sharing)), rows.shape[0]]
+    return found + [squares for _, squares in layers.others]
+
+
+def product(part: Part, layers: Layers, A: Symmetric, G: Symmetric, count: int) -> Kron:
+    if layers.fisher == "forward-only":
+        G = namespace(A).eye(G.shape[0], dtype=A.dtype, device=device(A))
+    else:
+        G = layers.c * G
+    return Kron(A / count, G, part.bias)
+
+
+def factored(layers: Layers) -> BlockDiagonal:
+    return assembled(layers, lambda part: block(part, layers))
 
 
 def block(part: Part, layers: Layers) -> Kron:
-    A = input_factor(part.a, layers.sharing)
-    if layers.fisher == "forward-only":
-        return Kron(A, namespace(A).eye(part.g.shape[-1], dtype=A.dtype, device=device(A)), part.bias)
-    return Kron(A, output_factor(part.g, layers.c, layers.sharing), part.bias)
+    return product(part, layers, *sums(layers._replace(parts=[part], others=[])))
 
 
 def input_factor(a: Any, sharing: str) -> Symmetric:

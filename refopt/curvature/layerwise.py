@@ -24,6 +24,7 @@ the Fisher matrix, which has no Kronecker structure there. In "forward-only" it 
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import groupby, pairwise
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +37,7 @@ from refopt.ops import device, namespace
 KINDS = ("exact", "monte-carlo", "empirical", "forward-only")
 SHARINGS = ("expand", "reduce")
 BIASES = ("joint", "separate")
+AT_ONCE = 2**19  #: numbers in the gradients g of a layer for a few samples
 
 
 class Part(NamedTuple):
@@ -53,10 +55,11 @@ class Layers(NamedTuple):
     """A network taken apart at one point."""
 
     parts: list[Part]  #: in the order of the layers
-    others: list[tuple[slice, Any]]  #: parameters of no linear layer, and the diagonal of the Fisher matrix for them
+    others: list[tuple[slice, Any]]  #: parameters of no linear layer, and Σ ∇² for them
     c: float  #: of F = c Σ vec(∇) vec(∇)ᵀ
     fisher: str
     sharing: str
+    gradients: Callable[[], Any]  #: ∇ of all samples and cotangents, formed: (S, N, P)
 
 
 def layers(
@@ -70,12 +73,30 @@ def layers(
     if not hasattr(getattr(problem, "network", None), "plan"):
         raise TypeError("Kronecker factors need a refopt.Supervised with a network made of layers: see from_arrays")
     point = problem.at(x)
+    if not bool(namespace(x).all(namespace(x).isfinite(point.f))):
+        raise ValueError("the network has outputs that are not finite at x, and no factors there")
     u, c = cotangents(point, fisher, labels, samples, rng)
     captures = point.captures(u)
     apart = _of_other_layers(problem.network, captures)
     parts = [part for part in _parts(captures, bias, apart) if any(p.stop > p.start for p in part.places)]
-    squares = c * point.squared_vjp(u) if apart else x
-    return Layers(parts, [(place, squares[place]) for place in apart if place.stop > place.start], c, fisher, sharing)
+    squares = point.squared_vjp(u) if apart else x
+    others = [(place, squares[place]) for place in apart if place.stop > place.start]
+    return Layers(parts, others, c, fisher, sharing, lambda: point.per_sample_vjp(u))
+
+
+def pieces(problem: Any, fisher: str) -> Iterator[Any]:
+    """The problem on a few samples at a time, where all cotangents of all of them are many numbers."""
+    net: Any = getattr(problem, "network", None)
+    N, few = getattr(problem, "samples", 0), 0
+    if fisher == "exact" and hasattr(net, "plan") and not problem.masks:
+        widest = max((slot.shape[0] for slot in net.plan.slots), default=1)
+        few = max(1, AT_ONCE // max(1, widest * prod(problem._outputs)))
+    if not 0 < few < N:
+        yield problem
+        return
+    for k in range(0, N, few):
+        some = slice(k, min(k + few, N))
+        yield problem.batch(problem.X[some, ...], problem.y[some, ...])
 
 
 def cotangents(point: Any, fisher: str, labels: Any, samples: int, rng: Any) -> tuple[Any, float]:
@@ -101,7 +122,7 @@ def cotangents(point: Any, fisher: str, labels: Any, samples: int, rng: Any) -> 
 
 def assembled(layers: Layers, block: Callable[[Part], Any]) -> BlockDiagonal:
     """The matrix of a block for each part, in flat order."""
-    runs: list[tuple[int, Any]] = [(place.start, Diagonal(values)) for place, values in layers.others]
+    runs: list[tuple[int, Any]] = [(place.start, Diagonal(layers.c * values)) for place, values in layers.others]
     for _, same in groupby(layers.parts, key=lambda part: part.name):
         parts = list(same)
         if all(p.stop == q.start for part in parts for p, q in pairwise(part.places)):

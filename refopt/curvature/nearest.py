@@ -31,7 +31,7 @@ import numpy as np
 from refopt.curvature.blocks import BlockDiagonal
 from refopt.curvature.factored import block, input_factor
 from refopt.curvature.kron import Kron, trace
-from refopt.curvature.layerwise import Part, assembled, layers
+from refopt.curvature.layerwise import Layers, Part, assembled, layers
 from refopt.linalg.arrays import as_type, created, spectral
 from refopt.linalg.lanczos import lanczos
 from refopt.ops import Matrix, Symmetric, device, frobenius, namespace, rmatvec, symmetrised
@@ -95,11 +95,15 @@ def kfoc(
     found = layers(
         problem, x, fisher=fisher, sharing=sharing, bias=bias, labels=labels, samples=samples, rng=rng
     )  # fmt: skip
+    return closest(found)
 
-    def closest(part: Part) -> Kron:
-        return block(part, found) if fisher == "forward-only" else nearest(part.a, part.g, found.c, part.bias)
 
-    return assembled(found, closest)
+def closest(layers: Layers) -> BlockDiagonal:
+    def of(part: Part) -> Kron:
+        known = layers.fisher != "forward-only"
+        return nearest(part.a, part.g, layers.c, part.bias) if known else block(part, layers)
+
+    return assembled(layers, of)
 
 
 def nearest(a: Any, g: Any, c: float, bias: bool = False) -> Nearest:

@@ -274,6 +274,16 @@ def test_layers_that_share_weights_are_one_layer():
     assert len(c) == 3
 
 
+def test_a_few_samples_at_a_time(monkeypatch):
+    examples = [(example.problem, example.x) for example in (case(loss="mse", N=7), convolution(), attention())]
+    for problem, x in [*examples, grouped()]:
+        for options in ({}, {"sharing": "reduce"}, {"bias": "separate"}):
+            whole = kfac(problem, x, **options).dense()
+            with monkeypatch.context() as patch:
+                patch.setattr("refopt.curvature.layerwise.AT_ONCE", 40)
+                near(kfac(problem, x, **options).dense(), whole)
+
+
 # --- edges ---------------------------------------------------------------------------------------------------------
 
 
@@ -329,6 +339,12 @@ def test_what_is_refused(options, error, says):
     example = case()
     with pytest.raises(error, match=says):
         kfac(example.problem, example.x, **options)
+
+
+def test_outputs_that_are_not_finite():
+    example = case()
+    with pytest.raises(ValueError, match="not finite"):
+        kfac(example.problem, np.nan * example.x)
 
 
 def test_it_needs_layers():
