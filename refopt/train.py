@@ -14,7 +14,7 @@ from refopt.driver import parameters
 from refopt.elementwise import WORTH, distance
 from refopt.ops import finite, namespace, norm, scalar
 from refopt.progress import Bar
-from refopt.sampled import Needs, begun
+from refopt.sampled import Draw, Needs, at, begun
 from refopt.settings import Chosen, Common, settled
 from refopt.stopping import Status
 
@@ -162,12 +162,14 @@ class Run:
     def advance(self) -> Status:
         """One step, unless something in it is not finite."""
         module, params, old = self.now.module, self.now.at(self.t), self.state
-        if getattr(module, "WHOLE", False):
-            draw = None
-        else:
-            draw = self.sampler.draw(self.t, old.x, needs(module, params))
         self.keep(old.x)
-        new = module.step(self.problem, old, params, draw, donate=self.donate)
+        try:
+            draw = None if whole(module) else self.sampler.draw(self.t, old.x, needs(module, params))
+            new = module.step(self.problem, old, params, draw, donate=self.donate)
+        except (ArithmeticError, ValueError):
+            if self.sound(whole(module)):
+                raise
+            return Status.NOT_FINITE
         seen = Seen(
             float(new.f), norm(new.g), distance(new.x, self.before), damping(new, params),
             time.perf_counter() - self.began,
@@ -184,6 +186,12 @@ class Run:
         self.state, self.t = new, self.t + 1
         self.history.append(seen)
         return self.report()
+
+    def sound(self, whole: bool) -> bool:
+        """Whether loss and gradient are finite where the step began: then an error is not theirs."""
+        point = at(self.problem, self.before, None if whole else Draw(batch=self.sampler.batch(self.t)))
+        self.what = "gradient" if finite(float(point.fun)) else "loss"
+        return finite(float(point.fun)) and finite(norm(point.grad))
 
     def keep(self, x: Any) -> None:
         """Remember where the step begins; in memory of our own where it writes into x."""
@@ -273,6 +281,11 @@ def writer(x: Any) -> Any:
     except ImportError:
         return True
     return in_one_pass
+
+
+def whole(module: Any) -> bool:
+    """Whether a method wants all samples, with nothing dropped."""
+    return getattr(module, "WHOLE", False)
 
 
 def needs(module: Any, params: Any) -> Needs:

@@ -8,6 +8,7 @@ import pytest
 from scipy.linalg import block_diag, fractional_matrix_power
 
 import refopt
+from refopt import adaptive
 from refopt.networks import Linear, Sequential, Tanh
 from refopt.sampled import Draw
 from refopt.stochastic import (
@@ -389,3 +390,25 @@ def test_the_stacked_j_of_a_window_is_block_diagonal_in_h():
     rng = np.random.default_rng(8)
     Hs, V = (rng.standard_normal((2, 3, 3)), rng.standard_normal((1, 2, 2))), rng.standard_normal((8, 4))
     assert np.allclose(gauss_newton.times(Hs, V), block_diag(*Hs[0], *Hs[1]) @ V / 2)
+
+
+def test_gauss_newton_where_a_sample_has_several_terms():
+    """Outputs at two positions of each sample: their blocks are one, of all positions."""
+    rng = np.random.default_rng(9)
+    net = Linear(2, 3)
+    problem = refopt.Supervised(net, "cross-entropy", rng.standard_normal((3, 2, 2)), rng.integers(3, size=(3, 2)))
+    x, params = rng.standard_normal(net.size), gauss_newton.Params(step=1.0, damping=0.1)
+    new = gauss_newton.step(problem, gauss_newton.init(problem, x, params), params)
+    G = np.array([problem.ggnvp(x, e) for e in np.eye(len(x))])
+    assert np.allclose(x - new.x, np.linalg.solve(G + 0.1 * np.eye(len(x)), problem.grad(x)), atol=1e-13)
+
+
+def test_adam_s_cell_is_the_equations_of_the_deterministic_method():
+    rng = np.random.default_rng(1)
+    x, m, g, v = *rng.standard_normal((3, 5)), rng.random(5)
+    params = adam.Params(step=0.1, beta1=0.7, beta2=0.8, eps=0.01, exponent=0.3)
+    new = adam.update(adam.State(x, 0.0, g, m, v, 2), g, params)
+    m, v = adaptive.mean(m, g, 0.7), adaptive.mean(v, g * g, 0.8)
+    p = adaptive.direction(adaptive.corrected(m, 0.7, 3), adaptive.corrected(v, 0.8, 3), 0.1, 0.3, 0.01)
+    assert np.allclose(new.x, x + p, rtol=1e-14)
+    assert np.allclose(new.v, v, rtol=1e-14)
