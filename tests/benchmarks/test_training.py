@@ -44,19 +44,22 @@ def fused(x, g):
 
 def test_adam(paired, request):
     x, g, _, _ = weights(request)
-    ours, pure = paired("adam, 1e7", Steps(adam, x, g, in_one_pass), "a pure step", Steps(adam, x, g, False))
-    assert np.array_equal(ours, pure)
+    one_step_is_the_pure_one(adam, x, g)
+    paired("adam, 1e7", Steps(adam, x, g, in_one_pass), "a pure step", Steps(adam, x, g, False))
     if find_spec("torch"):
-        a, b = paired("adam, 1e7", Steps(adam, x, g, in_one_pass), "torch fused", fused(x, g))
-        assert np.allclose(a, b, atol=1e-6)
+        assert np.allclose(Steps(adam, x, g, in_one_pass)(), fused(x, g)(), atol=1e-6)
+        paired("adam, 1e7", Steps(adam, x, g, in_one_pass), "torch fused", fused(x, g))
 
 
 def test_adahessian(paired, request):
     x, g, h, z = weights(request)
-    z = np.sign(z)
-    given = {"draw": Draw(probes=z[None, :]), "products": h[None, :]}
+    given = {"draw": Draw(probes=np.sign(z)[None, :]), "products": h[None, :]}
+    one_step_is_the_pure_one(adahessian, x, g, **given)
     ours = Steps(adahessian, x, g, in_one_pass, **given)
-    a, b = paired("adahessian, 1e7", ours, "a pure step", Steps(adahessian, x, g, False, **given))
-    assert np.array_equal(a, b)
+    paired("adahessian, 1e7", ours, "a pure step", Steps(adahessian, x, g, False, **given))
     if find_spec("torch"):
-        paired("adahessian, 1e7", Steps(adahessian, x, g, in_one_pass, **given), "torch fused Adam", fused(x, g))
+        paired("adahessian, 1e7", ours, "torch fused Adam", fused(x, g))
+
+
+def one_step_is_the_pure_one(method, x, g, **given):
+    assert np.array_equal(Steps(method, x, g, in_one_pass, **given)(), Steps(method, x, g, False, **given)())
