@@ -60,7 +60,7 @@ class Sampler(NamedTuple):
         if self.replacement:
             return self.rng(BATCH, t).integers(N, size=B)
         epoch, k = divmod(t, N // B)
-        return permutation(self.seed, epoch, N)[k * B : (k + 1) * B]
+        return permutation(self.seed, epoch, N)[k * B : (k + 1) * B].copy()
 
     def labels(self, t: int, x: Any, draw: Draw, count: int) -> Any:
         if not hasattr(self.problem, "at"):
