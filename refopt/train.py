@@ -53,9 +53,10 @@ def train(
 
     Returns
     -------
-    OptimizeResult with x; fun, the objective on all samples there, nothing dropped; state, the method's last; history,
-    arrays with an entry for each step: loss and grad_norm of the batch where the step began, step_norm, damping (NaN
-    where there is none), time in seconds; nit, status, success (every step was taken), message, seed.
+    OptimizeResult with x; fun, the objective on all samples there, nothing dropped; state, the method's last, or a
+    first one at x where something was not finite; history, arrays with an entry for each step: loss and grad_norm of
+    its batch where it began, step_norm, damping (NaN where there is none), time in seconds; nit, status, success
+    (every step was taken), message, seed.
 
     Raises
     ------
@@ -222,12 +223,13 @@ class Run:
     def result(self, status: Status) -> Any:
         from scipy.optimize import OptimizeResult
 
-        broken = status in (Status.NOT_FINITE, Status.SINGULAR, Status.LINE_SEARCH)
-        x = copied(self.good) if broken else self.state.x
+        x = self.state.x if status != Status.NOT_FINITE else self.good
         fun = scalar(self.problem.fun(x))
         if status == Status.MAXITER and not finite(fun):
             status, self.what, x = Status.NOT_FINITE, "loss after the last", self.good
             fun = scalar(self.problem.fun(x))
+        if status == Status.NOT_FINITE:
+            self.begin(copied(x))  # what the method has learnt is not finite either
         columns = zip(*self.history, strict=True) if self.history else [()] * len(HISTORY)
         return OptimizeResult(
             x=x, fun=fun, state=self.state, nit=self.t, status=status, success=status == Status.MAXITER,

@@ -295,6 +295,8 @@ def test_a_loss_that_is_not_finite_stops_at_the_last_good_weights(name):
     assert "the loss of step" in result.message
     assert len(result.history["loss"]) == result.nit
     assert np.isfinite(result.history["loss"]).all()
+    assert np.array_equal(result.state.x, result.x)
+    assert result.state.t == 0
     path = [np.zeros(1)]
     module = METHODS[name].module
     state = module.init(cliff(-2.1), np.zeros(1), module.Params(step=0.5))
