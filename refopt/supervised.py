@@ -76,6 +76,8 @@ class Supervised:
             self.X = xp.astype(self.X, self.dtype)
         self.y = self.loss.labels(y, self.dtype)
         if isinstance(network, Layer):
+            if network.size == 0:
+                raise ValueError(f"{network} has no parameters")
             self.loss.check((self.samples, *self._outputs), self.y)
         if xp is np:
             _keep_memory()
@@ -113,6 +115,9 @@ class Supervised:
 
     def at(self, x: Any) -> Expansion:
         """The problem at x: f run forward, once for all products."""
+        x = _numbers(x)
+        if namespace(x).isdtype(x.dtype, ("bool", "integral")):
+            x = namespace(x).astype(x, self.dtype)
         return (Expansion if isinstance(self.network, Layer) else OfFunction)(self, x)
 
     def fun(self, x: Any) -> float:

@@ -92,8 +92,8 @@ class Heads(Layer):
     def _softmax(self, S: Any) -> Any:
         xp = namespace(S)
         if self.causal:
-            later = xp.triu(xp.ones(S.shape[-2:], dtype=S.dtype, device=device(S)), k=1)
-            S = xp.where(later > 0.0, -inf * xp.ones_like(S), S)
+            later = xp.triu(xp.ones(S.shape[-2:], device=device(S)), k=1)
+            S = xp.where(later > 0.0, xp.full_like(S, -inf), S)
         A = xp.exp(S - xp.max(S, axis=-1, keepdims=True))
         return A / xp.sum(A, axis=-1, keepdims=True)
 

@@ -38,7 +38,10 @@ class Slot(NamedTuple):
 
 
 class Capture(NamedTuple):
-    """What K-FAC needs of one linear map g = ∂ℓ/∂(Wa + b): the map is applied at R positions of each sample."""
+    """What K-FAC needs of a linear map: inputs a, and g = ∂ℓ/∂(Wa + b), at the R positions where a sample passes it.
+
+    A convolution in groups has one for each group; a shared W one for each linear layer that uses it.
+    """
 
     name: str
     weight: slice  #: of W, (out, in) in C order, in the flat parameters

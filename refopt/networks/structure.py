@@ -234,7 +234,7 @@ class Dropout(Layer):
         mask = p[0](x, self.rate) if callable(p[0]) else p[0]
         if tuple(mask.shape) != tuple(x.shape):
             raise ValueError(f"the mask of Dropout has shape {tuple(mask.shape)}, what it masks {tuple(x.shape)}")
-        factor = namespace(x).astype(mask, x.dtype) / (1.0 - self.rate)
+        factor = namespace(x).astype(mask, x.dtype) / (1 - self.rate)
         return x * factor, factor
 
     def jvp(self, p: Any, tape: Any, dp: Any, dx: Any) -> tuple[Any, Any]:

@@ -101,3 +101,41 @@ def test_what_is_captured_are_the_gradients(case):
         if slice(start, stop) not in tied:  # the embedding's part is no linear map
             near(W, gradients[..., start:stop])
     assert found
+
+
+ANALYTIC = [name for name in CASES if name.removeprefix("dense ") not in ("Sigmoid", "Softplus", "ReLU")]
+
+
+@pytest.mark.parametrize("name", ANALYTIC)
+def test_the_complex_step_through_the_sweeps_themselves(name):
+    """Im f(x + ihv)/h and Im ∇f(x + ihv)/h, h = 10⁻³⁰, without any rounding of a difference.
+
+    Where |x| or a comparison occurs (sigmoid, ReLU, log(1 + eˣ)) no complex step is defined.
+    """
+    case = CASES[name]
+    problem, x = problem_of(case, "squared"), case.x
+    v = np.random.default_rng(8).standard_normal(x.size)
+    near(problem.jvp(x, v), problem.outputs(x + 1e-30j * v).imag / 1e-30)
+    near(problem.hvp(x, v), problem.grad(x + 1e-30j * v).imag / 1e-30)
+
+
+def test_differences(case):
+    """Central differences of the objective and of its gradient: errors of ε^⅔ times derivatives of moderate order."""
+    problem, x = problem_of(case), case.x
+    v = np.random.default_rng(9).standard_normal(x.size)
+    slope = refopt.derivatives.jacobian(lambda t: np.array([problem.fun(x + t[0] * v)]), np.zeros(1), scale=np.ones(1))
+    bend = refopt.derivatives.jacobian(lambda t: problem.grad(x + t[0] * v), np.zeros(1), scale=np.ones(1))
+    assert abs(slope[0, 0] - problem.grad(x) @ v) < 1e-7 * max(1.0, np.abs(v @ problem.grad(x)), np.linalg.norm(v))
+    np.testing.assert_allclose(bend[:, 0], problem.hvp(x, v), rtol=0, atol=1e-6 * max(1.0, np.abs(bend).max()))
+
+
+def test_products_are_linear_and_symmetric(case):
+    problem, x, rng = problem_of(case), case.x, np.random.default_rng(10)
+    u, v = rng.standard_normal((2, x.size))
+    for what in ("hvp", "ggnvp", "fisher_vp", "empirical_fisher_vp"):
+        of = getattr(problem.at(x), what)
+        near(of(2.0 * u - v), 2.0 * of(u) - of(v))
+        scale = max(1.0, np.linalg.norm(of(v)) * np.linalg.norm(u))
+        assert abs(u @ of(v) - v @ of(u)) < 1e3 * EPS * scale
+        if what != "hvp":
+            assert v @ of(v) >= -1e3 * EPS * scale
