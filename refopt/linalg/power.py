@@ -30,7 +30,7 @@ def power_iteration(
     of the kind of v.   rng: a Generator or a seed, for the vector to begin with.
 
     An eigenvalue lies within tol |θ| of θ; where the next one in modulus is λ₂, each product gains the factor |λ₂/λ₁|.
-    Where that is 1, and only then, no number of products is enough: a RuntimeWarning says so after `maxiter`.
+    Where that is too near 1 for `maxiter` products, as it is for ±λ, the result comes with a RuntimeWarning.
     """
     A = operator(matvec, n)
     start = created(generator(rng, "a seed").standard_normal(A.n), A.like)

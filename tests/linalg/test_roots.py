@@ -190,9 +190,9 @@ def test_power_iteration_finds_an_eigenvalue_of_largest_modulus(A, seed):
     values = np.linalg.eigvalsh(A)
     A = A - 0.01 * values[-1] * np.eye(len(A))  # so that the signs differ
     values = values - 0.01 * values[-1]
-    found = power_iteration(lambda v: A @ v, len(A), seed, tol=1e-5)
+    found = power_iteration(lambda v: A @ v, len(A), seed, tol=1e-3)
     rest = np.linalg.norm(A @ found.vector - found.value * found.vector)
-    assert rest <= 1.1e-5 * abs(found.value)
+    assert rest <= 1.001e-3 * abs(found.value)
     assert np.abs(values - found.value).min() <= rest * (1 + 1e-6) + 10 * EPS * values[-1]
 
 

@@ -3,16 +3,7 @@
 import numpy as np
 
 from refopt.oracle.claim import Fails, claim
-from refopt.oracle.claims.trace import (
-    NORMAL,
-    SIGNS,
-    SUMS,
-    XTRACE,
-    moments,
-    off,
-    outcomes,
-    symmetric,
-)
+from refopt.oracle.claims.trace import NORMAL, SIGNS, SUMS, XTRACE, moments, off, outcomes, symmetric
 from refopt.oracle.claims.trace_deflated import exchanged, low_rank, wide
 from refopt.oracle.draw import bulk, condition, size
 
