@@ -9,7 +9,7 @@ import pytest
 
 import refopt
 from refopt import Status, checkpoints, schedules, train
-from refopt.draws import Sampler, seed_of
+from refopt.draws import BATCH, LABELS, MASKS, PROBES, Sampler, seed_of
 from refopt.elementwise import WORTH
 from refopt.networks import Dropout, Linear, Sequential, Tanh
 from refopt.progress import Bar
@@ -112,6 +112,11 @@ def test_probes_are_signs():
     assert abs(z.mean(axis=0)).max() < 5 / np.sqrt(len(z))
 
 
+def test_every_stream_is_another():
+    sampler = Sampler(PROBLEM, (0,), 5)
+    assert len({sampler.rng(stream, t).random() for stream in (BATCH, LABELS, PROBES, MASKS) for t in range(3)}) == 12
+
+
 def test_labels_follow_the_model():
     problem = refopt.Supervised(NET, "cross-entropy", np.tile(X[:1], (4000, 1)), np.zeros(4000, int))
     labels = Sampler(problem, (0,)).draw(3, X0, Needs(labels=2)).labels
@@ -202,10 +207,21 @@ def test_a_run_taken_up_again_is_the_same_to_the_last_bit(name, tmp_path):
     for key in ("loss", "grad_norm", "step_norm"):
         assert np.array_equal(rest.history[key], whole.history[key])
     assert checkpoints.packed(tuple(rest.state), []) == checkpoints.packed(tuple(whole.state), [])
+    assert (np.diff(rest.history["time"]) >= 0).all()
     done = train(PROBLEM, X0, name, 9, batch_for(name), 3, kept)
     assert np.array_equal(done.x, whole.x)
     assert len(done.history["loss"]) == 9
     assert sorted(os.listdir(tmp_path)) == ["run.npz"]
+
+
+def test_the_last_good_weights_are_taken_up_too(tmp_path):
+    """A run that ends where the loss is not finite any more, unseen, and is asked for more steps."""
+    whole = train(cliff(-2.1), np.zeros(1), "momentum", steps=50, options={"step": 0.5})
+    kept = {"step": 0.5, "checkpoint": tmp_path / "a.npz", "resume": True}
+    train(cliff(-2.1), np.zeros(1), "momentum", whole.nit, options=kept)
+    more = train(cliff(-2.1), np.zeros(1), "momentum", 50, options=kept)
+    assert more.nit == whole.nit
+    assert np.array_equal(more.x, whole.x)
 
 
 def test_a_run_of_two_methods_is_taken_up_in_the_second(tmp_path):
