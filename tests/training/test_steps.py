@@ -8,7 +8,7 @@ import pytest
 import refopt
 from namespaces import NAMESPACES
 from refopt.draws import Sampler
-from refopt.networks import Linear, Sequential, Tanh
+from refopt.networks import Dropout, Linear, Sequential, Tanh
 from refopt.sampled import Draw, Needs
 
 ENTRIES = refopt.available("train")
@@ -232,3 +232,15 @@ def test_indices_of_a_batch_must_be_a_vector():
                 ENTRIES["sgd"].module.Params(),
                 Draw(batch=wrong),
             )
+
+
+def test_masks_alone_are_a_draw():
+    """All samples, with some entries dropped."""
+    net = Sequential(Linear(3, 4), Dropout(0.5), Linear(4, 3))
+    problem, mask = refopt.Supervised(net, "cross-entropy", X, Y), RNG.integers(2, size=(12, 4)).astype(float)
+    sgd, x = ENTRIES["sgd"].module, net.init(0)
+    new = sgd.step(problem, sgd.init(problem, x, None), sgd.Params(), Draw(masks=(mask,)))
+    masked = refopt.Supervised(net, "cross-entropy", X, Y, masks=(mask,))
+    assert new.f == masked.fun(x) != problem.fun(x)
+    assert np.array_equal(new.g, masked.grad(x))
+    assert np.array_equal(sgd.step(masked, sgd.init(problem, x, None), sgd.Params(), Draw()).g, new.g)
