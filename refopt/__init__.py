@@ -20,6 +20,7 @@ _HOMES = {
     "curve_fit": "least_squares",
     "train": "train",
     "iterate": "loop",
+    "Draw": "sampled",
     "Problem": "problem",
     "LeastSquares": "problem",
     "Supervised": "supervised",

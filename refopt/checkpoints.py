@@ -76,8 +76,12 @@ def unpacked(value: Any, arrays: list[np.ndarray], x: Any) -> Any:
 
 def on_host(array: Any) -> np.ndarray:
     """As NumPy's."""
+    if isinstance(array, np.ndarray):
+        return array
     if hasattr(array, "get"):  # CuPy
         return array.get()
+    if hasattr(array, "cpu"):  # PyTorch
+        return array.detach().cpu().numpy()
     with suppress(AttributeError, TypeError, ValueError, RuntimeError):
         return np.asarray(array)
     return np.asarray(array.to_device(namespace(array).Device("CPU_DEVICE")))

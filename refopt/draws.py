@@ -41,9 +41,9 @@ class Sampler(NamedTuple):
     def draw(self, t: int, x: Any, needs: Needs = Needs()) -> Draw:  # noqa: B008
         """The randomness of step t; labels are drawn from the model at x."""
         draw = Draw(batch=self.batch(t))
-        if dropouts := getattr(getattr(self.problem, "network", None), "dropouts", 0):
+        if getattr(getattr(self.problem, "network", None), "dropouts", 0):
             X = drawn(self.problem, draw).X if draw.batch is not None else self.problem.X
-            draw = draw._replace(masks=self.problem.network.draw_masks(x, X, self.rng(MASKS, t))[:dropouts])
+            draw = draw._replace(masks=self.problem.network.draw_masks(x, X, self.rng(MASKS, t)))
         if needs.labels:
             draw = draw._replace(labels=self.labels(t, x, draw, needs.labels))
         if needs.probes:
@@ -60,7 +60,7 @@ class Sampler(NamedTuple):
         if self.replacement:
             return self.rng(BATCH, t).integers(N, size=B)
         epoch, k = divmod(t, N // B)
-        return permutation(self.seed, epoch, N)[k * B : (k + 1) * B]
+        return permutation(self.seed, epoch, N)[k * B : (k + 1) * B].copy()
 
     def labels(self, t: int, x: Any, draw: Draw, count: int) -> Any:
         if not hasattr(self.problem, "at"):

@@ -30,8 +30,8 @@ def init(problem: Any, x: Any, params: Any) -> State:
     return State(x, float("nan"), 0.0 * x, 0.0 * x, 0.0 * x, 0)
 
 
-def learnt(state: Any, grad: Any, params: Any, seen: Any = None, squares: Any = None, donate: Any = False) -> Any:
-    """The state after a step with the squares of `seen`, or those given, or else the squares of the gradient."""
+def learnt(state: Any, grad: Any, params: Any, cell: Any, *seen: Any, donate: Any = False) -> Any:
+    """The state after a step of the cell, which takes x, m, v, the gradient, what else was seen, and the numbers."""
     like(grad, state)
     t = state.t + 1
     numbers = (
@@ -39,8 +39,7 @@ def learnt(state: Any, grad: Any, params: Any, seen: Any = None, squares: Any = 
         params.step / (1.0 - params.beta1**t), 1.0 / (1.0 - params.beta2**t),
         safe(params.eps, grad), params.exponent, 1.0 - params.step * params.weight_decay,
     )  # fmt: skip
-    cell, other = (given_squares, squares) if squares is not None else (moments, grad if seen is None else seen)
-    x, m, v = applied(cell, (state.x, state.m, state.v, grad, other), numbers, donate)
+    x, m, v = applied(cell, (state.x, state.m, state.v, grad, *seen), numbers, donate)
     return state._replace(x=x, g=grad, m=m, v=v, t=t)
 
 
@@ -49,29 +48,39 @@ def safe(eps: float, x: Any) -> float:
     return float(eps) or (2.0**-63 if precision(x) > 1e-10 else 2.0**-511)
 
 
-def moments(
-    x: Any, m: Any, v: Any, g: Any, d: Any,
+def of_gradient(
+    x: Any, m: Any, v: Any, g: Any,
     b1: float, c1: float, b2: float, c2: float, eta: float, hat: float, eps: float, a: float, decay: float,
 ) -> tuple[Any, Any, Any]:  # fmt: skip
-    """Adam's step; v is the mean of d²."""
+    """v is the mean of g²."""
     m = b1 * m + c1 * g
-    v = b2 * v + c2 * (d * d)
+    v = b2 * v + c2 * (g * g)
     return decay * x - eta * m / (root(hat * v, a) + eps), m, v
 
 
-def given_squares(
+def of_squares(
     x: Any, m: Any, v: Any, g: Any, s: Any,
     b1: float, c1: float, b2: float, c2: float, eta: float, hat: float, eps: float, a: float, decay: float,
 ) -> tuple[Any, Any, Any]:  # fmt: skip
-    """The same; v is the mean of s ≥ 0."""
+    """v is the mean of s ≥ 0."""
     m = b1 * m + c1 * g
     v = b2 * v + c2 * s
     return decay * x - eta * m / (root(hat * v, a) + eps), m, v
 
 
-def squares(
+def of_probe(
+    x: Any, m: Any, v: Any, g: Any, z: Any, h: Any,
+    b1: float, c1: float, b2: float, c2: float, eta: float, hat: float, eps: float, a: float, decay: float,
+) -> tuple[Any, Any, Any]:  # fmt: skip
+    """v is the mean of (z ∘ h)², h = Hz."""
+    m = b1 * m + c1 * g
+    v = b2 * v + c2 * ((z * h) * (z * h))
+    return decay * x - eta * m / (root(hat * v, a) + eps), m, v
+
+
+def of_sum(
     x: Any, v: Any, g: Any, b2: float, c2: float, eta: float, eps: float, a: float, decay: float
 ) -> tuple[Any, Any]:
-    """A step divided by the root of a sum or mean of squares."""
+    """v is a mean or sum of g²; a step is g divided by a root of it."""
     v = b2 * v + c2 * (g * g)
     return decay * x - eta * g / (root(v, a) + eps), v

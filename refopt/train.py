@@ -14,7 +14,7 @@ from refopt.driver import parameters
 from refopt.elementwise import WORTH, distance
 from refopt.ops import finite, namespace, norm, scalar
 from refopt.progress import Bar
-from refopt.sampled import Needs, begun
+from refopt.sampled import Draw, Needs, at, begun
 from refopt.settings import Chosen, Common, settled
 from refopt.stopping import Status
 
@@ -53,9 +53,10 @@ def train(
 
     Returns
     -------
-    OptimizeResult with x; fun, the objective on all samples there, nothing dropped; state, the method's last; history,
-    arrays with an entry for each step: loss and grad_norm of the batch where the step began, step_norm, damping (NaN
-    where there is none), time in seconds; nit, status, success (every step was taken), message, seed.
+    OptimizeResult with x; fun, the objective on all samples there, nothing dropped; state, the method's last, or a
+    first one at x where something was not finite; history, arrays with an entry for each step: loss and grad_norm of
+    its batch where it began, step_norm, damping (NaN where there is none), time in seconds; nit, status, success
+    (every step was taken), message, seed.
 
     Raises
     ------
@@ -162,12 +163,14 @@ class Run:
     def advance(self) -> Status:
         """One step, unless something in it is not finite."""
         module, params, old = self.now.module, self.now.at(self.t), self.state
-        if getattr(module, "WHOLE", False):
-            draw = None
-        else:
-            draw = self.sampler.draw(self.t, old.x, needs(module, params))
         self.keep(old.x)
-        new = module.step(self.problem, old, params, draw, donate=self.donate)
+        try:
+            draw = None if whole(module) else self.sampler.draw(self.t, old.x, needs(module, params))
+            new = module.step(self.problem, old, params, draw, donate=self.donate)
+        except (ArithmeticError, ValueError):
+            if self.sound(whole(module)):
+                raise
+            return Status.NOT_FINITE
         seen = Seen(
             float(new.f), norm(new.g), distance(new.x, self.before), damping(new, params),
             time.perf_counter() - self.began,
@@ -184,6 +187,12 @@ class Run:
         self.state, self.t = new, self.t + 1
         self.history.append(seen)
         return self.report()
+
+    def sound(self, whole: bool) -> bool:
+        """Whether loss and gradient are finite where the step began: then an error is not theirs."""
+        point = at(self.problem, self.before, None if whole else Draw(batch=self.sampler.batch(self.t)))
+        self.what = "gradient" if finite(float(point.fun)) else "loss"
+        return finite(float(point.fun)) and finite(norm(point.grad))
 
     def keep(self, x: Any) -> None:
         """Remember where the step begins; in memory of our own where it writes into x."""
@@ -214,12 +223,13 @@ class Run:
     def result(self, status: Status) -> Any:
         from scipy.optimize import OptimizeResult
 
-        broken = status in (Status.NOT_FINITE, Status.SINGULAR, Status.LINE_SEARCH)
-        x = copied(self.good) if broken else self.state.x
+        x = self.state.x if status != Status.NOT_FINITE else self.good
         fun = scalar(self.problem.fun(x))
         if status == Status.MAXITER and not finite(fun):
             status, self.what, x = Status.NOT_FINITE, "loss after the last", self.good
             fun = scalar(self.problem.fun(x))
+        if status == Status.NOT_FINITE:
+            self.begin(copied(x))  # what the method has learnt is not finite either
         columns = zip(*self.history, strict=True) if self.history else [()] * len(HISTORY)
         return OptimizeResult(
             x=x, fun=fun, state=self.state, nit=self.t, status=status, success=status == Status.MAXITER,
@@ -273,6 +283,11 @@ def writer(x: Any) -> Any:
     except ImportError:
         return True
     return in_one_pass
+
+
+def whole(module: Any) -> bool:
+    """Whether a method wants all samples, with nothing dropped."""
+    return getattr(module, "WHOLE", False)
 
 
 def needs(module: Any, params: Any) -> Needs:

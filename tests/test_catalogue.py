@@ -20,6 +20,18 @@ def test_available_is_public_and_by_name():
     assert all(name == entry.name for name, entry in available().items())
 
 
+def test_the_methods_of_one_door():
+    assert available("train")["adam"].module.__name__ == "refopt.stochastic.adam"
+    assert available("minimize")["adam"].module.__name__ == "refopt.methods.adam"
+    assert available()["adam"].door == "minimize"
+    assert available()["soap"].door == "train"
+    assert find("ADAM_no-sqrt", "train").name == "adam-no-sqrt"
+    with pytest.raises(ValueError, match=r"train knows no method 'lbfgs'; its methods are sgd, .*soap, l-bfgs"):
+        find("lbfgs", "train")
+    with pytest.raises(ValueError, match="door must be one of 'minimize', 'least_squares', 'train'; it is 'fit'"):
+        available("fit")
+
+
 @names
 def test_every_entry_is_a_method_by_the_contract(name):
     module = available()[name].module

@@ -24,7 +24,7 @@ def test_import_loads_nothing_heavy():
 
 def test_functions_stay_functions_whatever_was_imported_before():
     """`refopt.minimize` is a function, although the module that holds it has the same name."""
-    doors = ["minimize", "least_squares"]
+    doors = ["minimize", "least_squares", "train"]
     show = f"import refopt, importlib; [importlib.import_module('refopt.' + door) for door in {doors}]"
     show += f"; print([door for door in {doors} if not callable(getattr(refopt, door))])"
     assert run(show) == "[]"

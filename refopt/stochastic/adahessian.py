@@ -20,7 +20,7 @@ numbers the variance of each entry is larger by 2Hᵢᵢ², and even a diagonal 
 from math import prod
 from typing import Any, NamedTuple
 
-from refopt.moments import learnt
+from refopt.moments import learnt, of_probe, of_squares
 from refopt.ops import namespace
 from refopt.sampled import Draw, Needs, Shapes, arrays_of, at, begun, flat, like, products, required, shapes_of
 
@@ -75,9 +75,11 @@ def update(
     """products: Hz (K, P) for the probes z of the draw."""
     like(grad, state)
     probes = required(None if draw is None else draw.probes, "draw.probes, random signs (K, P)", "adahessian")
-    D = probed(probes, required(products, "Hz of the probes, products=", "adahessian"))
-    D = averaged(D, state.shapes, params.averaging, params.block)
-    return learnt(state, grad, params, seen=D, donate=donate)
+    products = required(products, "Hz of the probes, products=", "adahessian")
+    if probes.shape[0] == 1 and alone(state.shapes, params.averaging, params.block):
+        return learnt(state, grad, params, of_probe, probes[0, :], products[0, :], donate=donate)
+    D = averaged(probed(probes, products), state.shapes, params.averaging, params.block)
+    return learnt(state, grad, params, of_squares, D * D, donate=donate)
 
 
 def probed(probes: Any, products: Any) -> Any:
@@ -89,18 +91,22 @@ def probed(probes: Any, products: Any) -> Any:
 
 def averaged(D: Any, shapes: Shapes, averaging: str, block: int) -> Any:
     """D with the mean of its block in place of each entry."""
-    if averaging not in AVERAGING:
-        raise ValueError(f"averaging must be one of {', '.join(map(repr, AVERAGING))}; it is {averaging!r}")
-    lengths = [blocks(shape, block) for shape in shapes]
-    if averaging == "none" or all(length == 1 for length in lengths):
+    if alone(shapes, averaging, block):
         return D
     xp = namespace(D)
     D = xp.abs(D) if averaging == "absolute" else D
     found = []
-    for part, length in zip(arrays_of(D, shapes), lengths, strict=True):
-        runs = xp.reshape(part, (-1, length))
+    for part, shape in zip(arrays_of(D, shapes), shapes, strict=True):
+        runs = xp.reshape(part, (-1, blocks(shape, block)))
         found.append(xp.broadcast_to(xp.mean(runs, axis=1, keepdims=True), runs.shape))
     return flat(found)
+
+
+def alone(shapes: Shapes, averaging: str, block: int) -> bool:
+    """Whether every entry is a block of its own."""
+    if averaging not in AVERAGING:
+        raise ValueError(f"averaging must be one of {', '.join(map(repr, AVERAGING))}; it is {averaging!r}")
+    return averaging == "none" or all(blocks(shape, block) == 1 for shape in shapes)
 
 
 def blocks(shape: tuple[int, ...], block: int) -> int:

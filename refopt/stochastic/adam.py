@@ -13,7 +13,7 @@ v is a mean of squares of the gradients of *batches*, at the labels given: not t
 
 from typing import Any, NamedTuple
 
-from refopt.moments import State, init, learnt
+from refopt.moments import State, init, learnt, of_gradient
 from refopt.sampled import Draw, at
 
 __all__ = ["Params", "State", "init", "step", "update"]
@@ -34,4 +34,4 @@ def step(problem: Any, state: State, params: Params, draw: Draw | None = None, d
 
 
 def update(state: State, grad: Any, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
-    return learnt(state, grad, params, donate=donate)
+    return learnt(state, grad, params, of_gradient, donate=donate)

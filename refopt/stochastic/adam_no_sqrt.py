@@ -14,7 +14,7 @@ under f → cf: a step is c times shorter. For a constant gradient it is ηg/(g�
 
 from typing import Any, NamedTuple
 
-from refopt.moments import State, init, learnt
+from refopt.moments import State, init, learnt, of_gradient
 from refopt.sampled import Draw, at
 
 __all__ = ["Params", "State", "init", "step", "update"]
@@ -35,4 +35,4 @@ def step(problem: Any, state: State, params: Params, draw: Draw | None = None, d
 
 
 def update(state: State, grad: Any, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
-    return learnt(state, grad, params, donate=donate)
+    return learnt(state, grad, params, of_gradient, donate=donate)

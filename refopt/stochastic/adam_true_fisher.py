@@ -16,7 +16,7 @@ gradient, as far as its diagonal goes. A change of ε is a change of η as well:
 
 from typing import Any, NamedTuple
 
-from refopt.moments import State, init, learnt
+from refopt.moments import State, init, learnt, of_squares
 from refopt.sampled import Draw, Needs, at, like, required, stacked_labels, supervised
 
 __all__ = ["Params", "State", "init", "needs", "step", "update"]
@@ -50,4 +50,4 @@ def update(
     """squares: c Σₙ (∇ℓₙ)² (P,) at the drawn labels, their mean where there are several sets."""
     like(grad, state)
     squares = required(squares, "the squares of the samples' gradients, squares=", "adam-true-fisher")
-    return learnt(state, grad, params, squares=squares, donate=donate)
+    return learnt(state, grad, params, of_squares, squares, donate=donate)

@@ -13,7 +13,7 @@ Shapes: x, g, m, v, s are (P,).   Cost of a step: about two gradients, and O(P).
 
 from typing import Any, NamedTuple
 
-from refopt.moments import State, init, learnt
+from refopt.moments import State, init, learnt, of_squares
 from refopt.sampled import Draw, Needs, at, like, required, stacked_labels, supervised
 
 __all__ = ["Params", "State", "init", "needs", "step", "update"]
@@ -47,4 +47,4 @@ def update(
     """squares: (c Σₙ ∇ℓₙ)² (P,) at the drawn labels, their mean where there are several sets."""
     like(grad, state)
     squares = required(squares, "the squares of the batch's gradient, squares=", "adam-true-fisher-batch")
-    return learnt(state, grad, params, squares=squares, donate=donate)
+    return learnt(state, grad, params, of_squares, squares, donate=donate)

@@ -10,7 +10,7 @@ Shapes: x, g, v are (P,).   Cost of a step: O(P).
 from typing import Any, NamedTuple
 
 from refopt.elementwise import applied
-from refopt.moments import safe, squares
+from refopt.moments import of_sum, safe
 from refopt.sampled import Draw, at, begun, like
 
 
@@ -44,5 +44,5 @@ def update(state: State, grad: Any, params: Params, draw: Draw | None = None, do
     like(grad, state)
     decay = 1.0 - params.step * params.weight_decay
     numbers = (params.decay, 1.0 - params.decay, params.step, safe(params.eps, grad), params.exponent, decay)
-    x, v = applied(squares, (state.x, state.v, grad), numbers, donate)
+    x, v = applied(of_sum, (state.x, state.v, grad), numbers, donate)
     return state._replace(x=x, g=grad, v=v, t=state.t + 1)

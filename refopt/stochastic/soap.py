@@ -14,7 +14,8 @@ Cost of a step: Σ 8nᵢ · size flops, and Σ 10nᵢ³/3 or so every f steps; �
 
 The first gradient makes the bases, by eigh, and moves nothing. t counts the steps after it. As in the authors' code ε
 is beside √V, not √V̂; vectors and axes longer than `longest` keep their own basis. V belongs to the columns of Q: when
-these change places and V does not, every direction is divided by another one's root.
+these change places and V does not, every direction is divided by another one's root. Where eigenvalues coincide, as the
+zeros of the first gradient's factors do, the routine for eigenvectors chooses the basis, and steps depend on that.
 """
 
 from typing import Any, NamedTuple

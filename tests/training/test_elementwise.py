@@ -5,18 +5,19 @@ import pytest
 
 from refopt import elementwise
 from refopt.elementwise import PIECE, WORTH, applied, distance, in_pieces, outputs
-from refopt.moments import given_squares, moments, squares
+from refopt.moments import of_gradient, of_probe, of_squares, of_sum
 from refopt.stochastic.momentum import heavy_ball
 from refopt.stochastic.sgd import descent
 
 NUMBERS = {
-    moments: (0.9, 0.1, 0.99, 0.01, 0.02, 1.7, 1e-8, 0.5, 0.999),
-    given_squares: (0.9, 0.1, 0.99, 0.01, 0.02, 1.7, 1e-6, 1.0, 0.999),
-    squares: (1.0, 1.0, 0.1, 1e-10, 0.5, 1.0),
+    of_gradient: (0.9, 0.1, 0.99, 0.01, 0.02, 1.7, 1e-8, 0.5, 0.999),
+    of_probe: (0.9, 0.1, 0.99, 0.01, 0.02, 1.7, 1e-8, 0.5, 0.999),
+    of_squares: (0.9, 0.1, 0.99, 0.01, 0.02, 1.7, 1e-6, 1.0, 0.999),
+    of_sum: (1.0, 1.0, 0.1, 1e-10, 0.5, 1.0),
     heavy_ball: (0.9, 0.8, 0.1, 1.0, 0.9, 0.99),
     descent: (0.1, 0.99),
 }
-COUNTS = {moments: 5, given_squares: 5, squares: 3, heavy_ball: 3, descent: 2}
+COUNTS = {of_gradient: 4, of_probe: 6, of_squares: 5, of_sum: 3, heavy_ball: 3, descent: 2}
 
 
 def vectors(cell, n, dtype, seed=0):
@@ -59,15 +60,15 @@ def test_what_a_pass_cannot_do_is_done_in_pieces():
     """Another exponent, vectors of two types, short ones."""
     from refopt.compiled import passes
 
-    numbers = (*NUMBERS[squares][:4], 0.3, 1.0)
-    mixed = vectors(squares, WORTH, np.float64)
+    numbers = (*NUMBERS[of_sum][:4], 0.3, 1.0)
+    mixed = vectors(of_sum, WORTH, np.float64)
     for given in (
-        vectors(squares, WORTH, np.float64),
+        vectors(of_sum, WORTH, np.float64),
         (*mixed[:2], mixed[2].astype(np.float32)),
-        vectors(squares, 5, np.float64),
+        vectors(of_sum, 5, np.float64),
     ):
-        expected = squares(*given, *numbers)
-        passes.in_one_pass(squares, given, numbers)
+        expected = of_sum(*given, *numbers)
+        passes.in_one_pass(of_sum, given, numbers)
         assert all(np.array_equal(a, b) for a, b in zip(expected, given, strict=False))
 
 

@@ -9,9 +9,9 @@ import pytest
 
 import refopt
 from refopt import Status, checkpoints, schedules, train
-from refopt.draws import Sampler, seed_of
+from refopt.draws import BATCH, LABELS, MASKS, PROBES, Sampler, seed_of
 from refopt.elementwise import WORTH
-from refopt.networks import Linear, Sequential, Tanh
+from refopt.networks import Dropout, Linear, Sequential, Tanh
 from refopt.progress import Bar
 from refopt.sampled import Needs
 from refopt.settings import settled
@@ -112,6 +112,11 @@ def test_probes_are_signs():
     assert abs(z.mean(axis=0)).max() < 5 / np.sqrt(len(z))
 
 
+def test_every_stream_is_another():
+    sampler = Sampler(PROBLEM, (0,), 5)
+    assert len({sampler.rng(stream, t).random() for stream in (BATCH, LABELS, PROBES, MASKS) for t in range(3)}) == 12
+
+
 def test_labels_follow_the_model():
     problem = refopt.Supervised(NET, "cross-entropy", np.tile(X[:1], (4000, 1)), np.zeros(4000, int))
     labels = Sampler(problem, (0,)).draw(3, X0, Needs(labels=2)).labels
@@ -202,10 +207,21 @@ def test_a_run_taken_up_again_is_the_same_to_the_last_bit(name, tmp_path):
     for key in ("loss", "grad_norm", "step_norm"):
         assert np.array_equal(rest.history[key], whole.history[key])
     assert checkpoints.packed(tuple(rest.state), []) == checkpoints.packed(tuple(whole.state), [])
+    assert (np.diff(rest.history["time"]) >= 0).all()
     done = train(PROBLEM, X0, name, 9, batch_for(name), 3, kept)
     assert np.array_equal(done.x, whole.x)
     assert len(done.history["loss"]) == 9
     assert sorted(os.listdir(tmp_path)) == ["run.npz"]
+
+
+def test_the_last_good_weights_are_taken_up_too(tmp_path):
+    """A run that ends where the loss is not finite any more, unseen, and is asked for more steps."""
+    whole = train(cliff(-2.1), np.zeros(1), "momentum", steps=50, options={"step": 0.5})
+    kept = {"step": 0.5, "checkpoint": tmp_path / "a.npz", "resume": True}
+    train(cliff(-2.1), np.zeros(1), "momentum", whole.nit, options=kept)
+    more = train(cliff(-2.1), np.zeros(1), "momentum", 50, options=kept)
+    assert more.nit == whole.nit
+    assert np.array_equal(more.x, whole.x)
 
 
 def test_a_run_of_two_methods_is_taken_up_in_the_second(tmp_path):
@@ -295,6 +311,8 @@ def test_a_loss_that_is_not_finite_stops_at_the_last_good_weights(name):
     assert "the loss of step" in result.message
     assert len(result.history["loss"]) == result.nit
     assert np.isfinite(result.history["loss"]).all()
+    assert np.array_equal(result.state.x, result.x)
+    assert result.state.t == 0
     path = [np.zeros(1)]
     module = METHODS[name].module
     state = module.init(cliff(-2.1), np.zeros(1), module.Params(step=0.5))
@@ -442,3 +460,43 @@ def test_progress_is_told_to_a_terminal_or_a_stream_and_to_nobody_else(capsys):
     bar = Bar(stream, "x", 10)
     bar.tell(1, 0.5)
     assert bar.last == bar.began  # the next line comes after a pause
+
+
+# --- what is dropped, and what explodes -------------------------------------------------------------------------------
+
+
+def test_masks_are_drawn_for_batches_and_nothing_is_dropped_at_the_end():
+    net = Sequential(Linear(3, 8), Tanh(), Dropout(0.5), Linear(8, 3))
+    problem = refopt.Supervised(net, "cross-entropy", X, Y)
+    x0 = net.init(0)
+    result = train(problem, x0, "adam", steps=3, batch_size=6, rng=0)
+    state, sampler, module = (
+        METHODS["adam"].module.init(problem, x0, None),
+        Sampler(problem, (0,), 6),
+        METHODS["adam"].module,
+    )
+    for t in range(3):
+        draw = sampler.draw(t, state.x)
+        assert draw.masks[0].shape == (6, 8)
+        assert set(np.unique(draw.masks[0])) == {0.0, 1.0}
+        part = refopt.Supervised(net, "cross-entropy", X[draw.batch], Y[draw.batch], masks=draw.masks)
+        assert result.history["loss"][t] == part.fun(state.x)
+        state = module.step(problem, state, module.Params(), draw)
+    assert np.array_equal(result.x, state.x)
+    assert result.fun == problem.fun(result.x)
+    again = train(problem, x0, ("sgd", "l-bfgs"), steps=(2, 2), rng=0)
+    assert again.history["loss"][2] == problem.fun(train(problem, x0, "sgd", steps=2, rng=0).x)
+
+
+@pytest.mark.parametrize("name", ["shampoo", "soap", "gauss-newton", "natural-gradient", "adam-true-fisher", "l-bfgs"])
+def test_weights_that_explode_are_no_error_of_somebody_else(name):
+    """What a method does with NaN, a matrix it cannot factor or a rate it cannot draw from, ends the run."""
+    y = RNG.integers(5, size=(23, 3)).astype(float)
+    problem = refopt.Supervised(NET, "poisson", X, y)
+    options = {"damping": 1e-6, "step": 1e5} if name in ("gauss-newton", "natural-gradient") else {"step": 1e5}
+    result = train(problem, X0, name, 6, None if name == "l-bfgs" else 8, 0, options)
+    if name != "l-bfgs":
+        assert result.status == Status.NOT_FINITE
+        assert "is not finite; x is the last point" in result.message
+    assert np.isfinite(result.x).all()
+    assert np.isfinite(result.fun) or not result.success
