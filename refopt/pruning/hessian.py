@@ -87,10 +87,8 @@ def prepared(H: Any, damping: float, n: int, counted: bool = False) -> tuple[Any
         raise ValueError("the Hessian has entries that are not finite: look for them in the inputs or gradients")
     diag = diagonal(H)
     dead = diag == 0
-    if bool(xp.any(diag < 0)):
-        raise LinAlgError("the Hessian has a negative diagonal entry: " + ADVICE)
-    if bool(xp.any(dead)) and bool(xp.any((H != 0) & dead[:, None])):
-        raise LinAlgError("the Hessian has a zero on the diagonal in a row that is not zero: " + ADVICE)
+    if bool(xp.any(dead)):
+        dead = dead & ~xp.any(H != 0, axis=1)
     ones = dead * exact.rational(1) if H.dtype == object else xp.astype(dead, H.dtype)
     lam = damping * xp.sum(diag + ones if counted else diag) / n if damping else 0
     return raised(H, ones + lam), dead

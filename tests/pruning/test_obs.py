@@ -160,6 +160,10 @@ def test_what_cannot_be_is_refused(compiled):
         with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
             obs(w, H, count=1, compiled=compiled)
     assert obs(w, singular, count=1, damping=0.1, compiled=compiled).order.size == 1
+    expected, order, _ = kkt.greedy(w, dead + 2 * np.trace(dead) / 3 * np.eye(3), 1)
+    damped = obs(w, dead, count=1, damping=2.0, compiled=compiled)
+    assert damped.order.tolist() == order
+    assert np.allclose(damped.weights, expected, rtol=0, atol=1e-12)
     with pytest.raises(np.linalg.LinAlgError, match="lost"):
         obs(w, inverse_hessian=-np.eye(3), count=1, compiled=compiled)
 

@@ -150,6 +150,13 @@ def test_dead_columns_cost_nothing_and_disturb_nothing(damping):
     assert (sparsegpt(W, X, 1 / 8, ties="reference").weights[:, [2, 5]] == 0).all()
 
 
+def test_reference_empties_dead_columns_of_a_pattern_too():
+    W, X = drawn(8, 3, 8)
+    X[[1, 2]] = 0.0
+    assert not sparsegpt(W, X, pattern=(1, 4), ties="reference").mask[:, [1, 2]].any()
+    assert (~sparsegpt(W, X, pattern=(1, 4)).mask).sum(axis=1).tolist() == [2, 2, 2]
+
+
 def test_a_singular_hessian_needs_damping():
     W, X = drawn(1, 2, 6)
     X = X[:, :3]
