@@ -30,6 +30,7 @@ from numpy.linalg import LinAlgError
 
 from refopt import exact
 from refopt.ops import cholesky, device, diagonal, eps, namespace, rank_one, symmetrised
+from refopt.pruning.result import numbers
 
 
 def layer_hessian(X: Any) -> Any:
@@ -50,6 +51,7 @@ def layer_hessian(X: Any) -> Any:
 
 def _second_moment(X: Any, factor: int) -> Any:
     """XXᵀ, or factor·XXᵀ/N."""
+    X = numbers(X)
     if X.ndim != 2 or X.shape[1] == 0:
         raise ValueError(f"X has shape {tuple(X.shape)}: it must be (inputs, samples), with one sample or more")
     H = X @ X.T
@@ -129,6 +131,7 @@ def fisher_inverse(G: Any, damping: float, block_size: int | None = None) -> Any
 
     (n, n), or with `block_size` the list of the diagonal blocks of that size.   Cost: 2Nn · block_size flops.
     """
+    G = numbers(G)
     if G.ndim != 2 or G.shape[0] == 0:
         raise ValueError(f"G has shape {tuple(G.shape)}: it must be (samples, weights), with one sample or more")
     if not damping > 0:
