@@ -91,7 +91,10 @@ def prepared(H: Any, damping: float, n: int, counted: bool = False) -> tuple[Any
     dead = diag == 0
     if bool(xp.any(dead)):
         dead = dead & ~xp.any(H != 0, axis=1)
-    ones = dead * exact.rational(1) if H.dtype == object else xp.astype(dead, H.dtype)
+    if H.dtype == object:
+        ones, damping = dead * exact.rational(1), exact.rational(damping)
+    else:
+        ones = xp.astype(dead, H.dtype)
     lam = damping * xp.sum(diag + ones if counted else diag) / n if damping else 0
     return raised(H, ones + lam), dead
 

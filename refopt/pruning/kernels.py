@@ -20,7 +20,7 @@ def compiled(loop: Any) -> Any:
 
 
 def compiles(choice: bool | None, worth: bool, *arrays: Any) -> bool:
-    """Whether to take a compiled loop for these arrays: as chosen, or where it is worth its start and there is numba."""
+    """Whether to take a compiled loop for these arrays: as chosen, else where it is worth its start, with numba."""
     first = arrays[0]
     fit = all(type(a) is np.ndarray and a.dtype == first.dtype for a in arrays) and first.dtype.char in "fd"
     if choice and not fit:
