@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+CHUNK = 2e8  #: flops between two looks for signals
+
 
 @cache
 def compiled(loop: Any) -> Any:

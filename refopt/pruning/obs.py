@@ -27,13 +27,12 @@ from numpy.linalg import LinAlgError
 
 from refopt.ops import device, diagonal, namespace, outer, scalar
 from refopt.pruning.hessian import ADVICE, inverse, prepared, symmetric
+from refopt.pruning.kernels import CHUNK, compiles, remove
 from refopt.pruning.kernels import compiled as _compiled
-from refopt.pruning.kernels import compiles, remove
 from refopt.pruning.result import Pruned, how_many, integers, like, numbers
 
 LOST = "the inverse Hessian has lost its positive diagonal to rounding: " + ADVICE
 SMALL = 32  #: below this many weights a compiled loop is not worth its start
-CHUNK = 2e8  #: flops between two looks for signals
 
 
 class Removed(NamedTuple):

@@ -30,8 +30,8 @@ import numpy as np
 
 from refopt.ops import namespace
 from refopt.pruning.hessian import factored, prepared
+from refopt.pruning.kernels import CHUNK, compiles, sweep_block
 from refopt.pruning.kernels import compiled as _compiled
-from refopt.pruning.kernels import compiles, sweep_block
 from refopt.pruning.layer import layer_of, report
 from refopt.pruning.result import Pruned, how_many, integers, like, lowest, lowest_of_rows, pattern_of
 
@@ -160,7 +160,10 @@ def block_swept(W: Any, V: Any, d: Any, gone: Any, scores: Any, n: int, m: int) 
 def _block_compiled(W: Any, V: Any, d: Any, gone: Any, scores: Any, n: int, m: int) -> tuple[Any, Any, Any, Any]:
     W, V, d, gone = np.array(W, order="C"), np.array(V, order="C"), np.array(d), np.array(gone, order="C")
     scores, E = np.array(scores, order="C"), np.empty_like(W)
-    _compiled(sweep_block)(W, V, d, gone, E, scores, n, m)
+    rows = max(1, int(CHUNK / W.shape[1] ** 2))
+    for i in range(0, W.shape[0], rows):
+        some = slice(i, i + rows)
+        _compiled(sweep_block)(W[some], V, d, gone[some], E[some], scores[some], n, m)
     return W, gone, E, scores
 
 
