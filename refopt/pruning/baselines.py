@@ -13,43 +13,54 @@ Shapes: W (out, n), X (n, N).   Cost: out·n for a score, n³/3 for each row tha
 
 from typing import Any
 
-from refopt.ops import diagonal, namespace
+from refopt.ops import device, diagonal, namespace
 from refopt.pruning.hessian import factored, prepared, raised
-from refopt.pruning.layer import hessian_of, quadratic, uncorrected
-from refopt.pruning.result import Pruned, how_many, lowest, lowest_of_rows, pattern_of
+from refopt.pruning.layer import layer_of, quadratic, uncorrected
+from refopt.pruning.result import Pruned, how_many, like, lowest, lowest_of_rows, numbers, pattern_of
 
 
 def magnitude(
     W: Any, X: Any = None, sparsity: float | None = None, pattern: Any = None, *, hessian: Any = None
 ) -> Pruned:
-    """The weights of least |W_ij| go, a share `sparsity` of the layer, or n of every m: `pattern=(n, m)`."""
-    H = hessian_of(W, X, hessian)
+    """The weights of least |W_ij| go, a share `sparsity` of the layer, or n of every m: `pattern=(n, m)`.
+
+    Without X and `hessian` nothing is known of what that costs.
+    """
+    if X is hessian is None:
+        W = numbers(W)
+        made = magnitude(W, None, sparsity, pattern, hessian=namespace(W).eye(W.shape[-1], device=device(W)))
+        return made._replace(saliency=abs(W), increases=None, predicted_increase=None, actual_increase=None, label="")
+    W, H = layer_of(W, X, hessian)
     scores = abs(W)
     if pattern is None:
-        return uncorrected(W, lowest(scores, how_many(W.shape[0] * W.shape[1], None, sparsity)), H)
-    return uncorrected(W, by_pattern(scores, pattern), H)
+        gone = lowest(scores, how_many(W.shape[0] * W.shape[1], None, sparsity))
+    else:
+        gone = by_pattern(scores, pattern)
+    return uncorrected(W, gone, H, scores)
 
 
 def wanda(W: Any, X: Any = None, sparsity: float | None = None, pattern: Any = None, *, hessian: Any = None) -> Pruned:
     """The weights of least |W_ij| ‖X_j‖ go: a share `sparsity` of each row, or n of every m: `pattern=(n, m)`."""
-    H = hessian_of(W, X, hessian)
-    scores = W * W * diagonal(H)
+    W, H = layer_of(W, X, hessian)
+    scores = W * W * like(diagonal(H), W)
     if pattern is None:
-        return uncorrected(W, lowest_of_rows(scores, how_many(W.shape[1], None, sparsity)), H)
-    return uncorrected(W, by_pattern(scores, pattern), H)
+        gone = lowest_of_rows(scores, how_many(W.shape[1], None, sparsity))
+    else:
+        gone = by_pattern(scores, pattern)
+    return uncorrected(W, gone, H, scores)
 
 
 def refit(W: Any, X: Any = None, mask: Any = None, *, hessian: Any = None, damping: float = 0.0) -> Pruned:
     """The best weights for a mask (out, n), True where a weight is kept: each row fitted again by least squares."""
-    H = hessian_of(W, X, hessian)
+    W, H = layer_of(W, X, hessian)
     if mask is None or tuple(mask.shape) != tuple(W.shape):
         raise ValueError(f"mask must have the shape of W, {tuple(W.shape)}, and be True where a weight is kept")
-    xp, n = namespace(W), W.shape[1]
-    H_damped, dead = prepared(H, damping, n)
-    rows = [refitted(W[i, :], mask[i, :], H_damped) for i in range(W.shape[0])]
+    xp = namespace(W)
+    H_damped, dead = prepared(H, damping, W.shape[1])
+    rows = [like(refitted(like(W[i, :], H), mask[i, :], H_damped), W) for i in range(W.shape[0])]
     weights = xp.where(mask, xp.where(dead, W, xp.stack(rows)), xp.zeros_like(W))
     delta = xp.where(dead, xp.zeros_like(W), weights - W)
-    made = uncorrected(W, ~mask, H)
+    made = uncorrected(W, ~mask, H, abs(W))
     return made._replace(
         weights=weights, predicted_increase=quadratic(delta, H_damped), actual_increase=quadratic(weights - W, H)
     )

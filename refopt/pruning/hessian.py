@@ -30,6 +30,7 @@ from numpy.linalg import LinAlgError
 
 from refopt import exact
 from refopt.ops import cholesky, device, diagonal, eps, namespace, rank_one, symmetrised
+from refopt.pruning.result import numbers
 
 
 def layer_hessian(X: Any) -> Any:
@@ -50,6 +51,7 @@ def layer_hessian(X: Any) -> Any:
 
 def _second_moment(X: Any, factor: int) -> Any:
     """XXᵀ, or factor·XXᵀ/N."""
+    X = numbers(X)
     if X.ndim != 2 or X.shape[1] == 0:
         raise ValueError(f"X has shape {tuple(X.shape)}: it must be (inputs, samples), with one sample or more")
     H = X @ X.T
@@ -87,11 +89,12 @@ def prepared(H: Any, damping: float, n: int, counted: bool = False) -> tuple[Any
         raise ValueError("the Hessian has entries that are not finite: look for them in the inputs or gradients")
     diag = diagonal(H)
     dead = diag == 0
-    if bool(xp.any(diag < 0)):
-        raise LinAlgError("the Hessian has a negative diagonal entry: " + ADVICE)
-    if bool(xp.any(dead)) and bool(xp.any((H != 0) & dead[:, None])):
-        raise LinAlgError("the Hessian has a zero on the diagonal in a row that is not zero: " + ADVICE)
-    ones = dead * exact.rational(1) if H.dtype == object else xp.astype(dead, H.dtype)
+    if bool(xp.any(dead)):
+        dead = dead & ~xp.any(H != 0, axis=1)
+    if H.dtype == object:
+        ones, damping = dead * exact.rational(1), exact.rational(damping)
+    else:
+        ones = xp.astype(dead, H.dtype)
     lam = damping * xp.sum(diag + ones if counted else diag) / n if damping else 0
     return raised(H, ones + lam), dead
 
@@ -131,6 +134,7 @@ def fisher_inverse(G: Any, damping: float, block_size: int | None = None) -> Any
 
     (n, n), or with `block_size` the list of the diagonal blocks of that size.   Cost: 2Nn · block_size flops.
     """
+    G = numbers(G)
     if G.ndim != 2 or G.shape[0] == 0:
         raise ValueError(f"G has shape {tuple(G.shape)}: it must be (samples, weights), with one sample or more")
     if not damping > 0:

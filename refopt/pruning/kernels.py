@@ -5,7 +5,12 @@ allocated. Plain Python, so that they can be tested as they stand.
 """
 
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
+
+import numpy as np
+
+CHUNK = 2e8  #: flops between two looks for signals
 
 
 @cache
@@ -14,6 +19,15 @@ def compiled(loop: Any) -> Any:
     from refopt.compiled import kernel
 
     return kernel(loop)
+
+
+def compiles(choice: bool | None, worth: bool, *arrays: Any) -> bool:
+    """Whether to take a compiled loop for these arrays: as chosen, else where it is worth its start, with numba."""
+    first = arrays[0]
+    fit = all(type(a) is np.ndarray and a.dtype == first.dtype for a in arrays) and first.dtype.char in "fd"
+    if choice and not fit:
+        raise ValueError("compiled loops take NumPy arrays of float64 or float32: pass compiled=False, or None")
+    return fit and (worth and find_spec("numba") is not None if choice is None else choice)
 
 
 def remove(

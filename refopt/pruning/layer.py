@@ -3,15 +3,17 @@
 Shapes: W (out, n), X (n, N), H (n, n).
 """
 
+from math import inf
 from typing import Any
 
 from refopt.ops import diagonal, namespace
 from refopt.pruning.hessian import layer_hessian, symmetric
-from refopt.pruning.result import Pruned, total
+from refopt.pruning.result import Pruned, like, numbers, total
 
 
-def hessian_of(W: Any, X: Any, hessian: Any) -> Any:
-    """H (n, n) of a layer's rows, from its inputs or as given."""
+def layer_of(W: Any, X: Any, hessian: Any) -> tuple[Any, Any]:
+    """W, and H (n, n) of its rows, from their inputs or as given."""
+    W = numbers(W)
     if W.ndim != 2 or 0 in W.shape:
         raise ValueError(f"W has shape {tuple(W.shape)}: it must be (outputs, inputs), with one of each or more")
     if W.dtype != object and not bool(namespace(W).all(namespace(W).isfinite(W))):
@@ -19,13 +21,13 @@ def hessian_of(W: Any, X: Any, hessian: Any) -> Any:
     if (X is None) == (hessian is None):
         raise ValueError("give either the inputs X (inputs, samples) or hessian=…, not both")
     if X is None:
-        return symmetric(hessian, W.shape[1], "the Hessian")
+        return W, symmetric(numbers(hessian), W.shape[1], "the Hessian")
     if hasattr(X, "ndim") and (X.ndim != 2 or X.shape[0] != W.shape[1]):
         raise ValueError(f"X has shape {tuple(X.shape)}; W takes {W.shape[1]} inputs: X must be (inputs, samples)")
     H = layer_hessian(X)
     if H.shape[0] != W.shape[1]:
         raise ValueError(f"X has {H.shape[0]} inputs, W {W.shape[1]}: the arrays of X must be (inputs, samples)")
-    return H
+    return W, H
 
 
 def report(W: Any, weights: Any, mask: Any, H: Any, scores: Any, costs: Any, order: Any = None) -> Pruned:
@@ -42,14 +44,22 @@ def report(W: Any, weights: Any, mask: Any, H: Any, scores: Any, costs: Any, ord
     return Pruned(mask, weights, order, scores, increases, total(increases), actual, "hessian")
 
 
-def uncorrected(W: Any, gone: Any, H: Any) -> Pruned:
-    """The result where the others stay as they are."""
-    xp, scores = namespace(W), diagonal(H) * W * W / 2
+def uncorrected(W: Any, gone: Any, H: Any, ranking: Any) -> Pruned:
+    """The result where the others stay as they are; what ranks lowest went first."""
+    xp, scores = namespace(W), like(diagonal(H), W) * W * W / 2
     weights = xp.where(gone, xp.zeros_like(W), W)
-    made, increase = report(W, weights, ~gone, H, scores, scores), quadratic(weights - W, H)
-    return made._replace(predicted_increase=increase)
+    made = report(W, weights, ~gone, H, scores, scores, lowest_first(ranking, gone))
+    return made._replace(predicted_increase=made.actual_increase)
+
+
+def lowest_first(ranking: Any, gone: Any) -> Any:
+    """The places of what has gone, by rank."""
+    xp = namespace(ranking)
+    places = xp.argsort(xp.reshape(xp.where(gone, ranking, inf + 0 * ranking), (-1,)), stable=True)
+    return places[: int(xp.sum(xp.astype(gone, xp.int64)))]
 
 
 def quadratic(delta: Any, H: Any) -> Any:
     """Σᵢ ½ δᵢᵀHδᵢ."""
+    delta = like(delta, H)
     return total(namespace(H).vecdot(delta @ H, delta)) / 2

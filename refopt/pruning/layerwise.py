@@ -17,9 +17,9 @@ from typing import Any
 
 from refopt.ops import device, namespace
 from refopt.pruning.hessian import inverse, prepared
-from refopt.pruning.layer import hessian_of, report
+from refopt.pruning.layer import layer_of, report
 from refopt.pruning.obs import greedy, merged, saliencies
-from refopt.pruning.result import Pruned, how_many, integers
+from refopt.pruning.result import Pruned, how_many, integers, like
 
 ROWS = ("global", "uniform")
 
@@ -42,10 +42,10 @@ def obs_rows(
     """
     if rows not in ROWS:
         raise ValueError(f"rows is {rows!r}: choose one of {', '.join(ROWS)}")
-    H = hessian_of(W, X, hessian)
+    W, H = layer_of(W, X, hessian)
     xp, (k, n) = namespace(W), W.shape
     H_damped, dead = prepared(H, damping, n)
-    P, start = inverse(H_damped), xp.where(dead, xp.zeros_like(W), W)
+    P, start = like(inverse(H_damped), W), xp.where(dead, xp.zeros_like(W), W)
     if rows == "uniform":
         counts = [how_many(n, count, sparsity)] * k
         done = [greedy(start[i, :], P, counts[i], inf, compiled) for i in range(k)]

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from refopt.ops import namespace, scalar
-from refopt.pruning.result import Pruned, how_many, lowest, total
+from refopt.pruning.result import Pruned, how_many, like, lowest, numbers, total
 
 CAUTIONS = {
     "hessian": "",
@@ -45,7 +45,8 @@ def obd(
     loss: a function of the weights, for the actual increase.   Raises ValueError for a negative diagonal entry: there
     w is no minimum, and no saliency is defined.
     """
-    xp, h = namespace(w), hessian_diagonal
+    w, h = numbers(w), numbers(hessian_diagonal)
+    xp, h = namespace(w), like(h, w)
     if of not in CAUTIONS:
         raise ValueError(f"of is {of!r}: the diagonals known are {', '.join(CAUTIONS)}")
     if tuple(h.shape) != tuple(w.shape):

@@ -27,13 +27,12 @@ from numpy.linalg import LinAlgError
 
 from refopt.ops import device, diagonal, namespace, outer, scalar
 from refopt.pruning.hessian import ADVICE, inverse, prepared, symmetric
+from refopt.pruning.kernels import CHUNK, compiles, remove
 from refopt.pruning.kernels import compiled as _compiled
-from refopt.pruning.kernels import remove
-from refopt.pruning.result import Pruned, how_many, integers
+from refopt.pruning.result import Pruned, how_many, integers, like, numbers
 
 LOST = "the inverse Hessian has lost its positive diagonal to rounding: " + ADVICE
 SMALL = 32  #: below this many weights a compiled loop is not worth its start
-CHUNK = 2e8  #: flops between two looks for signals
 
 
 class Removed(NamedTuple):
@@ -67,6 +66,7 @@ def obs(
 
     Raises ValueError (LinAlgError is one) where H is singular, indefinite or not finite: no identity takes its place.
     """
+    w = numbers(w)
     xp = namespace(w)
     if w.ndim != 1:
         raise ValueError(f"w has shape {tuple(w.shape)}: it must be a vector; for a layer take obs_rows or sparsegpt")
@@ -74,9 +74,10 @@ def obs(
         raise ValueError("give either the Hessian or inverse_hessian, not both")
     n, start, dead = w.shape[0], w, w != w
     if hessian is not None:
-        hessian, dead = prepared(symmetric(hessian, n, "the Hessian"), damping, n)
+        hessian, dead = prepared(symmetric(numbers(hessian), n, "the Hessian"), damping, n)
         inverse_hessian, start = inverse(hessian), xp.where(dead, xp.zeros_like(w), w)
     blocks = inverse_hessian if isinstance(inverse_hessian, list | tuple) else [inverse_hessian]
+    blocks = [like(numbers(P), w) for P in blocks]
     _check(w, blocks)
     limit = inf if budget is None else budget
     most = len(groups) if groups is not None else n
@@ -124,10 +125,7 @@ def without(A: Any, q: int) -> Any:
 
 def greedy(w: Any, P: Any, count: int, budget: float = inf, compiled: bool | None = None) -> Removed:
     """The weight of least L_q goes, `count` times or until the budget is spent; of equal ones the first."""
-    fit = type(w) is type(P) is np.ndarray and w.dtype == P.dtype and w.dtype.char in "fd"
-    if compiled and not fit:
-        raise ValueError("compiled loops take NumPy arrays of float64 or float32: pass compiled=False, or None")
-    if fit and (len(w) >= SMALL if compiled is None else compiled):
+    if compiles(compiled, w.shape[0] >= SMALL, w, P):
         return _greedy_compiled(w, P, count, budget)
     xp, left, order, increases = namespace(w), list(range(w.shape[0])), list[int](), list[Any]()
     while len(order) < count:

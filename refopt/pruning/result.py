@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from refopt.ops import device, namespace
 
 
@@ -21,6 +23,21 @@ class Pruned(NamedTuple):
     actual_increase: Any = None  #: None where nobody could know it
     label: str = ""  #: which curvature it was
     caution: str = ""  #: when that curvature misleads
+
+
+def numbers(values: Any) -> Any:
+    """An array of floats or rational numbers: lists become NumPy's, integers the default floats of their library."""
+    a = values if hasattr(values, "dtype") else np.asarray(values)
+    if a.dtype == object or namespace(a).isdtype(a.dtype, "real floating"):
+        return a
+    if not namespace(a).isdtype(a.dtype, ("integral", "bool")):
+        raise TypeError(f"weights and curvatures are real numbers, not {a.dtype}")
+    return namespace(a).astype(a, namespace(a).empty(0, device=device(a)).dtype)
+
+
+def like(a: Any, w: Any) -> Any:
+    """a in the precision of w."""
+    return a if a.dtype == w.dtype else namespace(a).astype(a, w.dtype)
 
 
 def how_many(size: int, count: int | None, sparsity: float | None) -> int:

@@ -30,10 +30,10 @@ import numpy as np
 
 from refopt.ops import namespace
 from refopt.pruning.hessian import factored, prepared
+from refopt.pruning.kernels import CHUNK, compiles, sweep_block
 from refopt.pruning.kernels import compiled as _compiled
-from refopt.pruning.kernels import sweep_block
-from refopt.pruning.layer import hessian_of, report
-from refopt.pruning.result import Pruned, how_many, integers, lowest, lowest_of_rows, pattern_of
+from refopt.pruning.layer import layer_of, report
+from refopt.pruning.result import Pruned, how_many, integers, like, lowest, lowest_of_rows, pattern_of
 
 TIES = ("exact", "reference")
 SMALL = 4096  #: below this many weights a compiled loop is not worth its start
@@ -67,13 +67,13 @@ def sparsegpt(
         raise ValueError(f"ties is {ties!r}: choose one of {', '.join(TIES)}")
     if sum(given is not None for given in (sparsity, pattern, mask)) != 1:
         raise ValueError("say what goes, in one way: sparsity=…, pattern=(n, m), or mask=…")
+    W, H = layer_of(W, X, hessian)
     if mask is not None and tuple(mask.shape) != tuple(W.shape):
         raise ValueError(f"mask has shape {tuple(mask.shape)}, W {tuple(W.shape)}: they must be alike")
-    H = hessian_of(W, X, hessian)
     xp, n, literal = namespace(W), W.shape[1], ties == "reference"
     n_of_m = (0, 0) if pattern is None else pattern_of(pattern, n)
     H_damped, dead = prepared(H, damping, n, counted=literal)
-    V, d = factored(H_damped)
+    V, d = (like(part, W) for part in factored(H_damped))
     del H_damped
     choose, width = chooser(W, sparsity, mask, literal), _width(block_size, n_of_m[1])
     zero = xp.zeros_like(W[:1, :])
@@ -123,7 +123,9 @@ def swept(
 
     rest: (out, n) the weights before it.   choose: which weights of a block go, by its saliencies and first column.
     """
-    n, block = rest.shape[1], _block_of(rest, V, compiled)
+    n, block = rest.shape[1], block_swept
+    if compiles(compiled, n * rest.shape[0] >= SMALL, rest, V, d):
+        block = _block_compiled
     parts: tuple[list[Any], ...] = ([], [], [], [])
     for first in range(0, n, width):
         stop = min(first + width, n)
@@ -158,15 +160,11 @@ def block_swept(W: Any, V: Any, d: Any, gone: Any, scores: Any, n: int, m: int) 
 def _block_compiled(W: Any, V: Any, d: Any, gone: Any, scores: Any, n: int, m: int) -> tuple[Any, Any, Any, Any]:
     W, V, d, gone = np.array(W, order="C"), np.array(V, order="C"), np.array(d), np.array(gone, order="C")
     scores, E = np.array(scores, order="C"), np.empty_like(W)
-    _compiled(sweep_block)(W, V, d, gone, E, scores, n, m)
+    rows = max(1, int(CHUNK / W.shape[1] ** 2))
+    for i in range(0, W.shape[0], rows):
+        some = slice(i, i + rows)
+        _compiled(sweep_block)(W[some], V, d, gone[some], E[some], scores[some], n, m)
     return W, gone, E, scores
-
-
-def _block_of(W: Any, V: Any, compiled: bool | None) -> Any:
-    fit = type(W) is type(V) is np.ndarray and W.dtype == V.dtype and W.dtype.char in "fd"
-    if compiled and not fit:
-        raise ValueError("compiled loops take NumPy arrays of float64 or float32: pass compiled=False, or None")
-    return _block_compiled if fit and (W.size >= SMALL if compiled is None else compiled) else block_swept
 
 
 def _joined(pieces: list[Any]) -> Any:

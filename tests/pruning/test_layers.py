@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import kkt
-from refopt import exact
+from refopt import exact, pruning
 from refopt.networks import Conv2d, Linear, ReLU, Residual, Sequential, Tanh
 from refopt.pruning import magnitude, obs_rows, prune, refit, sparsegpt, wanda
 from strategies import seeds
@@ -74,6 +74,30 @@ def test_scores(seed, sparsity):
         increase = (((made.weights - W) @ X) ** 2).sum() / X.shape[1]
         assert np.isclose(made.actual_increase, increase, rtol=1e-12, atol=1e-300)
         assert made.predicted_increase == made.actual_increase
+
+
+def test_size_alone_needs_no_inputs():
+    W, X = drawn(1)
+    alone, known = magnitude(W, sparsity=0.4), magnitude(W, X, 0.4)
+    assert (alone.order == known.order).all()
+    assert (abs(W).ravel()[alone.order] == np.sort(abs(W), axis=None)[:9]).all()
+    assert (alone.weights == known.weights).all()
+    assert alone.actual_increase is None
+
+
+def test_lists_integers_and_mixed_precisions():
+    W, X = np.arange(1, 7).reshape(2, 3) % 5, np.array([[3, 1, 0, 2], [1, 2, 1, 0], [0, 1, 4, 1]])
+    for method in (sparsegpt, obs_rows, magnitude, wanda):
+        expected = method(W.astype(float), X.astype(float), 0.5)
+        assert (method(W.tolist(), X, 0.5).weights == expected.weights).all()
+        mixed = method(W.astype(np.float32), X.astype(float), 0.5)
+        assert mixed.weights.dtype == mixed.saliency.dtype == np.float32
+        assert np.allclose(mixed.weights, expected.weights, rtol=0, atol=1e-5)
+    assert refit(W.astype(np.float32), X.astype(float), W > 1).weights.dtype == np.float32
+    assert pruning.obs([1, 2], [[2, 1], [1, 2]], count=1).weights.tolist() == [0.0, 2.5]
+    assert pruning.obd([1, 2], [3, 1], count=1).weights.tolist() == [0.0, 2.0]
+    with pytest.raises(TypeError, match="real numbers"):
+        pruning.obs(np.ones(2, dtype=complex), np.eye(2), count=1)
 
 
 @pytest.mark.parametrize("method", [magnitude, wanda])
@@ -148,7 +172,7 @@ def test_wrong_arguments_are_named():
         ("mask must have the shape", lambda: refit(W, X)),
         ("how many", lambda: wanda(W, X)),
         ("between 0 and 24", lambda: obs_rows(W, X, count=25)),
-        ("either the inputs", lambda: magnitude(W, sparsity=0.5)),
+        ("either the inputs", lambda: wanda(W, sparsity=0.5)),
     ):
         with pytest.raises(ValueError, match=words):
             call()

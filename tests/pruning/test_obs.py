@@ -160,6 +160,10 @@ def test_what_cannot_be_is_refused(compiled):
         with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
             obs(w, H, count=1, compiled=compiled)
     assert obs(w, singular, count=1, damping=0.1, compiled=compiled).order.size == 1
+    expected, order, _ = kkt.greedy(w, dead + 2 * np.trace(dead) / 3 * np.eye(3), 1)
+    damped = obs(w, dead, count=1, damping=2.0, compiled=compiled)
+    assert damped.order.tolist() == order
+    assert np.allclose(damped.weights, expected, rtol=0, atol=1e-12)
     with pytest.raises(np.linalg.LinAlgError, match="lost"):
         obs(w, inverse_hessian=-np.eye(3), count=1, compiled=compiled)
 
@@ -215,3 +219,38 @@ def test_all_array_kinds(namespace):
         assert np.allclose(namespace.to_numpy(ours.weights), reference.weights, rtol=0, atol=tolerance)
         grouped = obs(namespace.asarray(w.astype(dtype)), namespace.asarray(H.astype(dtype)), groups=[[0, 1]], count=1)
         assert namespace.to_numpy(grouped.mask).tolist() == [False, False, True, True, True, True]
+
+
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.jit)])
+def test_of_equal_saliencies_the_first_goes(compiled):
+    w = np.ones(40)
+    w[[3, 7]] = 0.5
+    expected = [3, 7, *(q for q in range(40) if q not in (3, 7))]
+    assert obs(w, np.eye(40), count=40, compiled=compiled).order.tolist() == expected
+    A, at, order, costs = np.eye(40), np.arange(40), np.zeros(40, dtype=int), np.zeros(40)
+    kernels.remove(A, w.copy(), np.zeros(40), at, order, costs, 0, 40, 0.0, np.inf)
+    assert order.tolist() == expected
+
+
+@pytest.mark.jit
+def test_compiled_loops_are_kept_on_disk():
+    from refopt.compiled import kernel
+
+    w, H = drawn(0, 40)
+    obs(w, H, count=3, compiled=True)
+    loop = kernel(kernels.remove)
+    (arguments,) = [kinds for kinds in loop.overloads if str(kinds[1].dtype) == "float64"]
+    again = type(loop)(loop.py_func, targetoptions=loop.targetoptions)
+    again._cache = loop._cache
+    again.compile(arguments)
+    assert again.stats.cache_hits[arguments] == 1
+
+
+def test_without_numba_the_page_itself_runs(monkeypatch):
+    monkeypatch.setattr("refopt.pruning.kernels.find_spec", lambda name: None)
+    monkeypatch.setattr(sys.modules["refopt.pruning.obs"], "_compiled", None)
+    monkeypatch.setattr(sys.modules["refopt.pruning.sparsegpt"], "_compiled", None)
+    w, H = drawn(0, 64)
+    assert obs(w, H, count=3).order.tolist() == obs(w, H, count=3, compiled=False).order.tolist()
+    W = np.resize(w, (64, 63))[:, :1] * w
+    assert pruning.sparsegpt(W, hessian=H, sparsity=0.5).order.size == 64 * 32
