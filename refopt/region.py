@@ -55,7 +55,7 @@ def attempt(
         if ratio > eta and finite(norm_inf(g_new)):
             grown = resized(radius, norm(p), edge, ratio, max_radius)
             if promised < 0.25 * ef and grown > radius:
-                grown = min((ef / promised) ** 0.5 * radius, max_radius)
+                grown = min(min(10.0, (ef / promised) ** 0.5) * radius, max_radius)
             return Trial(x_new, f_new, g_new, grown, 0, True, True, 1, njev)
     return refused(Trial(x, f, g, radius, rejected, False, True, 1, njev), norm(p), whole, promised <= 10.0 * ef)
 
