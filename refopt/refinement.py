@@ -38,7 +38,7 @@ class Refined(NamedTuple):
     g: Any
     gain: float  #: of another step, infinite where f bends down
     stuck: bool = False  #: no further step passes the test,
-    lowest: float = inf  #: and along that step f falls so far at most
+    lowest: float = inf  #: and so low f is along that step, where a gain is promised
 
 
 def refine(
@@ -67,7 +67,8 @@ def refine(
         if enough < best.gain > now.gain or (now.gain <= enough and norm_inf(now.g) < norm_inf(best.g)):
             best = now
         if now.stuck:
-            return best._replace(stuck=True, lowest=now.lowest)
+            least = lowest(problem, now.x, newton_step(model, parts(model, now.g))) if best.gain > enough else inf
+            return best._replace(stuck=True, lowest=least)
     return best
 
 
@@ -81,7 +82,7 @@ def damped(problem: Problem, model: Model, now: Refined, ceiling: float) -> tupl
         if less and finite(f) and f <= ceiling and pull > 0.0:
             return Refined(y, f, g, promise(model, g)), trial
         alpha = 0.5 * alpha
-    return now._replace(stuck=True, lowest=lowest(problem, now.x, newton_step(model, parts(model, now.g)))), trial
+    return now._replace(stuck=True), trial
 
 
 def lowest(problem: Problem, x: Any, p: Any) -> float:

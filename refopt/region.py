@@ -53,7 +53,10 @@ def attempt(
         if drowned:
             ratio = -0.5 * dot(g + g_new, p) / promised
         if ratio > eta and finite(norm_inf(g_new)):
-            return Trial(x_new, f_new, g_new, resized(radius, norm(p), edge, ratio, max_radius), 0, True, True, 1, njev)
+            grown = resized(radius, norm(p), edge, ratio, max_radius)
+            if promised < 0.25 * ef and grown > radius:
+                grown = min(min(10.0, (ef / promised) ** 0.5) * radius, max_radius)
+            return Trial(x_new, f_new, g_new, grown, 0, True, True, 1, njev)
     return refused(Trial(x, f, g, radius, rejected, False, True, 1, njev), norm(p), whole, promised <= 10.0 * ef)
 
 

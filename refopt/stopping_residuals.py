@@ -76,9 +76,15 @@ def watch(x: Vector, f: float, g: Vector, size: Vector) -> Watch:
 
 
 def finished(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: Any, tests: Tests) -> Any:
-    """The polish of what has converged, or nearly; then it is looked at again."""
+    """The polish of what has converged, or nearly; then it is looked at again.
+
+    By differences it may be a polish of their errors: what has a larger gradient is not kept.
+    """
     wanted = params.polish and (watch.verdict == DONE or watch.verdict == NEAR)
-    state = polish(problem, state, trials(state, tests) if wanted else 0, 0)
+    better = polish(problem, state, trials(state, tests) if wanted else 0, 0)
+    if tests.differences > 0.0 and norm_inf(better.g) > norm_inf(state.g):
+        better = state._replace(nfev=better.nfev, njev=better.njev)
+    state = better
     if watch.verdict == NEAR:
         watch = look(method, problem, state, watch._replace(near=False), tests)
     return state, watch

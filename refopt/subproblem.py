@@ -158,9 +158,9 @@ def dogleg(g: Vector, B: Symmetric, radius: float) -> tuple[Vector, bool]:
         return newton + boundary(newton, v, radius) * v, True
     slope = dot(g, g)
     bend = dot(g, B @ g) + shift * slope
-    steepest = -(slope / bend) * g
-    if norm(steepest) >= radius:
+    if slope * norm(g) >= radius * bend:  # gᵀg may be too small a number, and bend 0
         return -(radius / norm(g)) * g, True
+    steepest = -(slope / bend) * g
     leg = newton - steepest
     return steepest + boundary(steepest, leg, radius) * leg, True
 

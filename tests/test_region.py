@@ -44,6 +44,14 @@ def test_a_step_that_promises_nothing_is_refused():
     assert not tried(bent(lambda x: x), promised=0.0).taken
 
 
+def test_a_region_too_small_for_f_to_show_anything_grows_until_it_does():
+    """Where curvature makes the promise, radius² of it, by √(ef/promise), ten times at most."""
+    flat = Problem(lambda x: 1.0, lambda x: np.ones(1))
+    for part, grown in ((0.04, 15.0), (1e-4, 30.0), (0.24, 3 / 0.24**0.5), (0.26, 6.0)):
+        assert tried(flat, promised=10 * EPS * part, edge=True).radius == pytest.approx(grown)
+    assert tried(flat, promised=10 * EPS * 1e-2, edge=False).radius == 3.0
+
+
 def test_a_trial_without_a_finite_gradient_is_refused():
     trial = tried(bent(lambda x: x, lambda x: np.nan))
     assert (trial.taken, trial.njev, trial.radius) == (False, 1, 0.25)

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from refopt.ops import cholesky
-from refopt.subproblem import cauchy, decrease, more_sorensen
+from refopt.subproblem import cauchy, decrease, dogleg, more_sorensen
 from strategies import basis, seeds, spd, symmetric_indefinite, vectors
 
 EPS = 2.0**-52
@@ -328,3 +328,13 @@ def test_every_array_kind(namespace, case, dtype):
     assert abs(namespace.to_numpy(p)) == pytest.approx(abs(reference.p), abs=tolerance)
     assert lam == pytest.approx(reference.lam, abs=tolerance)
     assert predicted == pytest.approx(reference.predicted, abs=tolerance)
+
+
+@pytest.mark.parametrize("size", [1e-100, 1e-170, 1e-300])
+def test_the_dogleg_where_the_square_of_the_gradient_is_no_number(size):
+    """g = size (1, 1), B = diag(1, −½): to the boundary, and not above the Cauchy point of diag(1.75, 0.25)."""
+    g = np.full(2, size)
+    p, edge = dogleg(g, np.diag([1.0, -0.5]), size)
+    assert edge
+    assert np.linalg.norm(p / size) == pytest.approx(1.0)
+    assert (p < 0).all()

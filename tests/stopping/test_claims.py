@@ -237,6 +237,14 @@ def test_without_the_curvature_test_a_saddle_is_an_end(monkeypatch):
     assert run().fun == 1.0
 
 
+@pytest.mark.parametrize("method", ["trust-exact", "trust-dogleg", "trust-ncg", "trust-krylov"])
+def test_a_start_that_can_hardly_be_told_from_a_saddle(method):
+    """Its distance, 1e-30, is the first radius: f shows nothing of such steps, nor of many times such steps."""
+    run = refopt.minimize(saddle[0], [1e-30, 1e-30], method=method, jac=saddle[1], hess=saddle[2])
+    assert run.success
+    assert run.fun < 1e-12
+
+
 ELSEWHERE = ("levy", "mgh:osborne_1", "mgh:biggs_exp6")  # other minima, and a saddle
 
 
