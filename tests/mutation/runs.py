@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -91,17 +92,22 @@ def _passes(item: pytest.Item) -> bool:
 
 
 def judge(
-    mutant: Mutant, reach: Reach, each: dict[str, Callable[[], bool]], ids: set[str], patience: float
+    mutant: Mutant, reach: Reach, each: dict[str, Callable[[], bool]], ids: set[str], patience: float,
+    noticed: Counter[tuple[str, str]],
 ) -> Fate:  # fmt: skip
-    """Who notices the mutant. Claims come first; where none does, tests, until those run took `patience` seconds."""
+    """Who notices the mutant. Claims come first; where none does, tests, until those run took `patience` seconds.
+
+    What has noticed mutants of the same function before is asked first.
+    """
     code, found = mutant.code(), reach.of(mutant)
     by_claim = sorted((name for name in found if name in ids), key=reach.seconds.__getitem__)
-    failed, timed = _first(mutant, code, [(n, each[n], reach.seconds[n]) for n in by_claim])
-    if failed:
-        return Fate(failed, "", timed)
-    chosen = [(n, each[n], reach.seconds[n]) for n in _ordered(mutant, found, reach, ids, patience)]
-    failed, timed = _first(mutant, code, chosen)
-    return Fate("", failed, timed)
+    for names in (by_claim, list(_ordered(mutant, found, reach, ids, patience))):
+        names.sort(key=lambda name: -noticed[mutant.function, name])
+        failed, timed = _first(mutant, code, [(n, each[n], reach.seconds[n]) for n in names])
+        if failed:
+            noticed[mutant.function, failed] += 1
+            return Fate(failed, "", timed) if failed in ids else Fate("", failed, timed)
+    return Fate("", "", False)
 
 
 def _ordered(mutant: Mutant, found: list[str], reach: Reach, ids: set[str], patience: float) -> Iterator[str]:

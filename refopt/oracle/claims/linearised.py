@@ -1,9 +1,11 @@
 """Least squares, step by step: what a state knows, where a step in a region leads, how the last digits are found."""
 
 from math import inf
+from typing import NamedTuple
 
 import numpy as np
 
+from refopt.exact import array, solve
 from refopt.linearised import Path
 from refopt.methods import broyden_bad, broyden_good, dogleg, gauss_newton, lm
 from refopt.oracle.claim import claim
@@ -222,6 +224,41 @@ def radii(draw, resized, first_radius):
 )
 def radius(found, expected, first):
     return found - expected, first
+
+
+class Known(NamedTuple):
+    """What ``promise`` and ``gauss_newton`` look at."""
+
+    R: np.ndarray
+    c: np.ndarray
+    full: bool
+
+
+def nearly_singular(draw, promise, step):
+    """R = (1 1; 0 ε) with ε about 1e-10, and the promise over rational numbers."""
+    R, c = np.array([[1.0, 1.0], [0.0, 1e-10 * float(draw.number("1/2", 2))]]), draw.vector(2)
+    A, b = array(R), array(c)
+    squares = array([1e-20, 1e-20 * (1.0 + R[1, 1] ** 2)])
+    right = A.T @ b
+    expected = float(right @ solve(A.T @ A + np.diag(squares), right)) / 2
+    c[0] *= draw.rng.integers(2)
+    none = step(Known(R, c, False))
+    return {"gain": promise(Known(R, np.array([float(v) for v in b]), True)), "expected": expected, "none": none}
+
+
+@claim(
+    "linearised.promise",
+    "What lies along singular vectors of JD⁻¹ with σ ≪ 1e-10 is not promised: ½ Σ (uᵢᵀr)² σᵢ²/(σᵢ² + 1e-20)",
+    "a rule of this library",
+    nearly_singular,
+    given="D = diag ‖Jⱼ‖; without full rank there is no step",
+    uses=("linearised.promise", "linearised.gauss_newton"),
+    scale=lambda expected: (1e6 * expected, 1),
+    because="ε is 1e-10 of the other numbers",
+    exact=False,
+)
+def is_promise(gain, expected, none):
+    return gain - expected, np.abs(none).max() if np.shape(none) == (2,) else np.inf
 
 
 # --- the dogleg --------------------------------------------------------------------------------------------------

@@ -229,22 +229,24 @@ def is_shortest(p, expected):
 
 
 def shortened(draw):
-    """r = s·arctan(Qx), which a full step overshoots far from 0; and the trials of one step."""
+    """r = s·arctan(Qx) far from 0, or s(1 + (Qx)²) beside 0, which full steps overshoot; and the trials of a step."""
     n = draw.size()
     Q, first = draw.orthogonal(n), float(draw.number("1/2", "3/2"))
     s = draw.positive(n, 10)
-    tried = []
+    tried, x = [], draw.vector(n) * draw.magnitude(1)
+    fun, slopes = np.arctan, lambda z: 1 / (1 + z**2)
+    if draw.rng.integers(2):
+        fun, slopes, x = lambda z: 1 + z**2, lambda z: 2 * z, x / size(x) / 10
     problem = LeastSquares(
-        lambda x: tried.append(x) or s * np.arctan(Q @ x), Counted(lambda x: (s / (1 + (Q @ x) ** 2))[:, None] * Q)
+        lambda x: tried.append(x) or s * fun(Q @ x), Counted(lambda x: (s * slopes(Q @ x))[:, None] * Q)
     )
-    x = draw.vector(n) * draw.magnitude(1)
     params = gauss_newton.Params(step=first)
     state = gauss_newton.init(problem, x, params)
     p, f = shortest(state.J, state.r), state.f
     slope, alpha, expected = state.g @ p, first, []
     while True:
         expected.append(alpha)
-        r = s * np.arctan(Q @ (x + alpha * p))
+        r = s * fun(Q @ (x + alpha * p))
         gain = f - r @ r / 2
         if gain > params.eta * -(alpha - alpha**2 / 2) * slope or len(expected) == 40:
             break
@@ -264,7 +266,7 @@ def shortened(draw):
     "α is shortened by the parabola through gain and slope, to ⅒ … ½, until f falls by η(α − ½α²)‖Jp‖²",
     NW + "§10.3; J. E. Dennis & R. B. Schnabel, §6.3 and §10.2",
     shortened,
-    given="p = −J⁺r; r = s·arctan(Qx)",
+    given="p = −J⁺r; r = s·arctan(Qx), or s(1 + (Qx)²)",
     scale=lambda p, x, slope, kappa: (kappa * size(p) + size(x), kappa, kappa**2 * abs(slope), 1, 1),
     because=QR,
     slack=1e5,

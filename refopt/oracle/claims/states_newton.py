@@ -73,6 +73,8 @@ def steps(draw):
         ]  # fmt: skip
         blind = method.step(problem._replace(fun=lambda x: np.nan), state._replace(B=B), params)
         rows += [blind.x - x, float(blind.ok or blind.taken)]
+    unit = saddle_free_newton.direction(0 * B, g, 0.1) * size(g)
+    rows += [modified_newton.direction(B * np.nan, g, 1e-3)[0] + g, unit + g, diagonal_newton.direction(0 * B, g, 0.1, 1e30, 1e30) + g]  # fmt: skip
     singular = np.diag(np.arange(n) > 0) * 1.0
     for method in (newton, natural_gradient):
         params = method.Params()
@@ -125,6 +127,7 @@ def left(draw):
         sign = 1.0 if first else np.sign(new.x @ out.x)
         rows += [new.x - sign * out.x, new.nfev - 1.0 - out.nfev, float(method.predicted(state) != inf)]
     found = Inner(0 * x, 0.0, False, 0.0, 7)
+    g = g if draw.rng.integers(2) else draw.vector(len(x))
     way = inexact.way(problem, x, 0.0, g, first, found)
     unit = way.p / size(way.p)
     reach = np.sqrt(2 * first / abs(unit @ A @ unit)) if first else 1.0
@@ -193,7 +196,8 @@ def planned(draw):
             state = new
     problem, x = quartic(draw, dead=True)
     start = inexact.begun(problem, x, 3.0)
-    rows += [start.radius - 3.0, start.p, start.promised, start.gain, float(start.edge), float(start.nhvp),
+    rows += [float(np.shape(start.p) != np.shape(x)),
+             start.radius - 3.0, start.p, start.promised, start.gain, float(start.edge), float(start.nhvp),
              inexact.begun(problem, x, 0.0).radius - size(x)]  # fmt: skip
     taken = bool(draw.rng.integers(2))
     found = Inner(x, 2.0, True, 5.0, 4)
