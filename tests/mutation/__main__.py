@@ -58,10 +58,11 @@ class Mutation:
         chosen = [m for package in asked.packages for m in selected(package, asked.sample, asked.seed, asked.only)]
         chosen = [m for m in chosen if not asked.files or Path(m.file).stem in asked.files]
         reasons = tomllib.loads(EQUIVALENTS.read_text())["equivalent"] if EQUIVALENTS.exists() else []
-        rows, noticed = [], Counter()
+        rows, noticed, each = [], Counter(), ids | of_tests
         for k, mutant in enumerate(chosen):
-            fate = judge(mutant, reach, ids | of_tests, set(ids), asked.patience, noticed)
-            rows.append((mutant, fate, reason(mutant, reasons)))
+            why = reason(mutant, reasons)
+            patience = asked.patience / 10 if why else asked.patience
+            rows.append((mutant, judge(mutant, reach, each, set(ids), patience, noticed), why))
             print(f"[{k + 1}/{len(chosen)}] {said(*rows[-1])}", flush=True)
         lines = table(rows, asked)
         for name in (mutant.name for mutant, fate, why in rows if why and fate.killed):

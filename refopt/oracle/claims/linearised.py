@@ -236,9 +236,10 @@ class Known(NamedTuple):
 
 def nearly_singular(draw, promise, step):
     """R = (1 1; 0 ε) with ε about 1e-10, and the promise over rational numbers."""
-    R, c = np.array([[1.0, 1.0], [0.0, 1e-10 * float(draw.number("1/2", 2))]]), draw.vector(2)
+    unit = 2.0 ** draw.rng.integers(-9, 9)
+    R, c = unit * np.array([[1.0, 1.0], [0.0, 1e-10 * float(draw.number("1/2", 2))]]), draw.vector(2)
     A, b = array(R), array(c)
-    squares = array([1e-20, 1e-20 * (1.0 + R[1, 1] ** 2)])
+    squares = array(1e-20 * (R * R).sum(0))
     right = A.T @ b
     expected = float(right @ solve(A.T @ A + np.diag(squares), right)) / 2
     c[0] *= draw.rng.integers(2)

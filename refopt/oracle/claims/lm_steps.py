@@ -157,6 +157,9 @@ def accelerated(draw):
     problem, x = bent(draw, bend=draw.magnitude(1))
     params = lm.Params(geodesic=True, factor=float(draw.number("1/10", 1)))
     state = lm.init(problem, x, params)
+    wild = lm.constrained(state.R, state.c, state.d, state.radius, 0.0, params.accuracy)
+    wild = wild._replace(p=1e9 * wild.p * (np.arange(len(x)) > 0), length=1e9 * wild.length)
+    none = lm.acceleration(problem, state, wild) if len(x) > 1 else 0 * x
     J, d = state.J, state.d
     inner = lm.constrained(state.R, state.c, d, state.radius, 0.0, params.accuracy)
     v = inner.p
@@ -173,6 +176,7 @@ def accelerated(draw):
     s = problem.residual.function(x + p)
     moved = x + p if state.f - s @ s / 2 > params.eta * inner.promised else x
     return {
+        "none": float(np.shape(none) != np.shape(x) or not np.isfinite(none).all()),
         "a": found, "expected": expected, "clear": abs(share - 0.75) > 1e-6, "x": new.x, "moved": moved,
         "counts": np.array([asked - 1, new.nfev - 3]), "terms": condition(M) * size(J) * 1e3 * (
             size(state.r) + size(J) * size(v) + size(second)) / size(M), "whole": size(x) + size(v),
@@ -185,13 +189,13 @@ def accelerated(draw):
     "M. K. Transtrum & J. P. Sethna, arXiv:1201.5885",
     accelerated,
     given="r is quadratic, so that a difference quotient is exact",
-    scale=lambda terms, whole: (terms, 1, terms + whole),
+    scale=lambda terms, whole: (terms, 1, terms + whole, 1),
     because="the difference with step 0.1 magnifies roundings of r two hundredfold",
     slack=1e4,
     exact=False,
 )
-def acceleration(a, expected, clear, x, moved, counts):
-    return (a - expected, counts, x - moved) if clear else (0 * a, counts, 0 * x)
+def acceleration(a, expected, clear, x, moved, counts, none):
+    return (a - expected, counts, x - moved, none) if clear else (0 * a, counts, 0 * x, none)
 
 
 # --- Gauss-Newton ------------------------------------------------------------------------------------------------
@@ -207,9 +211,11 @@ def deficient(draw, shortest):
     J = U * values @ V.T
     if condition(J[:, :k]) > 30.0:
         return deficient(draw, shortest)
-    R, c, full = triangular(J, r)
     inverse = np.divide(1.0, values, out=np.zeros(n), where=values > 0)
-    return {"p": shortest(R, c, full), "expected": -V @ (inverse * (U.T @ r)), "r": r}
+    first, p, tiny = draw.vector(1), -V @ (inverse * (U.T @ r)), 1e-5  # the smallest singular value, on an axis
+    J = np.vstack([np.eye(1, n + 1) * tiny, np.hstack([np.zeros((n + 2, 1)), J])])
+    found = shortest(*triangular(J, np.concatenate([first, r])))
+    return {"p": found * [tiny, *n * [1.0]], "expected": np.concatenate([-first, p]), "r": r}
 
 
 @claim(
@@ -240,7 +246,7 @@ def shortened(draw):
     problem = LeastSquares(
         lambda x: tried.append(x) or s * fun(Q @ x), Counted(lambda x: (s * slopes(Q @ x))[:, None] * Q)
     )
-    params = gauss_newton.Params(step=first)
+    params = gauss_newton.Params(step=first, eta=(1e-4, 0.9)[int(draw.rng.integers(2))])
     state = gauss_newton.init(problem, x, params)
     p, f = shortest(state.J, state.r), state.f
     slope, alpha, expected = state.g @ p, first, []
@@ -251,7 +257,7 @@ def shortened(draw):
         if gain > params.eta * -(alpha - alpha**2 / 2) * slope or len(expected) == 40:
             break
         bend = -gain - alpha * slope
-        alpha *= min(max(-0.5 * alpha * slope / bend, 0.1), 0.5) if bend > 0 else 0.5
+        alpha = alpha * min(max(-0.5 * alpha * slope / bend, 0.1), 0.5) if bend > 0 else 0.5
     del tried[:]
     new = gauss_newton.step(problem, state, params)
     return {

@@ -3,6 +3,7 @@
 import numpy as np
 
 from refopt.linesearch import ARMIJO, FIXED, Point
+from refopt.linesearch import search as by_search
 from refopt.methods import adagrad, adahessian, adam, bfgs, broyden, dfp, gradient_descent, l_bfgs
 from refopt.ops import signs
 from refopt.oracle.claim import claim
@@ -210,10 +211,14 @@ def descended(draw):
     rows = []
     for search in range(4):
         problem, x = quartic(draw)
-        params = gradient_descent.Params(search=search, step=float(draw.number("1/10", 1)) * int(draw.rng.integers(2)))
+        whole = float(draw.number("1/10", 1)) * int(draw.rng.integers(2))
+        params = gradient_descent.Params(search=search, step=whole, c1=0.01, c2=0.5)
         state = gradient_descent.init(problem, x, params)
         first = params.step or 0.1 * size(x) / size(state.g)
         new = gradient_descent.step(problem, state, params)
+        plain = problem._replace(fun=problem.fun.function, grad=problem.grad.function)
+        found = by_search(plain, x, state.f, state.g, -state.g, search, 0.01, 0.5, 40, first)
+        rows += [new.x - found.x, new.alpha - found.alpha]
         after = first if search == FIXED else new.alpha * (2 if search == ARMIJO else 1)
         rows += [
             state.first - first, new.x - x + new.alpha * state.g, new.first - after, float(new.weak),

@@ -6,7 +6,7 @@ import numpy as np
 
 from refopt import inexact
 from refopt.departure import depart
-from refopt.krylov import Inner
+from refopt.krylov import Inner, conjugate_gradients
 from refopt.linesearch import FIXED, Point
 from refopt.methods import (
     damped_newton,
@@ -60,6 +60,8 @@ def steps(draw):
             np.clip(-g / curvature, -most, most),
         ),
     }
+    floored = -V @ ((V.T @ g) / np.maximum(abs(values), 0.5 * abs(values).max()))
+    rows.append(saddle_free_newton.direction(B, g, 0.5) - floored)
     for method, (params, p) in expected.items():
         state = method.init(problem, x, params)
         rows += [state.B - problem.hess.function(x), state.first - state.f, state.g - g]
@@ -74,7 +76,8 @@ def steps(draw):
         blind = method.step(problem._replace(fun=lambda x: np.nan), state._replace(B=B), params)
         rows += [blind.x - x, float(blind.ok or blind.taken)]
     unit = saddle_free_newton.direction(0 * B, g, 0.1) * size(g)
-    rows += [modified_newton.direction(B * np.nan, g, 1e-3)[0] + g, unit + g, diagonal_newton.direction(0 * B, g, 0.1, 1e30, 1e30) + g]  # fmt: skip
+    rows += [modified_newton.direction(B * np.nan, g, 1e-3)[0] + g, unit + g]
+    rows.append(diagonal_newton.direction(0 * B, g, 0.1, 1e30, 1e30) + g)
     singular = np.diag(np.arange(n) > 0) * 1.0
     for method in (newton, natural_gradient):
         params = method.Params()
@@ -170,7 +173,14 @@ def planned(draw):
         params = method.Params()
         state = method.init(problem, x, params)
         steep, fun, grad = size(state.g), problem.fun.calls, problem.grad.calls
-        rows += [state.first - state.f, state.steep - steep]
+        rows += [state.first - state.f, state.steep - steep, float(not (state.taken and state.ok))]
+        rows.append(float(getattr(state, "weak", 0) + getattr(state, "rejected", 0)))
+        shorter = method.step(problem, state._replace(steep=0.0), params)
+        rows.append((shorter.steep - size(shorter.g)) * shorter.taken)
+        del products[:]
+        problem.fun.calls, problem.grad.calls = fun, grad
+        state = method.init(problem, x, params)
+        problem.fun.calls, problem.grad.calls = fun, grad
         for _ in range(3):
             H, g = problem.hess.function(state.x), problem.grad.function(state.x)
             rows += [state.g - g, state.f - problem.fun.function(state.x), float(state.nhvp - len(products)),
@@ -194,6 +204,12 @@ def planned(draw):
             else:
                 rows.append(new.x - state.x - state.p)
             state = new
+    problem, x = quartic(draw)
+    products = []
+    problem = problem._replace(hvp=lambda x, v, f=problem.hvp: products.append(v) or f(x, v))
+    state = hessian_free.init(problem, x, hessian_free.Params())
+    done = hessian_free.planned(problem, state._replace(first=state.f + 1e15), hessian_free.Params())
+    rows += [float(done.nhvp - len(products))]
     problem, x = quartic(draw, dead=True)
     start = inexact.begun(problem, x, 3.0)
     rows += [float(np.shape(start.p) != np.shape(x)),
@@ -243,11 +259,13 @@ def damped(draw):
         rows += [none.step.p + whole / size(g) * g, none.step.promised, float(none.step.gain != inf)]
         none = hessian_free.damped(problem._replace(hvp=lambda x, v: 0 * v), y, g, 0 * g, 0.0, 0.5, 0.0)
         rows += [none.step.p + whole / size(g) * g]
-    for _ in range(20):
-        B, last = draw.indefinite(3), draw.vector(3)
+    for _ in range(40):
+        B, last, h = draw.indefinite(4), draw.vector(4), draw.vector(4)
+        h = h / size(h)
         bent = problem._replace(hvp=lambda x, v, B=B: B @ v)
-        h = draw.vector(3)
-        rows.append(excess(hessian_free.damped(bent, h, h, last, 0.0, 0.1, 0.0).step.p @ h))
+        z = conjugate_gradients(bent, h, h, last, 0.0, inf, 0.1, 0.0, 40).z
+        turned = hessian_free.damped(bent, h, h, last, 0.0, 0.1, 0.0).step.p
+        rows += [excess(turned @ h), turned - (-z if z @ h > 0 else z) if z.any() else 0.0]
     long = Problem(lambda x: 0.0, hvp=lambda x, v: 10.0 ** -np.linspace(0, 10, 30) * v)
     rows.append(
         hessian_free.damped(long, np.ones(30), draw.vector(30), np.zeros(30), 0.0, 0.0, 0.0).step.products - 300
@@ -348,8 +366,10 @@ def rank_one_steps(draw):
         rows += [again.B - 10 * size(new.g) / size(new.x) * np.eye(n), again.radius - size(new.x),
                  float(not again.fresh), sr1.resume(new._replace(radius=0.0)).radius - size(new.x)]  # fmt: skip
         rows += [sr1.first_guess(0 * x, state.g) - 10 * size(state.g), sr1.first_guess(x, 0 * x) - 1.0]
-        lost = sr1.sought(problem._replace(fun=lambda x: np.nan), state, p, 1.0, True, params._replace(search=2))
-        rows += [lost.x - x, lost.radius - size(p) / 4, float(lost.taken), lost.rejected - 1.0]
+        lost = sr1.sought(
+            problem._replace(fun=lambda x: np.nan), state._replace(rejected=7), p, 1.0, True, params._replace(search=2)
+        )
+        rows += [lost.x - x, lost.radius - size(p) / 4, float(lost.taken), lost.rejected - 8.0, float(not lost.ok)]
     return {"rows": rows}
 
 
