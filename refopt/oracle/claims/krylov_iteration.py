@@ -8,7 +8,7 @@ from refopt.oracle.claim import claim
 from refopt.oracle.claims import NW
 from refopt.oracle.claims.krylov import GLTR, products
 from refopt.oracle.claims.trust_region import model
-from refopt.oracle.draw import excess, inverse, size, with_spectrum
+from refopt.oracle.draw import Counted, excess, inverse, size, with_spectrum
 from refopt.problem import Problem
 
 CG = ("krylov.conjugate_gradients",)
@@ -362,10 +362,9 @@ def orthonormal(draw, gltr):
     values = draw.positive(n, 10) / 1e7
     values[0] = 1.0
     B, g = with_spectrum(draw.orthogonal(n), values), draw.vector(n)
-    asked = []
-    problem = Problem(lambda x: 0.0, hvp=lambda x, q: asked.append(q) or B @ q)
-    gltr(problem, 0 * g, g, 1e-3 * size(g), 0.0, n)
-    return {"Q": np.array(asked)}
+    asked = Counted(lambda x, q: B @ q)
+    gltr(Problem(lambda x: 0.0, hvp=asked), 0 * g, g, 1e-3 * size(g), 0.0, n)
+    return {"Q": np.array(asked.seen)}
 
 
 @claim(

@@ -1,7 +1,7 @@
 """Least squares, step by step: what a state knows, where a step in a region leads, how the last digits are found."""
 
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,23 +10,12 @@ from refopt.linearised import Path
 from refopt.methods import broyden_bad, broyden_good, dogleg, gauss_newton, lm
 from refopt.oracle.claim import claim
 from refopt.oracle.claims import NW
-from refopt.oracle.draw import condition, size
+from refopt.oracle.draw import Counted, condition, size
 from refopt.problem import LeastSquares
 
 MORE = "J. J. Moré, The Levenberg-Marquardt algorithm (Dundee 1977), "
 QR = "a QR factorisation has errors of eps‖J‖, and solves lose κ(J) of them"
 METHODS = (lm, dogleg, gauss_newton, broyden_good, broyden_bad)
-
-
-class Counted:
-    """A function that counts its calls."""
-
-    def __init__(self, function):
-        self.function, self.calls = function, 0
-
-    def __call__(self, x):
-        self.calls += 1
-        return self.function(x)
 
 
 def bent(draw, bend=1.0, n=None):
@@ -102,12 +91,10 @@ def transition(draw):
         rows.append(state.radius - params.factor * size(state.d * abs(np.where(x == 0, 1, x))))
         for _ in range(3):
             d = np.where(state.d == 0, 1.0, state.d)
+            inner: Any = dogleg.dogleg(state.R, state.c, state.g, d, state.radius)
             if method is lm:
                 inner = lm.constrained(state.R, state.c, d, state.radius, state.lam, params.accuracy)
-                edge = inner.lam > 0
-            else:
-                inner = dogleg.dogleg(state.R, state.c, state.g, d, state.radius)
-                edge = inner.edge
+            edge = inner.lam > 0 if method is lm else inner.edge
             new = method.step(problem, state, params)
             y = state.x + inner.p
             r = problem.residual.function(y)
@@ -166,7 +153,9 @@ def tried_and_judged(draw, tried, judged):
     gain = f - s @ s / 2
     promised, eta = abs(gain) * share, 0.5
     noisy, broken = bool(draw.rng.integers(2)), bool(draw.rng.integers(4) == 0)
-    problem = LeastSquares(lambda y: s * np.inf if broken else s, None, noise=10 * (1 + share) * abs(gain) * noisy)
+    problem = LeastSquares(
+        lambda y: s * np.inf if broken else s, lambda y: J, noise=10 * (1 + share) * abs(gain) * noisy
+    )
     trial = tried(problem, x, f, p, promised, eta)
     seen = judged(g, trial._replace(r=s), p, J)
     lost = judged(g, trial._replace(r=s), p, J * np.nan)

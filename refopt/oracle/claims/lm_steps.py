@@ -6,9 +6,9 @@ from refopt.methods import gauss_newton, lm
 from refopt.ops import triangular
 from refopt.oracle.claim import claim
 from refopt.oracle.claims import NW
-from refopt.oracle.claims.linearised import MORE, QR, Counted, bent, shortest
+from refopt.oracle.claims.linearised import MORE, QR, bent, shortest
 from refopt.oracle.claims.trust_region_steps import favouring
-from refopt.oracle.draw import condition, excess, size
+from refopt.oracle.draw import Counted, condition, excess, size
 from refopt.problem import LeastSquares
 
 ACCURACY = 0.1
@@ -239,13 +239,12 @@ def shortened(draw):
     n = draw.size()
     Q, first = draw.orthogonal(n), float(draw.number("1/2", "3/2"))
     s = draw.positive(n, 10)
-    tried, x = [], draw.vector(n) * draw.magnitude(1)
-    fun, slopes = np.arctan, lambda z: 1 / (1 + z**2)
-    if draw.rng.integers(2):
-        fun, slopes, x = lambda z: 1 + z**2, lambda z: 2 * z, x / size(x) / 10
-    problem = LeastSquares(
-        lambda x: tried.append(x) or s * fun(Q @ x), Counted(lambda x: (s * slopes(Q @ x))[:, None] * Q)
-    )
+    x, flat = draw.vector(n) * draw.magnitude(1), bool(draw.rng.integers(2))
+    x = x / size(x) / 10 if flat else x
+    fun = lambda z: 1 + z**2 if flat else np.arctan(z)  # noqa: E731
+    slopes = lambda z: 2 * z if flat else 1 / (1 + z**2)  # noqa: E731
+    asked = Counted(lambda x: s * fun(Q @ x))
+    problem = LeastSquares(asked, lambda x: (s * slopes(Q @ x))[:, None] * Q)
     params = gauss_newton.Params(step=first, eta=(1e-4, 0.9)[int(draw.rng.integers(2))])
     state = gauss_newton.init(problem, x, params)
     p, f = shortest(state.J, state.r), state.f
@@ -258,8 +257,8 @@ def shortened(draw):
             break
         bend = -gain - alpha * slope
         alpha = alpha * min(max(-0.5 * alpha * slope / bend, 0.1), 0.5) if bend > 0 else 0.5
-    del tried[:]
     new = gauss_newton.step(problem, state, params)
+    tried = asked.seen[1:]
     return {
         "tried": np.array([y - x for y in tried]), "expected": np.array(expected)[:, None] * p, "alpha": new.alpha,
         "last": alpha, "promised": new.promised + (alpha - alpha**2 / 2) * slope, "slope": slope, "taken": new.taken,

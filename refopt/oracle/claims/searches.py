@@ -7,7 +7,7 @@ from refopt.linesearch.wolfe import between, beyond
 from refopt.oracle.claim import claim
 from refopt.oracle.claims import NW
 from refopt.oracle.claims.descent import smooth
-from refopt.oracle.draw import excess, size
+from refopt.oracle.draw import Counted, excess, size
 from refopt.problem import Problem
 
 __all__ = ["between", "beyond", "secant"]
@@ -18,12 +18,10 @@ ROUNDED = "each trial is a few roundings of the one before"
 
 def along(search, phi, slope, *options, noise=0.0):
     """What a search to the right of 0 tries, on φ and φ′."""
-    tried = []
-    problem = Problem(
-        lambda x: tried.append(float(x[0])) or phi(float(x[0])), lambda x: np.array([slope(float(x[0]))]), noise=noise
-    )
+    asked = Counted(lambda x: phi(float(x[0])))
+    problem = Problem(asked, lambda x: np.array([slope(float(x[0]))]), noise=noise)
     search(problem, np.zeros(1), phi(0.0), np.array([slope(0.0)]), np.ones(1), *options)
-    return np.array(tried)
+    return np.array([x[0] for x in asked.seen])
 
 
 # --- where a search ends -----------------------------------------------------------------------------------------

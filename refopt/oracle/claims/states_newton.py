@@ -26,7 +26,7 @@ from refopt.oracle.claim import claim
 from refopt.oracle.claims import CGT, NW
 from refopt.oracle.claims.states import SAME, quartic, together
 from refopt.oracle.claims.trust_region import model
-from refopt.oracle.draw import excess, size
+from refopt.oracle.draw import Counted, excess, size
 from refopt.problem import Problem
 
 MARTENS = "J. Martens, Deep learning via Hessian-free optimization, ICML 2010"
@@ -168,23 +168,22 @@ def planned(draw):
     rows = []
     for method in (trust_ncg, trust_krylov, newton_cg, hessian_free):
         problem, x = quartic(draw)
-        products = []
-        problem = problem._replace(hvp=lambda x, v, f=problem.hvp, seen=products: seen.append(v) or f(x, v))
+        products = Counted(problem.hvp)
+        problem = problem._replace(hvp=products)
         params = method.Params()
         state = method.init(problem, x, params)
-        steep, fun, grad = size(state.g), problem.fun.calls, problem.grad.calls
+        steep = size(state.g)
         rows += [state.first - state.f, state.steep - steep, float(not (state.taken and state.ok))]
         rows.append(float(getattr(state, "weak", 0) + getattr(state, "rejected", 0)))
         shorter = method.step(problem, state._replace(steep=0.0), params)
         rows.append((shorter.steep - size(shorter.g)) * shorter.taken)
-        del products[:]
-        problem.fun.calls, problem.grad.calls = fun, grad
+        for asked in (problem.fun, problem.grad, products):
+            asked.seen.clear()
         state = method.init(problem, x, params)
-        problem.fun.calls, problem.grad.calls = fun, grad
         for _ in range(3):
             H, g = problem.hess.function(state.x), problem.grad.function(state.x)
-            rows += [state.g - g, state.f - problem.fun.function(state.x), float(state.nhvp - len(products)),
-                     state.nfev - problem.fun.calls + fun - 1.0, state.njev - problem.grad.calls + grad - 1.0,
+            rows += [state.g - g, state.f - problem.fun.function(state.x), float(state.nhvp - products.calls),
+                     state.nfev - problem.fun.calls, state.njev - problem.grad.calls,
                      state.steep - steep]  # fmt: skip
             eta = min(0.5, np.sqrt(size(g) / steep))
             if method in (trust_ncg, trust_krylov):
@@ -205,11 +204,11 @@ def planned(draw):
                 rows.append(new.x - state.x - state.p)
             state = new
     problem, x = quartic(draw)
-    products = []
-    problem = problem._replace(hvp=lambda x, v, f=problem.hvp: products.append(v) or f(x, v))
+    products = Counted(problem.hvp)
+    problem = problem._replace(hvp=products)
     state = hessian_free.init(problem, x, hessian_free.Params())
     done = hessian_free.planned(problem, state._replace(first=state.f + 1e15), hessian_free.Params())
-    rows += [float(done.nhvp - len(products))]
+    rows += [float(done.nhvp - products.calls)]
     problem, x = quartic(draw, dead=True)
     start = inexact.begun(problem, x, 3.0)
     rows += [float(np.shape(start.p) != np.shape(x)),
