@@ -12,8 +12,7 @@ import os
 import random
 import sys
 import tomllib
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from itertools import groupby
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.mutation.mutants import PACKAGES, ROOT, Mutant, files, mutants
-from tests.mutation.runs import Fate, Reach, claims, judge, record, tests
+from tests.mutation.runs import Each, Fate, Judge, Reach, claims, record, tests
 
 EQUIVALENTS = Path(__file__).with_name("equivalents.toml")
 TABLE = ROOT / "docs" / "mutation.csv"
@@ -49,21 +48,22 @@ class Mutation:
         )  # fmt: skip
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        asked = self.asked
-        ids = claims()
-        of_tests = tests(session.items)
-        reach = record(ids)
+        asked, cache = self.asked, Path(str(session.config.cache.mkdir("mutation")))
+        of_claims, of_tests, reach = claims(), tests(session.items), Reach({}, {})
         if asked.patience:
-            reach = joined(reach, recorded(of_tests, Path(str(session.config.cache.mkdir("mutation")))))
+            reach = recorded(of_tests, cache)
+        before = cache / "noticed.json"
+        known = json.loads(before.read_text()) if before.exists() else {}
+        judge = Judge(joined(reach, record(of_claims)), of_claims, of_tests, known)
         chosen = [m for package in asked.packages for m in selected(package, asked.sample, asked.seed, asked.only)]
         chosen = [m for m in chosen if not asked.files or Path(m.file).stem in asked.files]
-        reasons = tomllib.loads(EQUIVALENTS.read_text())["equivalent"] if EQUIVALENTS.exists() else []
-        rows, noticed, each = [], Counter(), ids | of_tests
+        reasons = tomllib.loads(EQUIVALENTS.read_text())["equivalent"]
+        rows = []
         for k, mutant in enumerate(chosen):
             why = reason(mutant, reasons)
-            patience = asked.patience / 10 if why else asked.patience
-            rows.append((mutant, judge(mutant, reach, each, set(ids), patience, noticed), why))
+            rows.append((mutant, judge(mutant, asked.patience / 10 if why else asked.patience), why))
             print(f"[{k + 1}/{len(chosen)}] {said(*rows[-1])}", flush=True)
+            before.write_text(json.dumps(known))
         lines = table(rows, asked)
         for name in (mutant.name for mutant, fate, why in rows if why and fate.killed):
             print(f"listed as equivalent, but killed: {name}")
@@ -72,9 +72,6 @@ class Mutation:
             with TABLE.open("w", newline="") as out:
                 csv.writer(out, lineterminator="\n").writerows([Row._fields, *lines])
         return True
-
-
-Each = dict[str, Callable[[], bool]]
 
 
 def recorded(of_tests: Each, cache: Path) -> Reach:
