@@ -59,6 +59,10 @@ def states(draw):
                 known["c"] = known["c"] + size(state.J @ (state.x - before.x) - state.r + before.r)
             rows.append((known, size(J) + size(state.J), size(r), condition(J)))
             before, state = state, method.step(problem, state, params)
+        if method is not gauss_newton:
+            again = method.resume(state._replace(radius=0.0, rejected=9, ok=False), params)
+            whole = size(state.d * np.where(state.x == 0, 1, state.x))
+            rows.append(({"radius": again.radius - whole, "ok": again.rejected + (not again.ok)}, 1, 1, 1))
     return {"rows": rows}
 
 
@@ -76,7 +80,7 @@ def states(draw):
 def is_known(rows):
     found = []
     for known, J, r, kappa in rows:
-        scales = {"r": r, "J": J, "f": r**2, "g": J * r, "R": J**2, "c": J * r, "gain": kappa**2 * r**2}
+        scales = {"r": r, "J": J, "f": r**2, "g": J * r, "R": J**2, "c": J * r, "gain": kappa**2 * r**2, "radius": 1e3}
         found += [np.abs(part).max() / scales.get(name, 1.0) for name, part in known.items()]
     return np.array(found)
 

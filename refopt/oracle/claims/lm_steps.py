@@ -45,6 +45,7 @@ def damped(draw, damped_step, newton):
     return {
         "step": step, "p": p, "length": length, "slope": (J.T @ r) @ p, "kappa": condition(M),
         "promised": (J @ p) @ (J @ p) / 2 + lam * length**2, "steeper": steeper, "newton": newton(step, d, radius),
+        "none": newton(step._replace(p=0 * p), d, radius) + 1.0,
         "lam": lam,
     }  # fmt: skip
 
@@ -56,14 +57,15 @@ def damped(draw, damped_step, newton):
     damped,
     uses=("lm.damped_step", "lm.newton"),
     scale=lambda p, length, slope, promised, lam, steeper, kappa: (
-        kappa * size(p), kappa * length, kappa * abs(slope), kappa * promised, kappa * (lam + abs(steeper)), lam
+        kappa * size(p), kappa * length, kappa * abs(slope), kappa * promised, kappa * (lam + abs(steeper)), lam, 1
     ),
     because="solves lose κ of JᵀJ + λD²",
     exact=False,
 )  # fmt: skip
-def damped_step(step, p, length, slope, promised, newton, steeper, lam):
+def damped_step(step, p, length, slope, promised, newton, steeper, lam, none):
     return (
-        step.p - p, step.length - length, step.slope - slope, step.promised - promised, newton - steeper, step.lam - lam
+        step.p - p, step.length - length, step.slope - slope, step.promised - promised, newton - steeper,
+        step.lam - lam, none,
     )  # fmt: skip
 
 

@@ -153,11 +153,12 @@ def bent_path(draw, dogleg):
     n = draw.size(2)
     values = (draw.positive if draw.rng.integers(2) else draw.mixed)(n)
     values = np.sort(values / abs(values).max())
-    Q, g, radius = draw.orthogonal(n), draw.vector(n), None
-    radius = size(g) * 10.0 ** draw.rng.uniform(-2, 3)
+    Q, g = draw.orthogonal(n), draw.vector(n)
     shift = max(0.0, -1.5 * values[0])
     c = Q.T @ g
     newton, steepest = -Q @ (c / (values + shift)), -(g @ g) / (c @ ((values + shift) * c)) * g
+    t = float(draw.number(0, 2))  # before the corner, between the corners, or beyond
+    radius = size(steepest) * (t or 1) if t < 1 else size(steepest) + (t - 0.9) * (size(newton) - size(steepest))
     v = Q[:, 0] * (-1 if c[0] > 0 else 1)
     if size(newton) <= radius:
         base, leg = newton, v if shift else 0 * v

@@ -79,8 +79,10 @@ def steps(draw):
     rows += [modified_newton.direction(B * np.nan, g, 1e-3)[0] + g, unit + g]
     rows.append(diagonal_newton.direction(0 * B, g, 0.1, 1e30, 1e30) + g)
     singular = np.diag(np.arange(n) > 0) * 1.0
-    for method in (newton, natural_gradient):
-        params = method.Params()
+    for method, params in (
+        (newton, newton.Params()), (natural_gradient, natural_gradient.Params()),
+        (damped_newton, damped_newton.Params(damping=0.0)),
+    ):  # fmt: skip
         stuck = method.step(problem, method.init(problem, x, params)._replace(B=singular), params)
         rows += [stuck.x - x, float(stuck.ok or stuck.taken)]
     return {"rows": rows}
