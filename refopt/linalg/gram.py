@@ -22,7 +22,7 @@ def inverse_gram(J: Any, noise: float = 0.0) -> tuple[Any, int]:
     xp, norms = namespace(J), positive(column_norms(J))
     if not finite(norm_inf(norms)):
         return np.nan * (norms[:, None] * norms[None, :]), 0
-    R, _, _ = triangular(J / norms, 0.0 * J[:, 0])
+    R, _, _ = triangular(J / norms, J[:, 0])
     _, s, Vt = xp.linalg.svd(R)
     kept = s > max(max(J.shape) * eps(J), noise) * s[0]
     weights = xp.where(kept, 1.0 / xp.where(kept, s, xp.ones_like(s)), 0.0 * s)

@@ -89,6 +89,21 @@ class Draw:
 Instance = Callable[..., dict[str, Any]]
 
 
+class Counted:
+    """A function that remembers where it was asked."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function, self.seen = function, list[Any]()
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.seen.append(arguments[-1])
+        return self.function(*arguments)
+
+    @property
+    def calls(self) -> int:
+        return len(self.seen)
+
+
 # --- algebra in both readings ------------------------------------------------------------------------------------
 
 

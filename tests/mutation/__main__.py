@@ -12,16 +12,16 @@ import os
 import random
 import sys
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from tests.mutation.mutants import PACKAGES, ROOT, Mutant, files, mutants
-from tests.mutation.runs import Fate, Reach, claims, judge, record, tests
+from tests.mutation.runs import Each, Fate, Judge, Reach, claims, record, tests
 
 EQUIVALENTS = Path(__file__).with_name("equivalents.toml")
 TABLE = ROOT / "docs" / "mutation.csv"
@@ -48,20 +48,22 @@ class Mutation:
         )  # fmt: skip
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        asked = self.asked
-        ids = claims()
-        of_tests = tests(session.items)
-        reach = record(ids)
+        asked, cache = self.asked, Path(str(session.config.cache.mkdir("mutation")))
+        of_claims, of_tests, reach = claims(), tests(session.items), Reach({}, {})
         if asked.patience:
-            reach = joined(reach, recorded(of_tests, Path(str(session.config.cache.mkdir("mutation")))))
+            reach = recorded(of_tests, cache)
+        before = cache / "noticed.json"
+        known = json.loads(before.read_text()) if before.exists() else {}
+        judge = Judge(joined(reach, record(of_claims)), of_claims, of_tests, known)
         chosen = [m for package in asked.packages for m in selected(package, asked.sample, asked.seed, asked.only)]
-        chosen = [m for m in chosen if fnmatchcase(m.function, asked.function)]
-        reasons = tomllib.loads(EQUIVALENTS.read_text())["equivalent"] if EQUIVALENTS.exists() else []
+        chosen = [m for m in chosen if not asked.files or Path(m.file).stem in asked.files]
+        reasons = tomllib.loads(EQUIVALENTS.read_text())["equivalent"]
         rows = []
         for k, mutant in enumerate(chosen):
-            fate = judge(mutant, reach, ids | of_tests, set(ids), asked.patience)
-            rows.append((mutant, fate, reason(mutant, reasons)))
+            why = reason(mutant, reasons)
+            rows.append((mutant, judge(mutant, asked.patience / 10 if why else asked.patience), why))
             print(f"[{k + 1}/{len(chosen)}] {said(*rows[-1])}", flush=True)
+            before.write_text(json.dumps(known))
         lines = table(rows, asked)
         for name in (mutant.name for mutant, fate, why in rows if why and fate.killed):
             print(f"listed as equivalent, but killed: {name}")
@@ -70,9 +72,6 @@ class Mutation:
             with TABLE.open("w", newline="") as out:
                 csv.writer(out, lineterminator="\n").writerows([Row._fields, *lines])
         return True
-
-
-Each = dict[str, Callable[[], bool]]
 
 
 def recorded(of_tests: Each, cache: Path) -> Reach:
@@ -104,12 +103,12 @@ def selected(package: str, sample: int, seed: int, only: str) -> list[Mutant]:
             if (m.equation and only != "sample") or (k in drawn and only != "equations")]  # fmt: skip
 
 
-def reason(mutant: Mutant, reasons: Iterable[dict[str, str]]) -> str:
+def reason(mutant: Mutant, reasons: Iterable[dict[str, Any]]) -> str:
     """Why no test can tell the mutant from the original, if it is listed."""
-    said = (mutant.file, mutant.function, mutant.statement, mutant.before, mutant.after)
+    said = (mutant.file, mutant.function, mutant.statement, mutant.before)
     for listed in reasons:
-        patterns = (listed.get(key, "*") for key in ("file", "function", "statement", "before", "after"))
-        if all(map(fnmatchcase, said, patterns)):
+        patterns = (listed.get(key, "*") for key in ("file", "function", "statement", "before"))
+        if all(map(fnmatchcase, said, patterns)) and any(fnmatchcase(mutant.after, each) for each in listed["after"]):
             return listed["reason"]
     return ""
 
@@ -160,15 +159,15 @@ def table(judged: list[Judged], asked: argparse.Namespace) -> list[Row]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__.split("\n")[0])
-    parser.add_argument("packages", nargs="*", help=f"of {', '.join(PACKAGES)}; all by default")
+    parser.add_argument("what", nargs="*", help=f"files, or packages: {', '.join(PACKAGES)}; all by default")
     parser.add_argument("--sample", type=int, default=400, help="mutants drawn from each package")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--patience", type=float, default=20.0, help="seconds of tests to survive; 0: claims only")
     parser.add_argument("--only", choices=["sample", "equations"], default="")
-    parser.add_argument("--function", default="*", help="a pattern")
     parser.add_argument("--write", action="store_true", help=f"write {TABLE.relative_to(ROOT)}")
     asked = parser.parse_args()
-    asked.packages = asked.packages or list(PACKAGES)
+    asked.packages = [name for name in asked.what if name in PACKAGES] or list(PACKAGES)
+    asked.files = [name for name in asked.what if name not in PACKAGES]
     options = ["-q", "--tb=no", "-p", "no:randomly", "--benchmark-disable", "-m", SELECTED, str(ROOT / "tests")]
     return int(pytest.main(options, plugins=[Mutation(asked)]))
 

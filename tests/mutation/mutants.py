@@ -39,7 +39,7 @@ COUNTERS = {
     "failures",
 }  # fmt: skip
 HANDED_ON = {"problem", "params", "state", "old"}  #: no argument is mistaken for one of these
-SYMMETRIC = {"H", "B", "fisher"}
+SYMMETRIC = {"H", "B", "hess_inv0"}
 COMMUTE = {"dot", "min", "max", "larger", "smaller"}
 PAIRS = (
     "s y", "g p", "m v", "a b", "lo hi", "f_lo f_hi", "d_lo d_hi", "da db", "beta1 beta2", "c1 c2", "x p", "r s", "r y",

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +22,8 @@ from _pytest.runner import runtestprotocol
 
 from refopt.oracle import ledger, verify
 from tests.mutation.mutants import PACKAGES, ROOT, Mutant, files
+
+Each = dict[str, Callable[[], bool]]  #: claims and tests by name; whether each passes
 
 
 class Reach(NamedTuple):
@@ -49,7 +52,7 @@ class Fate(NamedTuple):
 # --- recording ---------------------------------------------------------------------------------------------------
 
 
-def record(each: dict[str, Callable[[], bool]]) -> Reach:
+def record(each: Each) -> Reach:
     """Run each once, and note its lines. What fails without a mutant is left out, and named."""
     sources = [str(path) for package in PACKAGES for path in files(package)]
     tracer = coverage.Coverage(data_file=None, include=sources, config_file=False, messages=False)
@@ -73,12 +76,12 @@ def record(each: dict[str, Callable[[], bool]]) -> Reach:
     return Reach({name: t for name, t in seconds.items() if name in used}, lines)
 
 
-def claims() -> dict[str, Callable[[], bool]]:
+def claims() -> Each:
     """Each claim as ``refopt verify`` runs it."""
     return {claim.id: lambda id=claim.id: verify(id)[0].status != "failed" for claim in ledger()}
 
 
-def tests(items: list[pytest.Item]) -> dict[str, Callable[[], bool]]:
+def tests(items: list[pytest.Item]) -> Each:
     """Each collected test; those that are generated from the claims are left to the claims themselves."""
     return {i.nodeid: lambda i=i: _passes(i) for i in items if not i.nodeid.startswith("tests/oracle/test_claims")}
 
@@ -90,18 +93,25 @@ def _passes(item: pytest.Item) -> bool:
 # --- judging -----------------------------------------------------------------------------------------------------
 
 
-def judge(
-    mutant: Mutant, reach: Reach, each: dict[str, Callable[[], bool]], ids: set[str], patience: float
-) -> Fate:  # fmt: skip
-    """Who notices the mutant. Claims come first; where none does, tests, until those run took `patience` seconds."""
-    code, found = mutant.code(), reach.of(mutant)
-    by_claim = sorted((name for name in found if name in ids), key=reach.seconds.__getitem__)
-    failed, timed = _first(mutant, code, [(n, each[n], reach.seconds[n]) for n in by_claim])
-    if failed:
-        return Fate(failed, "", timed)
-    chosen = [(n, each[n], reach.seconds[n]) for n in _ordered(mutant, found, reach, ids, patience)]
-    failed, timed = _first(mutant, code, chosen)
-    return Fate("", failed, timed)
+class Judge:
+    """Says who notices a mutant. Whatever noticed it, or others of the same function, before is asked first."""
+
+    def __init__(self, reach: Reach, of_claims: Each, of_tests: Each, known: dict[str, str]) -> None:
+        self.reach, self.of_claims, self.each = reach, of_claims, of_claims | of_tests
+        self.known, self.noticed = known, Counter[tuple[str, str]]()
+
+    def __call__(self, mutant: Mutant, patience: float) -> Fate:
+        """Claims come first; where none notices, tests do until those run took `patience` seconds."""
+        code, found = mutant.code(), self.reach.of(mutant)
+        by_claim = sorted((name for name in found if name in self.of_claims), key=self.reach.seconds.__getitem__)
+        for names in (by_claim, list(_ordered(mutant, found, self.reach, set(self.of_claims), patience))):
+            names.sort(key=lambda name: (name != self.known.get(mutant.name), -self.noticed[mutant.function, name]))
+            failed, timed = _first(mutant, code, [(n, self.each[n], self.reach.seconds[n]) for n in names])
+            if failed:
+                self.noticed[mutant.function, failed] += 1
+                self.known[mutant.name] = failed
+                return Fate(failed, "", timed) if failed in self.of_claims else Fate("", failed, timed)
+        return Fate("", "", False)
 
 
 def _ordered(mutant: Mutant, found: list[str], reach: Reach, ids: set[str], patience: float) -> Iterator[str]:

@@ -85,7 +85,13 @@ def error(g, eta, e, e_new, L, mu):
 def forced(draw, forcing):
     steep, g = draw.magnitude(3), draw.vector(draw.size())
     g = g * draw.magnitude(3)
-    return {"g": g, "steep": steep, "eta": forcing(g, steep), "eta_fine": forcing(g / 4, steep)}
+    return {
+        "g": g,
+        "steep": steep,
+        "eta": forcing(g, steep),
+        "eta_fine": forcing(g / 4, steep),
+        "none": forcing(0 * g, 0.0),
+    }
 
 
 @claim(
@@ -99,9 +105,9 @@ def forced(draw, forcing):
     because="one root of a norm",
     exact=False,
 )
-def forcing(g, steep, eta, eta_fine):
+def forcing(g, steep, eta, eta_fine, none):
     asked = (size(g) / steep) ** 0.5
-    return eta - min(0.5, asked), excess(eta_fine - 0.5 * asked), excess(0.5 * eta - eta_fine)
+    return eta - min(0.5, asked), none - 0.5, excess(eta_fine - 0.5 * asked), excess(0.5 * eta - eta_fine)
 
 
 # --- truncated conjugate gradients -------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from refopt.oracle.claim import claim
 from refopt.oracle.claims import NW
 from refopt.oracle.claims.krylov import GLTR, products
 from refopt.oracle.claims.trust_region import model
-from refopt.oracle.draw import excess, inverse, size, with_spectrum
+from refopt.oracle.draw import Counted, excess, inverse, size, with_spectrum
 from refopt.problem import Problem
 
 CG = ("krylov.conjugate_gradients",)
@@ -33,6 +33,9 @@ def written_out(B, g, start, count):
 def counted(draw, cg):
     """A few steps with B + σI from a start that leads downhill, or does not."""
     B, g, start = draw.spd(n := draw.size(2, 4), 10), draw.vector(n), draw.vector(n)
+    g[0] *= draw.rng.integers(2)
+    if not g.any():
+        return counted(draw, cg)
     shift = size(B) * float(draw.number(0, 2))
     shifted, count = B + shift * np.eye(n), int(draw.rng.integers(1, n))
     z, r, d, longest = written_out(shifted, g, start, count)
@@ -65,14 +68,42 @@ def by_the_letter(B, g, r, d, z, end, longest, spent, flags):
     )  # fmt: skip
 
 
-def cut(draw, cg):
-    """A region that ends between two points."""
+def stopped(draw, cg):
+    """A tolerance between two residuals."""
+    B, g = draw.spd(n := draw.size(2, 4), 10), draw.vector(n)
+    count = int(draw.rng.integers(1, n))
+    before, after = (size(written_out(B, g, 0 * g, k)[1]) for k in (count - 1, count))
+    forcing = np.sqrt(max(before, after) * after) / size(g)
+    end = cg(products(B), 0 * g, g, 0 * g, 0.0, inf, forcing * (1 + 1e-9), 0.0, 99)
+    least = [size(written_out(B, g, 0 * g, k)[1]) <= forcing * (1 + 1e-9) * size(g) for k in range(n + 1)]
+    return {"steps": end.products - least.index(True), "solved": end.solved}
+
+
+@claim(
+    "krylov.tolerance",
+    "The iteration stops at the first residual with ‖r‖ ≤ η‖g‖",
+    NW + "§7.1",
+    stopped,
+    uses=CG,
+    scale=lambda: 1.0,
+    because="the number of steps is an integer",
+    exact=False,
+)
+def tolerance(steps, solved):
+    return float(steps), float(not solved)
+
+
+def cut(draw, cg, steihaug):
+    """A region that ends between two points, for a gradient of any length."""
     B, g = draw.spd(n := draw.size(2, 4), 10), draw.vector(n)
     count = int(draw.rng.integers(0, n - 1))
     z, r, d, _ = written_out(B, g, 0 * g, count)
     after = z + (r @ r) / (d @ B @ d) * d
-    end = cg(products(B), 0 * g, g, 0 * g, 0.0, (size(z) + size(after)) / 2, 0.0, 0.0, 99)
-    return {"B": B, "g": g, "z": z, "d": d, "after": after, "end": end, "spent": end.products - count - 1}
+    radius = (size(z) + size(after)) / 2
+    end = cg(products(B), 0 * g, g, 0 * g, 0.0, radius, 0.0, 0.0, 99)
+    long = steihaug(products(B), 0 * g, 1024 * g, 1024 * radius, 0.0)
+    return {"B": B, "g": g, "z": z, "d": d, "after": after, "end": end, "spent": end.products - count - 1,
+            "gain": long.gain / 2.0**20}  # fmt: skip
 
 
 @claim(
@@ -81,17 +112,18 @@ def cut(draw, cg):
     NW + "§7.1",
     cut,
     given="B ≻ 0",
-    uses=CG,
+    uses=(*CG, "krylov.steihaug"),
     scale=lambda B, g, after: (
-        size(after), size(g), size(B) * size(g) ** 2, size(g) * size(after), size(g) * size(after), 1, 1
+        size(after), size(g), size(B) * size(g) ** 2, *3 * [size(g) * size(after)], 1, 1
     ),
     because=STEPS,
     slack=1e5,
     exact=False,
 )  # fmt: skip
-def is_cut(B, g, z, d, after, end, spent):
+def is_cut(B, g, z, d, after, end, spent, gain):
     return (
         end.z - z, end.d - d, end.bend - d @ B @ d, end.promised + model(g, B, z), end.gain + model(g, B, after),
+        gain - end.gain,
         float(spent), float(end.solved or end.concave),
     )  # fmt: skip
 
@@ -330,10 +362,9 @@ def orthonormal(draw, gltr):
     values = draw.positive(n, 10) / 1e7
     values[0] = 1.0
     B, g = with_spectrum(draw.orthogonal(n), values), draw.vector(n)
-    asked = []
-    problem = Problem(lambda x: 0.0, hvp=lambda x, q: asked.append(q) or B @ q)
-    gltr(problem, 0 * g, g, 1e-3 * size(g), 0.0, n)
-    return {"Q": np.array(asked)}
+    asked = Counted(lambda x, q: B @ q)
+    gltr(Problem(lambda x: 0.0, hvp=asked), 0 * g, g, 1e-3 * size(g), 0.0, n)
+    return {"Q": np.array(asked.seen)}
 
 
 @claim(

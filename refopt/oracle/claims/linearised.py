@@ -1,30 +1,21 @@
 """Least squares, step by step: what a state knows, where a step in a region leads, how the last digits are found."""
 
 from math import inf
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from refopt.exact import array, solve
 from refopt.linearised import Path
 from refopt.methods import broyden_bad, broyden_good, dogleg, gauss_newton, lm
 from refopt.oracle.claim import claim
 from refopt.oracle.claims import NW
-from refopt.oracle.draw import condition, size
+from refopt.oracle.draw import Counted, condition, size
 from refopt.problem import LeastSquares
 
 MORE = "J. J. Moré, The Levenberg-Marquardt algorithm (Dundee 1977), "
 QR = "a QR factorisation has errors of eps‖J‖, and solves lose κ(J) of them"
 METHODS = (lm, dogleg, gauss_newton, broyden_good, broyden_bad)
-
-
-class Counted:
-    """A function that counts its calls."""
-
-    def __init__(self, function):
-        self.function, self.calls = function, 0
-
-    def __call__(self, x):
-        self.calls += 1
-        return self.function(x)
 
 
 def bent(draw, bend=1.0, n=None):
@@ -68,6 +59,10 @@ def states(draw):
                 known["c"] = known["c"] + size(state.J @ (state.x - before.x) - state.r + before.r)
             rows.append((known, size(J) + size(state.J), size(r), condition(J)))
             before, state = state, method.step(problem, state, params)
+        if method is not gauss_newton:
+            again = method.resume(state._replace(radius=0.0, rejected=9, ok=False), params)
+            whole = size(state.d * np.where(state.x == 0, 1, state.x))
+            rows.append(({"radius": again.radius - whole, "ok": again.rejected + (not again.ok)}, 1, 1, 1))
     return {"rows": rows}
 
 
@@ -85,7 +80,7 @@ def states(draw):
 def is_known(rows):
     found = []
     for known, J, r, kappa in rows:
-        scales = {"r": r, "J": J, "f": r**2, "g": J * r, "R": J**2, "c": J * r, "gain": kappa**2 * r**2}
+        scales = {"r": r, "J": J, "f": r**2, "g": J * r, "R": J**2, "c": J * r, "gain": kappa**2 * r**2, "radius": 1e3}
         found += [np.abs(part).max() / scales.get(name, 1.0) for name, part in known.items()]
     return np.array(found)
 
@@ -100,12 +95,10 @@ def transition(draw):
         rows.append(state.radius - params.factor * size(state.d * abs(np.where(x == 0, 1, x))))
         for _ in range(3):
             d = np.where(state.d == 0, 1.0, state.d)
+            inner: Any = dogleg.dogleg(state.R, state.c, state.g, d, state.radius)
             if method is lm:
                 inner = lm.constrained(state.R, state.c, d, state.radius, state.lam, params.accuracy)
-                edge = inner.lam > 0
-            else:
-                inner = dogleg.dogleg(state.R, state.c, state.g, d, state.radius)
-                edge = inner.edge
+            edge = inner.lam > 0 if method is lm else inner.edge
             new = method.step(problem, state, params)
             y = state.x + inner.p
             r = problem.residual.function(y)
@@ -164,7 +157,9 @@ def tried_and_judged(draw, tried, judged):
     gain = f - s @ s / 2
     promised, eta = abs(gain) * share, 0.5
     noisy, broken = bool(draw.rng.integers(2)), bool(draw.rng.integers(4) == 0)
-    problem = LeastSquares(lambda y: s * np.inf if broken else s, None, noise=10 * (1 + share) * abs(gain) * noisy)
+    problem = LeastSquares(
+        lambda y: s * np.inf if broken else s, lambda y: J, noise=10 * (1 + share) * abs(gain) * noisy
+    )
     trial = tried(problem, x, f, p, promised, eta)
     seen = judged(g, trial._replace(r=s), p, J)
     lost = judged(g, trial._replace(r=s), p, J * np.nan)
@@ -222,6 +217,42 @@ def radii(draw, resized, first_radius):
 )
 def radius(found, expected, first):
     return found - expected, first
+
+
+class Known(NamedTuple):
+    """What ``promise`` and ``gauss_newton`` look at."""
+
+    R: np.ndarray
+    c: np.ndarray
+    full: bool
+
+
+def nearly_singular(draw, promise, step):
+    """R = (1 1; 0 ε) with ε about 1e-10, and the promise over rational numbers."""
+    unit = 2.0 ** draw.rng.integers(-9, 9)
+    R, c = unit * np.array([[1.0, 1.0], [0.0, 1e-10 * float(draw.number("1/2", 2))]]), draw.vector(2)
+    A, b = array(R), array(c)
+    squares = array(1e-20 * (R * R).sum(0))
+    right = A.T @ b
+    expected = float(right @ solve(A.T @ A + np.diag(squares), right)) / 2
+    c[0] *= draw.rng.integers(2)
+    none = step(Known(R, c, False))
+    return {"gain": promise(Known(R, np.array([float(v) for v in b]), True)), "expected": expected, "none": none}
+
+
+@claim(
+    "linearised.promise",
+    "What lies along singular vectors of JD⁻¹ with σ ≪ 1e-10 is not promised: ½ Σ (uᵢᵀr)² σᵢ²/(σᵢ² + 1e-20)",
+    "a rule of this library",
+    nearly_singular,
+    given="D = diag ‖Jⱼ‖; without full rank there is no step",
+    uses=("linearised.promise", "linearised.gauss_newton"),
+    scale=lambda expected: (1e6 * expected, 1),
+    because="ε is 1e-10 of the other numbers",
+    exact=False,
+)
+def is_promise(gain, expected, none):
+    return gain - expected, np.abs(none).max() if np.shape(none) == (2,) else np.inf
 
 
 # --- the dogleg --------------------------------------------------------------------------------------------------

@@ -6,9 +6,9 @@ from refopt.methods import gauss_newton, lm
 from refopt.ops import triangular
 from refopt.oracle.claim import claim
 from refopt.oracle.claims import NW
-from refopt.oracle.claims.linearised import MORE, QR, Counted, bent, shortest
+from refopt.oracle.claims.linearised import MORE, QR, bent, shortest
 from refopt.oracle.claims.trust_region_steps import favouring
-from refopt.oracle.draw import condition, excess, size
+from refopt.oracle.draw import Counted, condition, excess, size
 from refopt.problem import LeastSquares
 
 ACCURACY = 0.1
@@ -45,6 +45,7 @@ def damped(draw, damped_step, newton):
     return {
         "step": step, "p": p, "length": length, "slope": (J.T @ r) @ p, "kappa": condition(M),
         "promised": (J @ p) @ (J @ p) / 2 + lam * length**2, "steeper": steeper, "newton": newton(step, d, radius),
+        "none": newton(step._replace(p=0 * p), d, radius) + 1.0,
         "lam": lam,
     }  # fmt: skip
 
@@ -56,14 +57,15 @@ def damped(draw, damped_step, newton):
     damped,
     uses=("lm.damped_step", "lm.newton"),
     scale=lambda p, length, slope, promised, lam, steeper, kappa: (
-        kappa * size(p), kappa * length, kappa * abs(slope), kappa * promised, kappa * (lam + abs(steeper)), lam
+        kappa * size(p), kappa * length, kappa * abs(slope), kappa * promised, kappa * (lam + abs(steeper)), lam, 1
     ),
     because="solves lose κ of JᵀJ + λD²",
     exact=False,
 )  # fmt: skip
-def damped_step(step, p, length, slope, promised, newton, steeper, lam):
+def damped_step(step, p, length, slope, promised, newton, steeper, lam, none):
     return (
-        step.p - p, step.length - length, step.slope - slope, step.promised - promised, newton - steeper, step.lam - lam
+        step.p - p, step.length - length, step.slope - slope, step.promised - promised, newton - steeper,
+        step.lam - lam, none,
     )  # fmt: skip
 
 
@@ -157,6 +159,9 @@ def accelerated(draw):
     problem, x = bent(draw, bend=draw.magnitude(1))
     params = lm.Params(geodesic=True, factor=float(draw.number("1/10", 1)))
     state = lm.init(problem, x, params)
+    wild = lm.constrained(state.R, state.c, state.d, state.radius, 0.0, params.accuracy)
+    wild = wild._replace(p=1e9 * wild.p * (np.arange(len(x)) > 0), length=1e9 * wild.length)
+    none = lm.acceleration(problem, state, wild) if len(x) > 1 else 0 * x
     J, d = state.J, state.d
     inner = lm.constrained(state.R, state.c, d, state.radius, 0.0, params.accuracy)
     v = inner.p
@@ -173,6 +178,7 @@ def accelerated(draw):
     s = problem.residual.function(x + p)
     moved = x + p if state.f - s @ s / 2 > params.eta * inner.promised else x
     return {
+        "none": float(np.shape(none) != np.shape(x) or not np.isfinite(none).all()),
         "a": found, "expected": expected, "clear": abs(share - 0.75) > 1e-6, "x": new.x, "moved": moved,
         "counts": np.array([asked - 1, new.nfev - 3]), "terms": condition(M) * size(J) * 1e3 * (
             size(state.r) + size(J) * size(v) + size(second)) / size(M), "whole": size(x) + size(v),
@@ -185,13 +191,13 @@ def accelerated(draw):
     "M. K. Transtrum & J. P. Sethna, arXiv:1201.5885",
     accelerated,
     given="r is quadratic, so that a difference quotient is exact",
-    scale=lambda terms, whole: (terms, 1, terms + whole),
+    scale=lambda terms, whole: (terms, 1, terms + whole, 1),
     because="the difference with step 0.1 magnifies roundings of r two hundredfold",
     slack=1e4,
     exact=False,
 )
-def acceleration(a, expected, clear, x, moved, counts):
-    return (a - expected, counts, x - moved) if clear else (0 * a, counts, 0 * x)
+def acceleration(a, expected, clear, x, moved, counts, none):
+    return (a - expected, counts, x - moved, none) if clear else (0 * a, counts, 0 * x, none)
 
 
 # --- Gauss-Newton ------------------------------------------------------------------------------------------------
@@ -207,9 +213,11 @@ def deficient(draw, shortest):
     J = U * values @ V.T
     if condition(J[:, :k]) > 30.0:
         return deficient(draw, shortest)
-    R, c, full = triangular(J, r)
     inverse = np.divide(1.0, values, out=np.zeros(n), where=values > 0)
-    return {"p": shortest(R, c, full), "expected": -V @ (inverse * (U.T @ r)), "r": r}
+    first, p, tiny = draw.vector(1), -V @ (inverse * (U.T @ r)), 1e-5  # the smallest singular value, on an axis
+    J = np.vstack([np.eye(1, n + 1) * tiny, np.hstack([np.zeros((n + 2, 1)), J])])
+    found = shortest(*triangular(J, np.concatenate([first, r])))
+    return {"p": found * [tiny, *n * [1.0]], "expected": np.concatenate([-first, p]), "r": r}
 
 
 @claim(
@@ -229,29 +237,30 @@ def is_shortest(p, expected):
 
 
 def shortened(draw):
-    """r = s·arctan(Qx), which a full step overshoots far from 0; and the trials of one step."""
+    """r = s·arctan(Qx) far from 0, or s(1 + (Qx)²) beside 0, which full steps overshoot; and the trials of a step."""
     n = draw.size()
     Q, first = draw.orthogonal(n), float(draw.number("1/2", "3/2"))
     s = draw.positive(n, 10)
-    tried = []
-    problem = LeastSquares(
-        lambda x: tried.append(x) or s * np.arctan(Q @ x), Counted(lambda x: (s / (1 + (Q @ x) ** 2))[:, None] * Q)
-    )
-    x = draw.vector(n) * draw.magnitude(1)
-    params = gauss_newton.Params(step=first)
+    x, flat = draw.vector(n) * draw.magnitude(1), bool(draw.rng.integers(2))
+    x = x / size(x) / 10 if flat else x
+    fun = lambda z: 1 + z**2 if flat else np.arctan(z)  # noqa: E731
+    slopes = lambda z: 2 * z if flat else 1 / (1 + z**2)  # noqa: E731
+    asked = Counted(lambda x: s * fun(Q @ x))
+    problem = LeastSquares(asked, lambda x: (s * slopes(Q @ x))[:, None] * Q)
+    params = gauss_newton.Params(step=first, eta=(1e-4, 0.9)[int(draw.rng.integers(2))])
     state = gauss_newton.init(problem, x, params)
     p, f = shortest(state.J, state.r), state.f
     slope, alpha, expected = state.g @ p, first, []
     while True:
         expected.append(alpha)
-        r = s * np.arctan(Q @ (x + alpha * p))
+        r = s * fun(Q @ (x + alpha * p))
         gain = f - r @ r / 2
         if gain > params.eta * -(alpha - alpha**2 / 2) * slope or len(expected) == 40:
             break
         bend = -gain - alpha * slope
-        alpha *= min(max(-0.5 * alpha * slope / bend, 0.1), 0.5) if bend > 0 else 0.5
-    del tried[:]
+        alpha = alpha * min(max(-0.5 * alpha * slope / bend, 0.1), 0.5) if bend > 0 else 0.5
     new = gauss_newton.step(problem, state, params)
+    tried = asked.seen[1:]
     return {
         "tried": np.array([y - x for y in tried]), "expected": np.array(expected)[:, None] * p, "alpha": new.alpha,
         "last": alpha, "promised": new.promised + (alpha - alpha**2 / 2) * slope, "slope": slope, "taken": new.taken,
@@ -264,7 +273,7 @@ def shortened(draw):
     "α is shortened by the parabola through gain and slope, to ⅒ … ½, until f falls by η(α − ½α²)‖Jp‖²",
     NW + "§10.3; J. E. Dennis & R. B. Schnabel, §6.3 and §10.2",
     shortened,
-    given="p = −J⁺r; r = s·arctan(Qx)",
+    given="p = −J⁺r; r = s·arctan(Qx), or s(1 + (Qx)²)",
     scale=lambda p, x, slope, kappa: (kappa * size(p) + size(x), kappa, kappa**2 * abs(slope), 1, 1),
     because=QR,
     slack=1e5,

@@ -4,7 +4,7 @@ import numpy as np
 
 from refopt.oracle.claim import claim
 from refopt.oracle.claims import CGT, NW
-from refopt.oracle.draw import size
+from refopt.oracle.draw import excess, size, with_spectrum
 from refopt.problem import Problem
 from refopt.region import State
 
@@ -89,7 +89,7 @@ def carried(draw, tried, first_radius):
     p = -x * float(draw.number("1/2", "9/10"))
     hess = lambda y: A * np.nan if gone else 2 * A  # noqa: E731
     problem = Problem(lambda y: y @ A @ y / 2, lambda y: A @ y, hess)
-    old = State(x, x @ g / 2, g, A, size(p), 3, True, True, 10, 20, 30)
+    old = State(x, x @ g / 2, g, A, size(p), 7, True, True, 10, 20, 30)
     gained = x @ g / 2 - (x + p) @ A @ (x + p) / 2
     new = tried(problem, old, p, gained, True, TAKEN, 1e100)
     y = x if gone else x + p
@@ -118,5 +118,78 @@ def is_carried(new, x, f, g, B, length, gone, first, asked, origin):
     counts = [new.rejected, new.taken, new.ok, new.nfev, new.njev, new.nhev]
     return (
         new.x - x, new.g - g, new.f - f, new.B - B, new.radius - length,
-        np.array(counts, float) - [4 if gone else 0, not gone, True, 11, 21, 31], first, asked, origin,
+        np.array(counts, float) - [8 if gone else 0, not gone, True, 11, 21, 31], first, asked, origin,
     )  # fmt: skip
+
+
+# --- along a path ------------------------------------------------------------------------------------------------
+
+
+def line(draw, boundary, cauchy):
+    """A point inside the region, and a direction of any length; and no gradient."""
+    p, d, radius = draw.vector(n := draw.size()), draw.vector(n) * draw.magnitude(), draw.magnitude()
+    p = p / size(p) * radius * float(draw.number(0, 1))
+    tau = boundary(p, d, radius)
+    return {"length": size(p + tau * d), "radius": radius, "tau": tau, "none": cauchy(0 * p, np.eye(n), radius), "n": n}
+
+
+@claim(
+    "region.boundary",
+    "From inside the region every direction meets the boundary once ahead:   ‖p + τd‖ = Δ, τ ≥ 0",
+    NW + "§4.1 and §7.1",
+    line,
+    given="without a gradient Cauchy's step is 0",
+    uses=("subproblem.boundary", "subproblem.cauchy"),
+    scale=lambda radius: (radius, 1, 1),
+    because="a root of a sum of squares, without cancellation",
+    exact=False,
+)
+def is_boundary(length, radius, tau, none):
+    return length - radius, excess(-tau), np.abs(none).max() if none.shape else np.inf
+
+
+def bent_path(draw, dogleg):
+    """Powell's path for any B: that of A = B + 3/2|λ₁|I where λ₁ < 0, and then along its eigenvector."""
+    n = draw.size(2)
+    values = (draw.positive if draw.rng.integers(2) else draw.mixed)(n)
+    values = np.sort(values / abs(values).max())
+    Q, g = draw.orthogonal(n), draw.vector(n)
+    shift = max(0.0, -1.5 * values[0])
+    c = Q.T @ g
+    newton, steepest = -Q @ (c / (values + shift)), -(g @ g) / (c @ ((values + shift) * c)) * g
+    t = float(draw.number(0, 2))  # before the corner, between the corners, or beyond
+    radius = size(steepest) * (t or 1) if t < 1 else size(steepest) + (t - 0.9) * (size(newton) - size(steepest))
+    v = Q[:, 0] * (-1 if c[0] > 0 else 1)
+    if size(newton) <= radius:
+        base, leg = newton, v if shift else 0 * v
+    elif size(steepest) >= radius:
+        base, leg = 0 * g, -g
+    else:
+        base, leg = steepest, newton - steepest
+    half, rest = base @ leg, max(radius**2 - base @ base, 0.0)
+    tau = (np.sqrt(half**2 + (leg @ leg) * rest) - half) / (leg @ leg) if leg.any() else 0.0
+    p, edge = dogleg(g, with_spectrum(Q, values), radius)
+    none, beyond = dogleg(g, np.zeros((n, n)), radius)
+    return {
+        "p": p, "expected": base + tau * leg, "edge": float(edge != (size(newton) > radius or shift > 0)),
+        "flat": none + radius / size(g) * g, "beyond": float(not beyond), "radius": radius, "longest": size(newton),
+        "kappa": 1 / (values + shift).min(), "gap": values[1] - values[0], "g": g,
+    }  # fmt: skip
+
+
+@claim(
+    "region.dogleg-path",
+    "The dogleg goes along −g to the minimiser, to −A⁻¹g, A = B or B + 3/2|λ₁|I, and along λ₁'s eigenvector to Δ",
+    "M. J. D. Powell, A hybrid method for nonlinear equations (1970); " + NW + "§4.1",
+    bent_path,
+    given="inside the region it ends at −B⁻¹g where B ≻ 0; a B of zeros leaves −Δg/‖g‖",
+    uses=("subproblem.dogleg",),
+    scale=lambda g, radius, longest, kappa, gap: (
+        kappa * (1 + 1 / gap) * (1 + longest / radius) * (radius + longest), 1, radius, 1
+    ),
+    because="the solve loses eps κ(A), an eigenvector eps over its gap",
+    slack=1e4,
+    exact=False,
+)  # fmt: skip
+def dogleg_path(p, expected, edge, flat, beyond):
+    return p - expected, edge, flat, beyond

@@ -7,7 +7,7 @@ from refopt.linesearch.wolfe import between, beyond
 from refopt.oracle.claim import claim
 from refopt.oracle.claims import NW
 from refopt.oracle.claims.descent import smooth
-from refopt.oracle.draw import excess, size
+from refopt.oracle.draw import Counted, excess, size
 from refopt.problem import Problem
 
 __all__ = ["between", "beyond", "secant"]
@@ -18,12 +18,10 @@ ROUNDED = "each trial is a few roundings of the one before"
 
 def along(search, phi, slope, *options, noise=0.0):
     """What a search to the right of 0 tries, on φ and φ′."""
-    tried = []
-    problem = Problem(
-        lambda x: tried.append(float(x[0])) or phi(float(x[0])), lambda x: np.array([slope(float(x[0]))]), noise=noise
-    )
+    asked = Counted(lambda x: phi(float(x[0])))
+    problem = Problem(asked, lambda x: np.array([slope(float(x[0]))]), noise=noise)
     search(problem, np.zeros(1), phi(0.0), np.array([slope(0.0)]), np.ones(1), *options)
-    return np.array(tried)
+    return np.array([x[0] for x in asked.seen])
 
 
 # --- where a search ends -----------------------------------------------------------------------------------------
@@ -80,12 +78,40 @@ def falling(draw, wolfe, approximate):
     uses=ALL[:2],
     scale=lambda first: 1e4 * first,
     because=ROUNDED,
-    slack=1.0,
     exact=False,
 )
 def extension_limits(first, tenfold, fivefold):
     growing = first * np.cumsum(9.0 ** np.arange(5))
     return tenfold - growing, fivefold - first * 5.0 ** np.arange(5)
+
+
+def curving(draw, wolfe):
+    """φ′ = −k(1 − α/m)³ with m far away: what is tried after the first step."""
+    k, first = draw.magnitude(2), draw.magnitude(2)
+    m = first * float(draw.number(3, 50))
+    slope = lambda a: -k * (1 - a / m) ** 3  # noqa: E731
+    tried = along(wolfe, lambda a: k * m * (1 - a / m) ** 4 / 4, slope, 1e-4, 1e-3, 4, first)
+    return {"m": m, "tried": tried, "slope": slope}
+
+
+@claim(
+    "searches.extension-path",
+    "Each extension goes to the zero of the line through the last two slopes, one to nine times the last step away",
+    NW + "§3.5",
+    curving,
+    given="φ′ < 0 so far",
+    uses=ALL[:1],
+    scale=lambda m: m,
+    because="secants through slopes that are a few roundings of numbers of their size",
+    slack=1e4,
+    exact=False,
+)
+def extension_path(m, tried, slope):
+    found = []
+    for a, b, c in zip([0.0, *tried], tried, tried[1:], strict=False):
+        if b < m:
+            found.append(c - b - min(max(chord(slope, a, b) - b, b - a), 9 * (b - a)))
+    return np.array(found)
 
 
 def extended(draw, beyond):
@@ -199,12 +225,16 @@ def is_secant(m, found, flat):
 
 
 def secants(draw, search):
-    """φ′ = (α + r)ʲ − (m + r)ʲ, convex, with a zero at m inside [0, first]."""
+    """φ′ = (α + r)ʲ − (m + r)ʲ, convex, with a zero at m inside [0, first]; or turned round, concave."""
     m, r, j = draw.number("1/10", 9), draw.number(0, 1), int(draw.rng.integers(2, 6))
     first = float(m) * float(draw.number("11/10", 5))
     m, r = float(m), float(r)
     phi = lambda a: (a + r) ** (j + 1) / (j + 1) - (m + r) ** j * a  # noqa: E731
     slope = lambda a: (a + r) ** j - (m + r) ** j  # noqa: E731
+    if draw.rng.integers(2):
+        q = first + r
+        phi = lambda a: (q - m) ** j * a + (q - a) ** (j + 1) / (j + 1)  # noqa: E731
+        slope = lambda a: (q - m) ** j - (q - a) ** j  # noqa: E731
     return {"first": first, "slope": slope, "m": m, "tried": along(search, phi, slope, 0.9, 1e-9, 8, first)}
 
 

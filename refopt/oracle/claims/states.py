@@ -1,14 +1,16 @@
 """Minimisation, state by state: what each method carries to its next step, from its equations written out."""
 
+from typing import Any
+
 import numpy as np
 
 from refopt.linesearch import ARMIJO, FIXED, Point
+from refopt.linesearch import search as by_search
 from refopt.methods import adagrad, adahessian, adam, bfgs, broyden, dfp, gradient_descent, l_bfgs
 from refopt.ops import signs
 from refopt.oracle.claim import claim
 from refopt.oracle.claims import NW
-from refopt.oracle.claims.linearised import Counted
-from refopt.oracle.draw import bulk, size
+from refopt.oracle.draw import Counted, bulk, size
 from refopt.problem import Problem
 
 SAME = "the same sums of a few terms, each known to eps of its size"
@@ -116,16 +118,15 @@ def first_trials(draw):
     for method in (*FAMILY.values(), l_bfgs):
         for search, first in ((0, 0.1), (FIXED, 1.0)):
             problem, x = quartic(draw)
-            tried, step = [], float(draw.number("1/2", 2))
-            asked = problem._replace(fun=lambda y, p=problem, t=tried: t.append(y) or p.fun.function(y))
+            step, asked = float(draw.number("1/2", 2)), problem.fun
             params = method.Params(search=search, step=step)
             state = method.init(problem, x, params)
-            new = method.step(asked, state, params)
-            rows.append(tried[0] - x - first * step * state.p)
-            del tried[:]
-            later = method.step(asked, new._replace(p=-new.g), params)
-            rows += [tried[0] - new.x + step * (new.g if not new.fresh else first * new.g)]
-            rows += [later.nfev - new.nfev - len(tried)]
+            new = method.step(problem, state, params)
+            rows.append(asked.seen[1] - x - first * step * state.p)
+            rows.append(new.nfev - asked.calls)
+            later = method.step(problem, new._replace(p=-new.g), params)
+            rows.append(asked.seen[new.nfev] - new.x + step * (new.g if not new.fresh else first * new.g))
+            rows.append(later.nfev - asked.calls)
     return {"rows": rows}
 
 
@@ -149,7 +150,7 @@ def limited(draw):
     params = l_bfgs.Params(memory=2, scaling=scaled)
     state = l_bfgs.init(problem, x, params)
     gamma = size(x) / size(state.g)
-    rows, pairs = [state.p + gamma * state.g, state.gamma - gamma, l_bfgs.predicted(state)], []
+    rows, pairs = [state.p + gamma * state.g, state.gamma - gamma, l_bfgs.predicted(state)], list[Any]()
     for k in range(3):
         p = -draw.unit(len(x), 10) @ state.g
         point = found(state.x, problem, p, float(draw.number("1/10", 1)), wolfe=k % 2 == 0)
@@ -171,8 +172,8 @@ def limited(draw):
     again = l_bfgs.restart(state)
     length = size(state.p) / size(state.g)
     rows += [(again.p + length * state.g) / (1 + length), again.gamma / length - 1, float(again.pairs)]
-    history = tuple(np.array(part) for part in zip(*pairs, strict=True))
-    primed = l_bfgs.primed(l_bfgs.init(problem, state.x, params), history)
+    S, Y = (np.array(part) for part in zip(*pairs, strict=True))
+    primed = l_bfgs.primed(l_bfgs.init(problem, state.x, params), (S, Y))
     s, y = pairs[-1]
     H = (s @ y) / (y @ y) * np.eye(len(x))
     for u, v in pairs:
@@ -210,10 +211,14 @@ def descended(draw):
     rows = []
     for search in range(4):
         problem, x = quartic(draw)
-        params = gradient_descent.Params(search=search, step=float(draw.number("1/10", 1)) * int(draw.rng.integers(2)))
+        whole = float(draw.number("1/10", 1)) * int(draw.rng.integers(2))
+        params = gradient_descent.Params(search=search, step=whole, c1=0.01, c2=0.5)
         state = gradient_descent.init(problem, x, params)
         first = params.step or 0.1 * size(x) / size(state.g)
         new = gradient_descent.step(problem, state, params)
+        plain = problem._replace(fun=problem.fun.function, grad=problem.grad.function)
+        found = by_search(plain, x, state.f, state.g, -state.g, search, 0.01, 0.5, 40, first)
+        rows += [new.x - found.x, new.alpha - found.alpha]
         after = first if search == FIXED else new.alpha * (2 if search == ARMIJO else 1)
         rows += [
             state.first - first, new.x - x + new.alpha * state.g, new.first - after, float(new.weak),

@@ -6,7 +6,7 @@ import numpy as np
 
 from refopt import inexact
 from refopt.departure import depart
-from refopt.krylov import Inner
+from refopt.krylov import Inner, conjugate_gradients
 from refopt.linesearch import FIXED, Point
 from refopt.methods import (
     damped_newton,
@@ -26,7 +26,7 @@ from refopt.oracle.claim import claim
 from refopt.oracle.claims import CGT, NW
 from refopt.oracle.claims.states import SAME, quartic, together
 from refopt.oracle.claims.trust_region import model
-from refopt.oracle.draw import excess, size
+from refopt.oracle.draw import Counted, excess, size
 from refopt.problem import Problem
 
 MARTENS = "J. Martens, Deep learning via Hessian-free optimization, ICML 2010"
@@ -60,6 +60,8 @@ def steps(draw):
             np.clip(-g / curvature, -most, most),
         ),
     }
+    floored = -V @ ((V.T @ g) / np.maximum(abs(values), 0.5 * abs(values).max()))
+    rows.append(saddle_free_newton.direction(B, g, 0.5) - floored)
     for method, (params, p) in expected.items():
         state = method.init(problem, x, params)
         rows += [state.B - problem.hess.function(x), state.first - state.f, state.g - g]
@@ -73,9 +75,14 @@ def steps(draw):
         ]  # fmt: skip
         blind = method.step(problem._replace(fun=lambda x: np.nan), state._replace(B=B), params)
         rows += [blind.x - x, float(blind.ok or blind.taken)]
+    unit = saddle_free_newton.direction(0 * B, g, 0.1) * size(g)
+    rows += [modified_newton.direction(B * np.nan, g, 1e-3)[0] + g, unit + g]
+    rows.append(diagonal_newton.direction(0 * B, g, 0.1, 1e30, 1e30) + g)
     singular = np.diag(np.arange(n) > 0) * 1.0
-    for method in (newton, natural_gradient):
-        params = method.Params()
+    for method, params in (
+        (newton, newton.Params()), (natural_gradient, natural_gradient.Params()),
+        (damped_newton, damped_newton.Params(damping=0.0)),
+    ):  # fmt: skip
         stuck = method.step(problem, method.init(problem, x, params)._replace(B=singular), params)
         rows += [stuck.x - x, float(stuck.ok or stuck.taken)]
     return {"rows": rows}
@@ -125,6 +132,7 @@ def left(draw):
         sign = 1.0 if first else np.sign(new.x @ out.x)
         rows += [new.x - sign * out.x, new.nfev - 1.0 - out.nfev, float(method.predicted(state) != inf)]
     found = Inner(0 * x, 0.0, False, 0.0, 7)
+    g = g if draw.rng.integers(2) else draw.vector(len(x))
     way = inexact.way(problem, x, 0.0, g, first, found)
     unit = way.p / size(way.p)
     reach = np.sqrt(2 * first / abs(unit @ A @ unit)) if first else 1.0
@@ -162,16 +170,22 @@ def planned(draw):
     rows = []
     for method in (trust_ncg, trust_krylov, newton_cg, hessian_free):
         problem, x = quartic(draw)
-        products = []
-        problem = problem._replace(hvp=lambda x, v, f=problem.hvp, seen=products: seen.append(v) or f(x, v))
+        products = Counted(problem.hvp)
+        problem = problem._replace(hvp=products)
         params = method.Params()
         state = method.init(problem, x, params)
-        steep, fun, grad = size(state.g), problem.fun.calls, problem.grad.calls
-        rows += [state.first - state.f, state.steep - steep]
+        steep = size(state.g)
+        rows += [state.first - state.f, state.steep - steep, float(not (state.taken and state.ok))]
+        rows.append(float(getattr(state, "weak", 0) + getattr(state, "rejected", 0)))
+        shorter = method.step(problem, state._replace(steep=0.0), params)
+        rows.append((shorter.steep - size(shorter.g)) * shorter.taken)
+        for asked in (problem.fun, problem.grad, products):
+            asked.seen.clear()
+        state = method.init(problem, x, params)
         for _ in range(3):
             H, g = problem.hess.function(state.x), problem.grad.function(state.x)
-            rows += [state.g - g, state.f - problem.fun.function(state.x), float(state.nhvp - len(products)),
-                     state.nfev - problem.fun.calls + fun - 1.0, state.njev - problem.grad.calls + grad - 1.0,
+            rows += [state.g - g, state.f - problem.fun.function(state.x), float(state.nhvp - products.calls),
+                     state.nfev - problem.fun.calls, state.njev - problem.grad.calls,
                      state.steep - steep]  # fmt: skip
             eta = min(0.5, np.sqrt(size(g) / steep))
             if method in (trust_ncg, trust_krylov):
@@ -191,9 +205,16 @@ def planned(draw):
             else:
                 rows.append(new.x - state.x - state.p)
             state = new
+    problem, x = quartic(draw)
+    products = Counted(problem.hvp)
+    problem = problem._replace(hvp=products)
+    state = hessian_free.init(problem, x, hessian_free.Params())
+    done = hessian_free.planned(problem, state._replace(first=state.f + 1e15), hessian_free.Params())
+    rows += [float(done.nhvp - products.calls)]
     problem, x = quartic(draw, dead=True)
     start = inexact.begun(problem, x, 3.0)
-    rows += [start.radius - 3.0, start.p, start.promised, start.gain, float(start.edge), float(start.nhvp),
+    rows += [float(np.shape(start.p) != np.shape(x)),
+             start.radius - 3.0, start.p, start.promised, start.gain, float(start.edge), float(start.nhvp),
              inexact.begun(problem, x, 0.0).radius - size(x)]  # fmt: skip
     taken = bool(draw.rng.integers(2))
     found = Inner(x, 2.0, True, 5.0, 4)
@@ -239,11 +260,13 @@ def damped(draw):
         rows += [none.step.p + whole / size(g) * g, none.step.promised, float(none.step.gain != inf)]
         none = hessian_free.damped(problem._replace(hvp=lambda x, v: 0 * v), y, g, 0 * g, 0.0, 0.5, 0.0)
         rows += [none.step.p + whole / size(g) * g]
-    for _ in range(20):
-        B, last = draw.indefinite(3), draw.vector(3)
+    for _ in range(40):
+        B, last, h = draw.indefinite(4), draw.vector(4), draw.vector(4)
+        h = h / size(h)
         bent = problem._replace(hvp=lambda x, v, B=B: B @ v)
-        h = draw.vector(3)
-        rows.append(excess(hessian_free.damped(bent, h, h, last, 0.0, 0.1, 0.0).step.p @ h))
+        z = conjugate_gradients(bent, h, h, last, 0.0, inf, 0.1, 0.0, 40).z
+        turned = hessian_free.damped(bent, h, h, last, 0.0, 0.1, 0.0).step.p
+        rows += [excess(turned @ h), turned - (-z if z @ h > 0 else z) if z.any() else 0.0]
     long = Problem(lambda x: 0.0, hvp=lambda x, v: 10.0 ** -np.linspace(0, 10, 30) * v)
     rows.append(
         hessian_free.damped(long, np.ones(30), draw.vector(30), np.zeros(30), 0.0, 0.0, 0.0).step.products - 300
@@ -344,8 +367,10 @@ def rank_one_steps(draw):
         rows += [again.B - 10 * size(new.g) / size(new.x) * np.eye(n), again.radius - size(new.x),
                  float(not again.fresh), sr1.resume(new._replace(radius=0.0)).radius - size(new.x)]  # fmt: skip
         rows += [sr1.first_guess(0 * x, state.g) - 10 * size(state.g), sr1.first_guess(x, 0 * x) - 1.0]
-        lost = sr1.sought(problem._replace(fun=lambda x: np.nan), state, p, 1.0, True, params._replace(search=2))
-        rows += [lost.x - x, lost.radius - size(p) / 4, float(lost.taken), lost.rejected - 1.0]
+        lost = sr1.sought(
+            problem._replace(fun=lambda x: np.nan), state._replace(rejected=7), p, 1.0, True, params._replace(search=2)
+        )
+        rows += [lost.x - x, lost.radius - size(p) / 4, float(lost.taken), lost.rejected - 8.0, float(not lost.ok)]
     return {"rows": rows}
 
 

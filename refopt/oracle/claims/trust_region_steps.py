@@ -84,7 +84,11 @@ def singular_ways(draw, solver):
     B, g, p = with_spectrum(Q, values), Q @ c, Q @ (-c / apart)
     radius = (size(p) or 1.0) * float(draw.number("11/10", 9))
     found = solver(g, B, radius, ACCURACY)
+    faint = 15 * EPS * size(g) * (1 if draw.rng.integers(2) else -1) * np.eye(n)[0]
+    leaning = solver(g + faint, B, radius + size(g) / size(B), ACCURACY)
+    uphill = faint @ leaning.p > 0 or not leaning.lam > 0 or size(leaning.p) < 0.9 * radius
     return {
+        "uphill": float(flat and g.any() and uphill),
         "B": B, "g": g, "p": p, "radius": radius, "lam": found.lam, "found": found.p, "flat": flat,
         "lowest": values[0], "promised": found.predicted, "Q": Q[:, c != 0.0],
     }  # fmt: skip
@@ -95,15 +99,35 @@ def singular_ways(draw, solver):
     "In the hard case p = −(B − λ₁I)⁺g + τv with ‖p‖ = Δ and λ = −λ₁; where λ₁ = 0 the shortest p will do",
     CGT + "§7.3; " + NW + "§4.3",
     singular_ways,
-    given="vᵀg = 0 for all eigenvectors v of λ₁",
+    given="vᵀg = 0 for all eigenvectors v of λ₁; a faint part along v decides the sign of τ, and λ > 0",
     uses=EXACT,
     scale=lambda B, g, radius, found: (
-        1e8 * radius, size(B), (size(g) + size(B) * radius) * radius, 1e4 * radius
+        1e8 * radius, size(B), (size(g) + size(B) * radius) * radius, 1e4 * radius, 1
     ),
     because="a g that is orthogonal to v only to rounding adds √eps of v's direction",
     exact=False,
 )  # fmt: skip
-def hard_steps(B, g, p, radius, lam, found, flat, lowest, promised, Q):
+def hard_steps(B, g, p, radius, lam, found, flat, lowest, promised, Q, uphill):
     """Along the other eigenvectors p is given; the length says the rest."""
     gap = abs(size(found) - (size(p) if flat else radius))
-    return Q.T @ (found - p), lam - max(-lowest, 0.0), promised + model(g, B, found), excess(gap)
+    return Q.T @ (found - p), lam - max(-lowest, 0.0), promised + model(g, B, found), excess(gap), uphill
+
+
+def bounded(draw, inside):
+    high = draw.magnitude(3)
+    low = high * 10.0 ** -draw.rng.uniform(0, 6)
+    return {"found": inside(low, high), "expected": favouring(low, high), "high": high}
+
+
+@claim(
+    "trust-region.inside",
+    "Where λ has only its bounds the next is their geometric mean, or a hundredth of the way from the lower one",
+    CGT + "§7.3",
+    bounded,
+    uses=("subproblem.inside",),
+    scale=lambda expected: expected,
+    because="a root of a product",
+    exact=False,
+)
+def is_inside(found, expected):
+    return found - expected
