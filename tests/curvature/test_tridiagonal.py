@@ -57,7 +57,7 @@ def rectangular(A, G):
 @pytest.mark.parametrize(("example", "sharing"), [
     (DEEP, "expand"), (SHORT, "expand"), (case(R=3, sizes=(2, 3, 2)), "reduce"), (case(R=2, sizes=(2, 3, 2)), "expand"),
     (attention(), "reduce"), (attention(), "expand"), (convolution(), "reduce"),
-], ids=str)  # fmt: skip
+], ids=["deep", "short", "pooled positions", "positions", "attention reduce", "attention", "convolution"])  # fmt: skip
 def test_damped_inverse(example, sharing, rule):
     """Digits are lost by the inverses of the dense blocks."""
     damped, after, truth = factors(example, sharing, 0.05, rule)
