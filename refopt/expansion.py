@@ -7,6 +7,8 @@
 
     ∇²fun v = Jᵀ∇²ℓ J v + ∇²(uᵀf) v,      u = c∇ℓ held fixed
 
+where autograd multiplies by ∇²(uᵀf) and the other methods form it, once at each point.
+
 Shapes: x, v (P,); outputs and u (N, …, C), or (S, N, …, C) for a stack of cotangents.
 """
 
@@ -95,7 +97,7 @@ class Expansion:
         """Jₙᵀuₙ for every sample, (N, P), or (S, N, P)."""
         if not isinstance(u, np.ndarray):
             return self.net.flat(self._sweep(u, "per_sample"))
-        out = np.empty((*self._stack(u), self.f.shape[0], self.net.size), dtype=u.dtype)
+        out = np.empty((*self._stack(u), self.f.shape[0], self.net.size), dtype=np.result_type(u, self.x))
         self.net.vjp(self.p, self.tape, u, self.net.into(out), False)
         return out
 

@@ -76,6 +76,8 @@ class Supervised:
             self.X = xp.astype(self.X, self.dtype)
         self.y = self.loss.labels(y, self.dtype)
         if isinstance(network, Layer):
+            if network.size == 0:
+                raise ValueError(f"{network} has no parameters")
             self.loss.check((self.samples, *self._outputs), self.y)
         if xp is np:
             _keep_memory()

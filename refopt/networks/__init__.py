@@ -21,6 +21,7 @@ from refopt.networks.embedding import Embedding
 from refopt.networks.exchange import from_arrays, load, save
 from refopt.networks.layer import Capture, Layer
 from refopt.networks.linear import Linear
+from refopt.networks.loss import Loss
 from refopt.networks.losses import LOSSES
 from refopt.networks.normalisation import LayerNorm
 from refopt.networks.sequential import Residual, Sequential
@@ -49,6 +50,7 @@ __all__ = [
     "Layer",
     "LayerNorm",
     "Linear",
+    "Loss",
     "MeanPool",
     "Positions",
     "ReLU",

@@ -21,7 +21,7 @@ from refopt.ops import namespace
 
 
 class Activation(Layer):
-    """y = φ(x); those who inherit say φ, φ′ (given y too) and φ″ (given y and φ′ too)."""
+    """y = φ(x); those who inherit say φ, the slope s = φ′, and φ″ẋ, given y, s and ẏ = sẋ as well."""
 
     by_input = True  #: the derivatives need x, not only y
 
@@ -31,7 +31,7 @@ class Activation(Layer):
     def slope(self, x: Any, y: Any) -> Any:
         raise NotImplementedError
 
-    def bend(self, x: Any, y: Any, s: Any) -> Any:
+    def bend(self, x: Any, y: Any, s: Any, dx: Any, dy: Any) -> Any:
         raise NotImplementedError
 
     def forward(self, p: Any, x: Any) -> tuple[Any, Any]:
@@ -40,14 +40,15 @@ class Activation(Layer):
 
     def jvp(self, p: Any, tape: Any, dp: Any, dx: Any) -> tuple[Any, Any]:
         s = self.slope(*tape)
-        return s * dx, (s, dx)
+        dy = s * dx
+        return dy, (s, dx, dy)
 
     def pull(self, p: Any, tape: Any, u: Any) -> Any:
         return self.slope(*tape) * u
 
     def rpull(self, p: Any, tape: Any, dp: Any, dtape: Any, u: Any, du: Any) -> tuple[Any, Any]:
-        s, dx = dtape
-        dv = self.bend(tape[0], tape[1], s) * dx
+        s = dtape[0]
+        dv = self.bend(*tape, *dtape)
         dv *= u
         dv += s * du
         return s * u, dv
@@ -63,13 +64,10 @@ class Tanh(Activation):
         return namespace(x).tanh(x)
 
     def slope(self, x: Any, y: Any) -> Any:
-        s = y * y
-        s *= -1.0
-        s += 1.0
-        return s
+        return 1.0 - y * y
 
-    def bend(self, x: Any, y: Any, s: Any) -> Any:
-        return -2.0 * y * s
+    def bend(self, x: Any, y: Any, s: Any, dx: Any, dy: Any) -> Any:
+        return -2.0 * y * dy
 
 
 @dataclass(frozen=True)
@@ -84,8 +82,8 @@ class Sigmoid(Activation):
     def slope(self, x: Any, y: Any) -> Any:
         return y * (1.0 - y)
 
-    def bend(self, x: Any, y: Any, s: Any) -> Any:
-        return (1.0 - 2.0 * y) * s
+    def bend(self, x: Any, y: Any, s: Any, dx: Any, dy: Any) -> Any:
+        return (1.0 - 2.0 * y) * dy
 
 
 @dataclass(frozen=True)
@@ -99,8 +97,8 @@ class Softplus(Activation):
     def slope(self, x: Any, y: Any) -> Any:
         return sigmoid(x)
 
-    def bend(self, x: Any, y: Any, s: Any) -> Any:
-        return s * (1.0 - s)
+    def bend(self, x: Any, y: Any, s: Any, dx: Any, dy: Any) -> Any:
+        return (1.0 - s) * dy
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ class ReLU(Activation):
     def slope(self, x: Any, y: Any) -> Any:
         return namespace(x).astype(x > 0.0, x.dtype)
 
-    def bend(self, x: Any, y: Any, s: Any) -> Any:
+    def bend(self, x: Any, y: Any, s: Any, dx: Any, dy: Any) -> Any:
         return namespace(x).zeros_like(x)
 
 
@@ -128,8 +126,8 @@ class GELU(Activation):
     def slope(self, x: Any, y: Any) -> Any:
         return normal_cdf(x) + x * _density(x)
 
-    def bend(self, x: Any, y: Any, s: Any) -> Any:
-        return (2.0 - x * x) * _density(x)
+    def bend(self, x: Any, y: Any, s: Any, dx: Any, dy: Any) -> Any:
+        return (2.0 - x * x) * _density(x) * dx
 
 
 def _density(x: Any) -> Any:

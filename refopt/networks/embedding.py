@@ -7,6 +7,7 @@ the same name: then ∇W is the sum of both.   Shapes: x (N, …) integers, y (N
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ class Embedding(Layer):
     def takes_indices(self) -> bool:
         return True
 
-    @property
+    @cached_property
     def shapes(self) -> dict[str, Shape]:
         return {"W": (self.vocabulary, self.features)}
 

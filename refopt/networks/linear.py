@@ -12,6 +12,7 @@ Cost: 2NR·in·out flops for each product.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -36,7 +37,7 @@ class Linear(Layer):
         if self.inputs % self.groups or self.outputs % self.groups:
             raise ValueError(f"{self.inputs} inputs and {self.outputs} outputs do not fall into {self.groups} groups")
 
-    @property
+    @cached_property
     def shapes(self) -> dict[str, Shape]:
         W = {"W": (self.outputs, self.inputs // self.groups // prod(self.kernel), *self.kernel)}
         return {**W, "b": (self.outputs,)} if self.bias else W
@@ -78,10 +79,10 @@ class Linear(Layer):
         xp, lead = namespace(u), u.ndim - tape.ndim
         stack = u.shape[:lead]
         columns, rows = self._split(u, stack), self._split(tape, ())
-        W = xp.reshape(xp.matrix_transpose(columns) @ rows, (*stack, *self.shapes["W"]))
+        W = _shaped(xp.matrix_transpose(columns) @ rows, (*stack, *self.shapes["W"]))
         if not self.bias:
             return (W,)
-        return W, xp.sum(xp.reshape(u, (*stack, -1, self.outputs)), axis=-2)
+        return W, _shaped(xp.sum(columns, axis=-2), (*stack, self.outputs))
 
     def rsums(self, tape: Any, dtape: Any, u: Any, du: Any) -> tuple[Any, ...]:
         found = self.sums(tape, du)
@@ -89,7 +90,7 @@ class Linear(Layer):
             return found
         xp = namespace(u)
         W = xp.matrix_transpose(self._split(u, ())) @ self._split(dtape, ())
-        return found[0] + xp.reshape(W, self.shapes["W"]), *found[1:]
+        return found[0] + _shaped(W, self.shapes["W"]), *found[1:]
 
     def per_sample(self, tape: Any, u: Any) -> tuple[Any, ...]:
         xp = namespace(u)
@@ -109,9 +110,11 @@ class Linear(Layer):
             views[1][...] = u
 
     def squares(self, tape: Any, u: Any) -> tuple[Any, ...]:
-        if prod(tape.shape[1:-1]) != 1:
-            return super().squares(tape, u)
         xp, lead = namespace(u), u.ndim - tape.ndim
+        if prod(tape.shape[1:-1]) != 1:  # the square of a sum over positions: one cotangent of the stack at a time
+            parts = xp.reshape(u, (-1, *u.shape[lead:]))
+            found = [super(Linear, self).squares(tape, parts[s, ...]) for s in range(parts.shape[0])]
+            return tuple(sum(terms[1:], start=terms[0]) for terms in zip(*found, strict=True))
         found = u * u
         if lead:
             found = xp.sum(found, axis=tuple(range(lead)))
@@ -142,14 +145,13 @@ class Linear(Layer):
         """(…, positions of all samples, k), in groups (…, groups, positions, k / groups)."""
         xp = namespace(z)
         if self.groups == 1:
-            return xp.reshape(z, (*stack, -1, z.shape[-1]))
+            return z if z.ndim == len(stack) + 2 else xp.reshape(z, (*stack, -1, z.shape[-1]))
         parts = xp.reshape(z, (*stack, -1, self.groups, z.shape[-1] // self.groups))
         return xp.moveaxis(parts, -2, -3)
 
     def _joined(self, z: Any, shape: Shape) -> Any:
         """The inverse of `_split`."""
-        xp = namespace(z)
-        return xp.reshape(z if self.groups == 1 else xp.moveaxis(z, -3, -2), shape)
+        return _shaped(z if self.groups == 1 else namespace(z).moveaxis(z, -3, -2), shape)
 
     def _by_sample(self, z: Any, lead: int) -> Any:
         """(…, N, groups, R, k / groups)."""
@@ -162,3 +164,7 @@ class Linear(Layer):
             return ()
         positions = tuple(range(u.ndim - tape.ndim + 1, u.ndim - 1))
         return (namespace(u).sum(u, axis=positions) if positions else u,)
+
+
+def _shaped(z: Any, shape: Shape) -> Any:
+    return z if z.shape == shape else namespace(z).reshape(z, shape)

@@ -23,71 +23,16 @@ a stack, (S, N, …, C).
 P. McCullagh & J. A. Nelder, *Generalized Linear Models*, 2nd ed., §2.2;  J. Martens, *JMLR* 21 (2020) 146, §9.2.
 """
 
-from math import prod, sqrt
+from math import sqrt
 from typing import Any
 
 import numpy as np
 
+from refopt.networks.cross_entropy import CrossEntropy
 from refopt.networks.functions import sigmoid
 from refopt.networks.layer import Shape
-from refopt.ops import device, namespace, scalar
-
-IGNORED = -100  #: the class of a position that does not count, as in PyTorch
-
-
-class Loss:
-    """What all losses share; C numbers f at one position are one random variable."""
-
-    name = ""
-
-    def values(self, f: Any, y: Any) -> Any:
-        """ℓ at every position, (N, …)."""
-        raise NotImplementedError
-
-    def grad(self, f: Any, y: Any) -> Any:
-        """∇ℓ, like f."""
-        raise NotImplementedError
-
-    def hvp(self, f: Any, y: Any, v: Any) -> Any:
-        """∇²ℓ v, like v."""
-        return self.fisher_vp(f, y, v)
-
-    def factor(self, f: Any, y: Any) -> tuple[Any, list[float]]:
-        """Columns (K, N, …, C) and signs with ∇²ℓ = Σ σ_k r_k r_kᵀ at every position."""
-        columns = self.fisher_factor(f, y)
-        return columns, [1.0] * columns.shape[0]
-
-    def fisher_vp(self, f: Any, y: Any, v: Any) -> Any:
-        """Fv, like v. Of y it matters only which positions count."""
-        raise NotImplementedError
-
-    def fisher_factor(self, f: Any, y: Any) -> Any:
-        """Columns (K, N, …, C) with F = Σ r_k r_kᵀ at every position."""
-        raise NotImplementedError
-
-    def sample(self, f: Any, y: Any, rng: np.random.Generator) -> Any:
-        """Labels like y, drawn from the density e^{−ℓ}; where y does not count, y itself."""
-        raise NotImplementedError
-
-    def labels(self, y: Any, dtype: Any) -> Any:
-        """Labels as this loss takes them: numbers, (N, …, C)."""
-        xp = namespace(y)
-        if not xp.isdtype(y.dtype, "real floating"):
-            y = xp.astype(y, dtype)
-        return y[:, None] if y.ndim == 1 else y
-
-    def check(self, shape: Shape, y: Any) -> None:
-        """Whether labels, as ``labels`` gave them, fit outputs of a shape (N, …, C)."""
-        if tuple(y.shape) != shape:
-            raise ValueError(f"{self.name!r} takes labels like the outputs, of shape {shape}, not {tuple(y.shape)}")
-
-    def tokens(self, y: Any) -> int:
-        """How many positions there are in all."""
-        return prod(y.shape[:-1])
-
-    def elements(self, y: Any, classes: int) -> int:
-        """How many numbers there are to predict."""
-        return prod(y.shape)
+from refopt.networks.loss import Loss, diagonal, like
+from refopt.ops import namespace, scalar
 
 
 class Squared(Loss):
@@ -107,103 +52,10 @@ class Squared(Loss):
         return self.weight * v
 
     def fisher_factor(self, f: Any, y: Any) -> Any:
-        return _diagonal(sqrt(self.weight) * namespace(f).ones_like(f))
+        return diagonal(sqrt(self.weight) * namespace(f).ones_like(f))
 
     def sample(self, f: Any, y: Any, rng: np.random.Generator) -> Any:
-        return f + _like(f, rng.standard_normal(f.shape)) / sqrt(self.weight)
-
-
-class CrossEntropy(Loss):
-    """−Σ y_c log softmax(f)_c."""
-
-    name = "cross-entropy"
-
-    def values(self, f: Any, y: Any) -> Any:
-        xp = namespace(f)
-        logits = f - xp.max(f, axis=-1, keepdims=True)
-        total = xp.log(xp.sum(xp.exp(logits), axis=-1))
-        target = self._target(f, y)
-        return total * self._counts(f, y)[..., 0] - xp.sum(target * logits, axis=-1)
-
-    def grad(self, f: Any, y: Any) -> Any:
-        return self._probabilities(f, y) - self._target(f, y)
-
-    def fisher_vp(self, f: Any, y: Any, v: Any) -> Any:
-        p = self._probabilities(f, y)
-        pv = p * v
-        pv -= p * namespace(f).sum(pv, axis=-1, keepdims=True)
-        return pv
-
-    def fisher_factor(self, f: Any, y: Any) -> Any:
-        xp, classes = namespace(f), f.shape[-1]
-        p = self._probabilities(f, y)
-        one = xp.eye(classes, dtype=f.dtype, device=device(f))
-        one = xp.reshape(one, (classes, *(1,) * (f.ndim - 1), classes))
-        return xp.sqrt(xp.moveaxis(p, -1, 0))[..., None] * (one - p)
-
-    def sample(self, f: Any, y: Any, rng: np.random.Generator) -> Any:
-        xp, counts = namespace(f), self._counts(f, y)
-        p = self._probabilities(f, None)
-        level = _like(f, rng.random(f.shape[:-1]))[..., None]
-        below = xp.cumulative_sum(p, axis=-1)[..., :-1] <= level  # the last sum is 1, but for rounding
-        drawn = xp.sum(xp.astype(below, xp.int64), axis=-1)
-        if _are_classes(y):
-            return xp.where(y == IGNORED, y, xp.astype(drawn, y.dtype))
-        return self._target(f, drawn) * counts
-
-    def labels(self, y: Any, dtype: Any) -> Any:
-        xp = namespace(y)
-        if xp.isdtype(y.dtype, "integral"):
-            if y.shape and scalar(xp.min(xp.where(y == IGNORED, 0 * y, y))) < 0:
-                raise ValueError(f"classes are 0, 1, …, or {IGNORED} where none counts; a label is negative")
-            return y
-        if y.ndim < 2 or not xp.isdtype(y.dtype, "real floating"):
-            raise ValueError(
-                f"'cross-entropy' takes integer classes (N, …) or probabilities (N, …, C), "
-                f"not {y.dtype} {tuple(y.shape)}"
-            )
-        total = xp.sum(y, axis=-1)
-        wrong = xp.minimum(xp.abs(total - 1.0), xp.abs(total))
-        if not scalar(xp.max(wrong)) < 1e-3:
-            raise ValueError("the probabilities of a position must sum to 1, or be all 0 where it does not count")
-        return y
-
-    def check(self, shape: Shape, y: Any) -> None:
-        if tuple(y.shape) != (shape[:-1] if _are_classes(y) else shape):
-            raise ValueError(
-                f"outputs of shape {shape} take classes (integers) of shape {shape[:-1]}, or probabilities of shape "
-                f"{shape}, not labels of {y.dtype} and shape {tuple(y.shape)}"
-            )
-        if _are_classes(y) and scalar(namespace(y).max(y)) >= shape[-1]:
-            raise ValueError(f"there are {shape[-1]} classes, 0 to {shape[-1] - 1}, and a label beyond them")
-
-    def tokens(self, y: Any) -> int:
-        xp = namespace(y)
-        counted = y != IGNORED if _are_classes(y) else xp.any(y != 0.0, axis=-1)
-        return int(xp.sum(xp.astype(counted, xp.int64)))
-
-    def elements(self, y: Any, classes: int) -> int:
-        return self.tokens(y) * classes
-
-    def _target(self, f: Any, y: Any) -> Any:
-        """Probabilities like f; one of them 1 where y is a class."""
-        if not _are_classes(y):
-            return y
-        xp = namespace(f)
-        return xp.astype(y[..., None] == xp.arange(f.shape[-1], dtype=y.dtype, device=device(f)), f.dtype)
-
-    def _counts(self, f: Any, y: Any) -> Any:
-        """1 where a position counts, else 0: (N, …, 1)."""
-        if not _are_classes(y):
-            return namespace(f).sum(y, axis=-1, keepdims=True)
-        return namespace(f).astype(y != IGNORED, f.dtype)[..., None]
-
-    def _probabilities(self, f: Any, y: Any) -> Any:
-        """softmax(f), and 0 where y does not count."""
-        xp = namespace(f)
-        p = xp.exp(f - xp.max(f, axis=-1, keepdims=True))
-        p /= xp.sum(p, axis=-1, keepdims=True)
-        return p if y is None else p * self._counts(f, y)
+        return f + like(f, rng.standard_normal(f.shape)) / sqrt(self.weight)
 
 
 class Natural(Loss):
@@ -216,7 +68,7 @@ class Natural(Loss):
         return self.variance(f) * v
 
     def fisher_factor(self, f: Any, y: Any) -> Any:
-        return _diagonal(namespace(f).sqrt(self.variance(f)))
+        return diagonal(namespace(f).sqrt(self.variance(f)))
 
 
 class BinaryCrossEntropy(Natural):
@@ -235,7 +87,7 @@ class BinaryCrossEntropy(Natural):
         return sigmoid(f) * sigmoid(-f)
 
     def sample(self, f: Any, y: Any, rng: np.random.Generator) -> Any:
-        return namespace(f).astype(_like(f, rng.random(f.shape)) < sigmoid(f), f.dtype)
+        return namespace(f).astype(like(f, rng.random(f.shape)) < sigmoid(f), f.dtype)
 
 
 class Poisson(Natural):
@@ -259,7 +111,7 @@ class Poisson(Natural):
         rate = xp.exp(f)
         pieces = 1 + int(scalar(xp.max(rate)) / 16.0)
         rate = rate / pieces
-        level = _like(f, rng.random((pieces, *f.shape)))
+        level = like(f, rng.random((pieces, *f.shape)))
         chance = xp.exp(-rate) * xp.ones_like(level)
         total, count, k = chance, xp.zeros_like(level), 0
         while k < 200 and bool(xp.any(level >= total)):
@@ -293,8 +145,8 @@ class Gaussian(Loss):
         xp = namespace(f)
         d, _, w = self._parts(f, y)
         root = xp.sqrt(w)
-        first = xp.concat([_diagonal(root), _diagonal(root * d)], axis=-1)
-        second = _diagonal(root * d / sqrt(2.0))
+        first = xp.concat([diagonal(root), diagonal(root * d)], axis=-1)
+        second = diagonal(root * d / sqrt(2.0))
         second = xp.concat([xp.zeros_like(second), second], axis=-1)
         return xp.concat([first, second], axis=0), [1.0] * d.shape[-1] + [-1.0] * d.shape[-1]
 
@@ -305,11 +157,11 @@ class Gaussian(Loss):
     def fisher_factor(self, f: Any, y: Any) -> Any:
         xp = namespace(f)
         s = self._halves(f)[1]
-        return _diagonal(xp.concat([xp.exp(-0.5 * s), sqrt(0.5) * xp.ones_like(s)], axis=-1))
+        return diagonal(xp.concat([xp.exp(-0.5 * s), sqrt(0.5) * xp.ones_like(s)], axis=-1))
 
     def sample(self, f: Any, y: Any, rng: np.random.Generator) -> Any:
         mu, s = self._halves(f)
-        return mu + namespace(f).exp(0.5 * s) * _like(f, rng.standard_normal(mu.shape))
+        return mu + namespace(f).exp(0.5 * s) * like(f, rng.standard_normal(mu.shape))
 
     def check(self, shape: Shape, y: Any) -> None:
         if shape[-1] % 2 or tuple(y.shape) != (*shape[:-1], shape[-1] // 2):
@@ -339,20 +191,3 @@ def named(loss: Any) -> Loss:
     if loss not in LOSSES:
         raise ValueError(f"no loss is called {loss!r}; the losses are {', '.join(map(repr, LOSSES))}")
     return LOSSES[loss]
-
-
-def _are_classes(y: Any) -> bool:
-    return namespace(y).isdtype(y.dtype, "integral")
-
-
-def _diagonal(d: Any) -> Any:
-    """(C, …, C): the diagonal matrices of d (…, C), column by column."""
-    xp, count = namespace(d), d.shape[-1]
-    one = xp.eye(count, dtype=d.dtype, device=device(d))
-    return xp.reshape(one, (count, *(1,) * (d.ndim - 1), count)) * d
-
-
-def _like(f: Any, drawn: np.ndarray) -> Any:
-    """Numbers drawn on the host, as an array of the kind, type and device of f."""
-    xp = namespace(f)
-    return xp.asarray(drawn, dtype=f.dtype) if xp is np else xp.asarray(drawn, dtype=f.dtype, device=device(f))

@@ -71,7 +71,7 @@ class Scale(Layer):
 
     features: int
 
-    @property
+    @cached_property
     def shapes(self) -> dict[str, Shape]:
         return {"w": (self.features,), "b": (self.features,)}
 

@@ -12,6 +12,7 @@ E is that of K. He et al., arXiv:2111.06377, with rows first.   Shapes: tokens x
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -107,7 +108,7 @@ class Positions(Layer):
     tokens: int
     features: int
 
-    @property
+    @cached_property
     def shapes(self) -> dict[str, Shape]:
         return {"E": (self.tokens, self.features)}
 
@@ -145,7 +146,7 @@ class ClassToken(Layer):
 
     features: int
 
-    @property
+    @cached_property
     def shapes(self) -> dict[str, Shape]:
         return {"t": (self.features,)}
 
@@ -191,7 +192,7 @@ class FixedPositions(Map):
         if self.features % 4:
             raise ValueError(f"two sines and two cosines need a multiple of 4 features, not {self.features}")
 
-    @property
+    @cached_property
     def table(self) -> np.ndarray:
         """E."""
         omega = 10000.0 ** (-4.0 * np.arange(self.features // 4) / self.features)

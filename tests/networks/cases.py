@@ -106,9 +106,9 @@ def normalised() -> Case:
     def model(x, X):
         W, b, w, c, V, d = plain.take(x, [(4, 3), (4,), (4,), (4,), (2, 4), (2,)])
         h = plain.layer_norm(w, c, plain.linear(W, b, X))
-        return plain.linear(V, d, plain.PHI["Softplus"](h))
+        return plain.linear(V, d, anp.tanh(h))
 
-    layers = Linear(3, 4), LayerNorm(4), Softplus(), Linear(4, 2)
+    layers = Linear(3, 4), LayerNorm(4), Tanh(), Linear(4, 2)
     return Case(Sequential(*layers), rng.standard_normal((5, 3)), model)
 
 
@@ -141,48 +141,36 @@ def pooled_transformer() -> Case:
     def model(x, X):
         Wi, bi, Wo, bo, V, c = plain.take(x, [(3 * d, d), (3 * d,), (d, d), (d,), (2, d), (2,)])
         h = X + plain.attention(Wi, bi, Wo, bo, X, 2, False)
-        return plain.linear(V, c, anp.mean(plain.PHI["Sigmoid"](h), axis=1))
+        return plain.linear(V, c, anp.mean(anp.tanh(h), axis=1))
 
-    layers = Residual(SelfAttention(d, 2)), Sigmoid(), MeanPool(), Linear(d, 2)
+    layers = Residual(SelfAttention(d, 2)), Tanh(), MeanPool(), Linear(d, 2)
     return Case(Sequential(*layers), rng.standard_normal((3, T, d)), model)
 
 
+def place(i: int, j: int) -> list[float]:
+    """He et al.: sines and cosines of the row, then of the column, with frequencies 1 and 1/100."""
+    return [wave(n * omega) for n in (i, j) for wave in (np.sin, np.cos) for omega in (1.0, 0.01)]
+
+
 def small_vit() -> Case:
-    """Patches, a class token before fixed positions' tokens, Dropout with masks, the class token read out."""
-    d = 8
-    grid = Sequential(FixedPositions(2, 2, d))
+    """Patches, a class token before tokens with fixed positions, attention, Dropout with masks, the token read out."""
+    d, grid = 8, [(0, 0), (0, 1), (1, 0), (1, 1)]
     masks = ((rng.random((3, 5, d)) > 0.4).astype(float),)
+    shapes = [(d, 1, 2, 2), (d,), (d,), (3 * d, d), (3 * d,), (d, d), (d,), (d,), (d,), (d, d), (d,), (2, d), (2,)]
 
     def model(x, X):
-        W, b, t, w, c, V, e, U, g = plain.take(x, [(d, 1, 2, 2), (d,), (d,), (d,), (d,), (d, d), (d,), (2, d), (2,)])
+        W, b, t, Wi, bi, Wo, bo, w, c, V, e, U, g = plain.take(x, shapes)
         h = plain.conv2d(W, b, X, (2, 2), (0, 0), (1, 1), 1)
-        h = anp.stack([h[:, :, i, j] for i in range(2) for j in range(2)], axis=1) + table()
+        h = anp.stack([h[:, :, i, j] + np.array(place(i, j)) for i, j in grid], axis=1)
         h = anp.concatenate([anp.stack([anp.reshape(t, (1, d))] * X.shape[0]), h], axis=1)
-        h = h + (plain.PHI["ReLU"](plain.layer_norm(w, c, h)) @ V.T + e) * masks[0] / 0.6
+        h = h + plain.attention(Wi, bi, Wo, bo, h, 2, False)
+        h = h + (plain.PHI["GELU"](plain.layer_norm(w, c, h)) @ V.T + e) * masks[0] / 0.6
         return plain.linear(U, g, h[:, 0])
 
-    def table():
-        """He et al.: sines and cosines of the row, then of the column, with frequencies 1 and 1/100."""
-        places = [(i, j) for i in range(2) for j in range(2)]
-        return np.array(
-            [
-                [
-                    np.sin(i),
-                    np.sin(i / 100),
-                    np.cos(i),
-                    np.cos(i / 100),
-                    np.sin(j),
-                    np.sin(j / 100),
-                    np.cos(j),
-                    np.cos(j / 100),
-                ]
-                for i, j in places
-            ]
-        )
-
-    block = Residual(LayerNorm(d), ReLU(), Linear(d, d), Dropout(0.4))
-    layers = Conv2d(1, d, 2, stride=2), Tokens(), grid, ClassToken(d), block, SelectToken(0), Linear(d, 2)
-    return Case(Sequential(*layers), rng.standard_normal((3, 1, 4, 4)), model, masks)
+    tokens = Conv2d(1, d, 2, stride=2), Tokens(), Sequential(FixedPositions(2, 2, d)), ClassToken(d)
+    blocks = Residual(SelfAttention(d, 2)), Residual(LayerNorm(d), GELU(), Linear(d, d), Dropout(0.4))
+    network = Sequential(*tokens, *blocks, SelectToken(0), Linear(d, 2))
+    return Case(network, rng.standard_normal((3, 1, 4, 4)), model, masks)
 
 
 CASES = {

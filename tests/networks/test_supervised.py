@@ -145,6 +145,35 @@ def test_a_model_with_one_number_per_sample():
         _ = refopt.Supervised(lambda x, X: X * x, "squared", X, y, "mean-elements").c
 
 
+def test_a_model_of_ones_own_on_every_kind(namespace):
+    """A line fitted to four points, f = x₀X + x₁: all matrices are known, and differences of f are exact."""
+    X, y = np.array([[0.0], [1.0], [2.0], [4.0]]), np.array([1.0, 0.0, 2.0, 1.0])
+    problem = refopt.Supervised(
+        lambda x, X: X * x[0] + x[1],
+        "squared",
+        namespace.asarray(X),
+        namespace.asarray(y),
+        "sum",
+        derivatives="3-point",
+    )
+    A = np.hstack([X, np.ones((4, 1))])
+    x, v = np.array([0.5, -1.0]), np.array([1.0, 2.0])
+    point, v = problem.at(namespace.asarray(x)), namespace.asarray(v)
+    expected = {
+        "grad": A.T @ (A @ x - y),
+        "hvp": A.T @ A @ [1.0, 2.0],
+        "ggnvp": A.T @ A @ [1.0, 2.0],
+        "per_sample_grad": A * (A @ x - y)[:, None],
+        "squared_grad": (A * (A @ x - y)[:, None]).T ** 2 @ np.ones(4),
+        "jacobian": A,
+    }
+    for what, theirs in expected.items():
+        found = getattr(point, what)
+        found = found if what == "grad" else found(v) if what.endswith("vp") else found()
+        assert namespace.owns(found), what
+        np.testing.assert_allclose(namespace.to_numpy(found), theirs, atol=1e-5, err_msg=what)  # second differences
+
+
 def test_minimize_and_iterate_take_it():
     """Softmax regression, separable by none: the front doors agree, and the gradient vanishes."""
     rng = np.random.default_rng(0)
@@ -201,6 +230,7 @@ def test_dropout_masks_are_data():
     [
         (lambda: refopt.Supervised(Linear(2, 1), "mse", np.zeros((0, 2)), np.zeros((0, 1))), ValueError, "no samples"),
         (lambda: refopt.Supervised(Linear(2, 1), "mse", np.zeros((3, 4)), np.zeros((3, 1))), ValueError, r"N, …, 2"),
+        (lambda: refopt.Supervised(Tanh(), "mse", np.zeros((3, 4)), np.zeros((3, 4))), ValueError, "no parameters"),
         (lambda: refopt.Supervised("net", "mse", np.zeros((3, 4)), np.zeros((3, 1))), TypeError, "made of layers"),
         (
             lambda: refopt.Supervised(len, "mse", np.zeros((3, 4)), np.zeros(3), derivatives="jax"),
