@@ -42,7 +42,7 @@ def kfac(
     ``Reordered``. ValueError or TypeError where an argument is none of these.
     """
     total = list[Any]()
-    for piece in pieces(problem, fisher):
+    for piece in pieces(problem, x, fisher):
         found = layers(piece, x, fisher=fisher, sharing=sharing, bias=bias, labels=labels, samples=samples, rng=rng)
         some = sums(found)
         total = [one + other for one, other in zip(total, some, strict=True)] if total else some

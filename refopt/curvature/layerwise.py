@@ -84,13 +84,14 @@ def layers(
     return Layers(parts, others, c, fisher, sharing, lambda: point.per_sample_vjp(u))
 
 
-def pieces(problem: Any, fisher: str) -> Iterator[Any]:
+def pieces(problem: Any, x: Any, fisher: str) -> Iterator[Any]:
     """The problem on a few samples at a time, where all cotangents of all of them are many numbers."""
     net: Any = getattr(problem, "network", None)
     N, few = getattr(problem, "samples", 0), 0
     if fisher == "exact" and hasattr(net, "plan") and not problem.masks:
         widest = max((slot.shape[0] for slot in net.plan.slots), default=1)
-        few = max(1, AT_ONCE // max(1, widest * prod(problem._outputs)))
+        outputs = prod(net(x, problem.X[:1, ...]).shape[1:])
+        few = max(1, AT_ONCE // max(1, widest * outputs))
     if not 0 < few < N:
         yield problem
         return
