@@ -111,10 +111,8 @@ def nearest(a: Any, g: Any, c: float, bias: bool = False) -> Nearest:
     xp, kind = namespace(a), input_factor(a, "expand")
     F = Gradients(xp.astype(a, xp.float64), xp.astype(g, xp.float64), c)
     warm, A = dominant(F.both, xp.eye(a.shape[2], dtype=xp.float64, device=device(a)))
-    size, square = trace(A), frobenius(A) ** 2
-    scale = trace(kind) / size if size > 0.0 else 1.0
-    G = F.outward(A) / (scale * square) if square > 0.0 else F.outward(A)
-    return Nearest(as_type(scale * A, kind), as_type(G, kind), bias, of=F, warm=warm)
+    scale = trace(kind) / trace(A) if trace(A) > 0.0 else 1.0
+    return Nearest(as_type(scale * A, kind), as_type(F.outward(A) / scale, kind), bias, of=F, warm=warm)
 
 
 def dominant(product: Callable[[Symmetric], Symmetric], start: Symmetric) -> tuple[Symmetric, Symmetric]:

@@ -173,6 +173,17 @@ def test_layers_that_are_not_linear_are_not_coupled():
     near(T.dense("column")[:20, :20], K.dense("column")[:20, :20], 1e-13)
 
 
+def test_groups_are_not_coupled():
+    rng = np.random.default_rng(6)
+    net = Sequential(Linear(4, 4, groups=2), Tanh(), Linear(4, 4, groups=2), Tanh(), Linear(4, 2))
+    problem = Supervised(net, "squared", rng.standard_normal((9, 4)), rng.standard_normal((9, 2)))
+    x = rng.standard_normal(net.size)
+    for bias in ("joint", "separate"):
+        T, K = (f(problem, x, bias=bias) for f in (kfac_tridiagonal, kfac))
+        assert not T.links
+        near(T.dense(), K.dense(), 1e-15)
+
+
 def test_array_kinds(namespace):
     for dtype in (np.float32, np.float64):
         X, x, v = (namespace.asarray(part.astype(dtype)) for part in (SHORT.X[:, 0], SHORT.x, np.ones(len(SHORT.x))))
