@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refopt.curvature.blocks import BlockDiagonal
-from refopt.curvature.factored import block, input_factor
+from refopt.curvature.factored import block, input_factor, times
 from refopt.curvature.kron import Kron, trace
 from refopt.curvature.layerwise import Layers, Part, assembled, layers
 from refopt.linalg.arrays import as_type, created, spectral
@@ -58,11 +58,11 @@ class Gradients(NamedTuple):
 
     def outward(self, A: Symmetric) -> Symmetric:
         """c Σ ∇A∇ᵀ."""
-        return self.c * _gram(self.g, _weighted(_inner(_times(self.a, A), self.a), self.g))
+        return self.c * _gram(self.g, _weighted(_inner(times(self.a, A), self.a), self.g))
 
     def inward(self, G: Symmetric) -> Symmetric:
         """c Σ ∇ᵀG∇."""
-        weights = namespace(self.g).sum(_inner(_times(self.g, G), self.g), axis=0)
+        weights = namespace(self.g).sum(_inner(times(self.g, G), self.g), axis=0)
         return self.c * _gram(self.a, _weighted(weights, self.a))
 
     def both(self, A: Symmetric) -> Symmetric:
@@ -171,11 +171,6 @@ def norm_of(F: Gradients) -> float:
             inner = xp.sum(xp.reshape(inner, (N, R, N, R)), axis=(1, 3)) if R > 1 else inner
             total += (1 if s == t else 2) * float(xp.sum(inner * inner))
     return F.c * sqrt(total)
-
-
-def _times(x: Any, M: Matrix) -> Any:
-    """x M, as one product."""
-    return namespace(x).reshape(namespace(x).reshape(x, (-1, x.shape[-1])) @ M, x.shape)
 
 
 def _inner(x: Any, y: Any) -> Any:
