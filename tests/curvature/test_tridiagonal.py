@@ -152,6 +152,16 @@ def test_singular_factors():
     assert len(after) == 1
 
 
+def test_layers_that_know_each_other():
+    """In a deep linear network neighbours determine each other: each factor is regular, F̂ is not."""
+    example = case(linear=True, loss="squared", sizes=(3, 3, 3), N=40)
+    T, K = (f(example.problem, example.x) for f in (kfac_tridiagonal, kfac))
+    assert K.logdet() > -np.inf
+    assert T.logdet() == -np.inf
+    with pytest.raises(ValueError, match="conditioned on the next one"):
+        T.solve(np.ones(len(example.x)))
+
+
 def test_forward_only_couples_nothing():
     T, K = (f(DEEP.problem, DEEP.x, fisher="forward-only") for f in (kfac_tridiagonal, kfac))
     assert not T.links
