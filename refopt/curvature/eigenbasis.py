@@ -77,6 +77,9 @@ class Corrected(Kron):
 
     S: Matrix = field(kw_only=True)
 
+    def __repr__(self) -> str:
+        return super().__repr__().replace("Kron", "Corrected", 1)
+
     @property
     def T(self) -> "Corrected":
         return self

@@ -77,6 +77,9 @@ class Nearest(Kron):
     of: Gradients = field(kw_only=True)
     warm: Symmetric = field(kw_only=True)  #: some products of M with I
 
+    def __repr__(self) -> str:
+        return super().__repr__().replace("Kron", "Nearest", 1)
+
     @cached_property
     def certificate(self) -> Certificate:
         norm, sigma = norm_of(self.of), frobenius(self.A) * frobenius(self.G)
