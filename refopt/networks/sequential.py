@@ -48,7 +48,7 @@ class Chain(Layer):
         return (u, du) if inputs else (None, None)
 
 
-@dataclass(frozen=True, init=False, eq=False)
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class Sequential(Chain):
     """Layers, one after the other; the parameters of layer k are called "k.W", "k.b"."""
 
@@ -57,7 +57,7 @@ class Sequential(Chain):
     def __init__(self, *layers: Layer) -> None:
         for layer in layers:
             if not isinstance(layer, Layer):
-                raise TypeError(f"Sequential takes layers one by one, Sequential(a, b, …), not {type(layer).__name__}")
+                raise TypeError(f"layers come one by one, Sequential(a, b, …), not as a {type(layer).__name__}")
         object.__setattr__(self, "layers", layers)
 
     @property
@@ -65,15 +65,16 @@ class Sequential(Chain):
         return self.layers
 
     def __repr__(self) -> str:
-        return f"Sequential({', '.join(map(repr, self.layers))})"
+        return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
 
 
-@dataclass(frozen=True, init=False, eq=False)
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class Residual(Chain):
     """y = x + f(x), where f is one layer, or several one after the other."""
 
     layers: tuple[Layer, ...]
     __init__ = Sequential.__init__
+    __repr__ = Sequential.__repr__
     children = Sequential.children
 
     def forward(self, p: Any, x: Any) -> tuple[Any, Any]:

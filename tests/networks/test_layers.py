@@ -129,6 +129,7 @@ def test_what_layers_refuse(call, says):
 def test_layers_come_one_by_one():
     with pytest.raises(TypeError, match="one by one"):
         Sequential([Linear(1, 1)])
+    assert repr(Sequential(Residual(Tanh()))) == "Sequential(Residual(Tanh()))"
 
 
 def test_no_causal_token_sees_a_later_one():
