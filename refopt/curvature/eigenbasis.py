@@ -20,7 +20,7 @@ from math import inf
 from typing import Any
 
 from refopt.curvature.blocks import BlockDiagonal
-from refopt.curvature.factored import block
+from refopt.curvature.factored import block, times
 from refopt.curvature.kron import Kron, flat
 from refopt.curvature.layerwise import Layers, Part, assembled, layers
 from refopt.curvature.pieces import checked_damping
@@ -59,7 +59,7 @@ def corrected(layers: Layers) -> BlockDiagonal:
 def moments(a: Any, g: Any, P: Matrix, Q: Matrix, c: float) -> Matrix:
     """S (out, in) of a (N, R, in), g (S, N, R, out) and orthogonal P, Q."""
     xp, (N, R, width) = namespace(a), a.shape
-    a, g = a @ P, g @ Q
+    a, g = times(a, P), times(g, Q)
     if R == 1:
         return c * (xp.sum(g[:, :, 0, :] ** 2, axis=0).T @ a[:, 0, :] ** 2)
     few = max(1, AT_ONCE // (g.shape[0] * g.shape[3] * width))
@@ -76,6 +76,9 @@ class Corrected(Kron):
     """(Q ⊗ P) diag(S) (Q ⊗ P)ᵀ, with the eigenvectors of A and G, and damped by λI under every rule."""
 
     S: Matrix = field(kw_only=True)
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace("Kron", "Corrected", 1)
 
     @property
     def T(self) -> "Corrected":

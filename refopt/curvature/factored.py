@@ -107,3 +107,9 @@ def outputs(g: Any, sharing: str) -> Matrix:
 def second_moment(rows: Matrix) -> Symmetric:
     """DᵀD of D (k, n), a product of half the work where BLAS sees that both are one array."""
     return rows.T @ rows
+
+
+def times(x: Any, M: Matrix) -> Any:
+    """x M for x (…, k) and M (k, k), as one product of matrices."""
+    xp = namespace(x)
+    return xp.reshape(xp.reshape(x, (-1, x.shape[-1])) @ M, x.shape)

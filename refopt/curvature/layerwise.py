@@ -37,7 +37,7 @@ from refopt.ops import device, namespace
 KINDS = ("exact", "monte-carlo", "empirical", "forward-only")
 SHARINGS = ("expand", "reduce")
 BIASES = ("joint", "separate")
-AT_ONCE = 2**19  #: numbers in the gradients g of a layer for a few samples
+AT_ONCE = 2**18  #: numbers in the gradients g of a layer for a few samples
 
 
 class Part(NamedTuple):
@@ -87,17 +87,15 @@ def layers(
 def pieces(problem: Any, x: Any, fisher: str) -> Iterator[Any]:
     """The problem on a few samples at a time, where all cotangents of all of them are many numbers."""
     net: Any = getattr(problem, "network", None)
-    N, few = getattr(problem, "samples", 0), 0
-    if fisher == "exact" and hasattr(net, "plan") and not problem.masks:
-        widest = max((slot.shape[0] for slot in net.plan.slots), default=1)
-        outputs = prod(net(x, problem.X[:1, ...]).shape[1:])
-        few = max(1, AT_ONCE // max(1, widest * outputs))
-    if not 0 < few < N:
+    if fisher != "exact" or not hasattr(net, "plan") or problem.masks:
         yield problem
         return
+    N, outputs = problem.samples, prod(net(x, problem.X[:1, ...]).shape[1:])
+    widest = max((slot.shape[0] for slot in net.plan.slots), default=1)
+    few = -(-N // max(1, N * widest * outputs // AT_ONCE))
     for k in range(0, N, few):
         some = slice(k, min(k + few, N))
-        yield problem.batch(problem.X[some, ...], problem.y[some, ...])
+        yield problem if few == N else problem.batch(problem.X[some, ...], problem.y[some, ...])
 
 
 def cotangents(point: Any, fisher: str, labels: Any, samples: int, rng: Any) -> tuple[Any, float]:

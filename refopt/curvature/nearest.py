@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refopt.curvature.blocks import BlockDiagonal
-from refopt.curvature.factored import block, input_factor
+from refopt.curvature.factored import block, input_factor, times
 from refopt.curvature.kron import Kron, trace
 from refopt.curvature.layerwise import Layers, Part, assembled, layers
 from refopt.linalg.arrays import as_type, created, spectral
@@ -58,11 +58,11 @@ class Gradients(NamedTuple):
 
     def outward(self, A: Symmetric) -> Symmetric:
         """c Σ ∇A∇ᵀ."""
-        return self.c * _gram(self.g, _weighted(_inner(_times(self.a, A), self.a), self.g))
+        return self.c * _gram(self.g, _weighted(_inner(times(self.a, A), self.a), self.g))
 
     def inward(self, G: Symmetric) -> Symmetric:
         """c Σ ∇ᵀG∇."""
-        weights = namespace(self.g).sum(_inner(_times(self.g, G), self.g), axis=0)
+        weights = namespace(self.g).sum(_inner(times(self.g, G), self.g), axis=0)
         return self.c * _gram(self.a, _weighted(weights, self.a))
 
     def both(self, A: Symmetric) -> Symmetric:
@@ -76,6 +76,9 @@ class Nearest(Kron):
 
     of: Gradients = field(kw_only=True)
     warm: Symmetric = field(kw_only=True)  #: some products of M with I
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace("Kron", "Nearest", 1)
 
     @cached_property
     def certificate(self) -> Certificate:
@@ -111,10 +114,8 @@ def nearest(a: Any, g: Any, c: float, bias: bool = False) -> Nearest:
     xp, kind = namespace(a), input_factor(a, "expand")
     F = Gradients(xp.astype(a, xp.float64), xp.astype(g, xp.float64), c)
     warm, A = dominant(F.both, xp.eye(a.shape[2], dtype=xp.float64, device=device(a)))
-    size, square = trace(A), frobenius(A) ** 2
-    scale = trace(kind) / size if size > 0.0 else 1.0
-    G = F.outward(A) / (scale * square) if square > 0.0 else F.outward(A)
-    return Nearest(as_type(scale * A, kind), as_type(G, kind), bias, of=F, warm=warm)
+    scale = trace(kind) / trace(A) if trace(A) > 0.0 else 1.0
+    return Nearest(as_type(scale * A, kind), as_type(F.outward(A) / scale, kind), bias, of=F, warm=warm)
 
 
 def dominant(product: Callable[[Symmetric], Symmetric], start: Symmetric) -> tuple[Symmetric, Symmetric]:
@@ -173,11 +174,6 @@ def norm_of(F: Gradients) -> float:
             inner = xp.sum(xp.reshape(inner, (N, R, N, R)), axis=(1, 3)) if R > 1 else inner
             total += (1 if s == t else 2) * float(xp.sum(inner * inner))
     return F.c * sqrt(total)
-
-
-def _times(x: Any, M: Matrix) -> Any:
-    """x M, as one product."""
-    return namespace(x).reshape(namespace(x).reshape(x, (-1, x.shape[-1])) @ M, x.shape)
 
 
 def _inner(x: Any, y: Any) -> Any:

@@ -129,6 +129,19 @@ def test_where_it_is_the_fisher_matrix(options, sharing, exact):
     assert far < TIGHT if exact else far > 1e-3
 
 
+def test_a_softmax_without_preferences_is_exact_in_the_last_layer():
+    """With all logits 0 all samples have the same probabilities."""
+    example = case(loss="cross-entropy", sizes=(3, 4, 3), N=6)
+    steps = [*example.steps[:-1], tuple(0 * part for part in example.steps[-1])]
+    x = np.concatenate([example.x[:-15], np.zeros(15)])
+    truth = literal(steps, example.X, example.problem.c, "cross-entropy")
+    K = kfac(example.problem, x)
+    assert distance(K, truth.F, truth.places[1:]) < TIGHT
+    assert not K.blocks[0].G.any()
+    F = literal(example.steps, example.X, example.problem.c, "cross-entropy").F
+    assert distance(kfac(example.problem, example.x), F, truth.places[1:]) > 1e-3
+
+
 def test_with_one_position_both_ways_are_one():
     example = case()
     a, b = (kfac(example.problem, example.x, sharing=sharing).dense() for sharing in ("expand", "reduce"))

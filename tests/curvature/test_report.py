@@ -50,6 +50,11 @@ def test_labels_that_are_drawn_are_the_same_for_all():
         assert row.block[0] != pytest.approx(other.block[0], rel=1e-3)
 
 
+def test_blocks_say_what_they_are():
+    for f, name in ((kfac, "Kron"), (kfoc, "Nearest"), (ekfac, "Corrected")):
+        assert repr(f(EXAMPLE.problem, EXAMPLE.x).blocks[0]) == f"{name}(A (4, 4), G (4, 4), bias=True)"
+
+
 def test_every_parameter_has_its_row():
     net = Sequential(Linear(4, 4, groups=2), Tanh(), LayerNorm(4), Linear(4, 2))
     rng = np.random.default_rng(1)

@@ -152,6 +152,16 @@ def test_singular_factors():
     assert len(after) == 1
 
 
+def test_layers_that_know_each_other():
+    """In a deep linear network neighbours determine each other: each factor is regular, F̂ is not."""
+    example = case(linear=True, loss="squared", sizes=(3, 3, 3), N=40)
+    T, K = (f(example.problem, example.x) for f in (kfac_tridiagonal, kfac))
+    assert K.logdet() > -np.inf
+    assert T.logdet() == -np.inf
+    with pytest.raises(ValueError, match="conditioned on the next one"):
+        T.solve(np.ones(len(example.x)))
+
+
 def test_forward_only_couples_nothing():
     T, K = (f(DEEP.problem, DEEP.x, fisher="forward-only") for f in (kfac_tridiagonal, kfac))
     assert not T.links
@@ -171,6 +181,17 @@ def test_layers_that_are_not_linear_are_not_coupled():
     near(T.solve(v, 0.1), np.linalg.solve(M + 0.1 * np.eye(len(x)), v), 1e-12)
     near(T.solve(v, 0.1, "pi")[:20], K.solve(v, 0.1, "pi")[:20], 1e-12)
     near(T.dense("column")[:20, :20], K.dense("column")[:20, :20], 1e-13)
+
+
+def test_groups_are_not_coupled():
+    rng = np.random.default_rng(6)
+    net = Sequential(Linear(4, 4, groups=2), Tanh(), Linear(4, 4, groups=2), Tanh(), Linear(4, 2))
+    problem = Supervised(net, "squared", rng.standard_normal((9, 4)), rng.standard_normal((9, 2)))
+    x = rng.standard_normal(net.size)
+    for bias in ("joint", "separate"):
+        T, K = (f(problem, x, bias=bias) for f in (kfac_tridiagonal, kfac))
+        assert not T.links
+        near(T.dense(), K.dense(), 1e-15)
 
 
 def test_array_kinds(namespace):
