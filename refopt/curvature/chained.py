@@ -20,6 +20,11 @@ def kfac_tridiagonal(
     found = layers(
         problem, x, fisher=fisher, sharing=sharing, bias=bias, labels=labels, samples=samples, rng=rng
     )  # fmt: skip
+    return chained(found)
+
+
+def chained(found: Layers) -> BlockTridiagonal:
+    """The matrix of layers."""
     made = {id(part): block(part, found) for part in found.parts}
     K = assembled(found, lambda part: made[id(part)])
     place = {id(B): k for k, B in enumerate(K.blocks)}

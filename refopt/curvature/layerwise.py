@@ -67,14 +67,24 @@ def layers(
     for given, known, name in ((fisher, KINDS, "fisher"), (sharing, SHARINGS, "sharing"), (bias, BIASES, "bias")):
         if given not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}; it is {given!r}")
+    made_of_layers(problem)
+    return taken_apart(problem.at(x), fisher, sharing, bias, labels, samples, rng)
+
+
+def made_of_layers(problem: Any) -> None:
     if not hasattr(getattr(problem, "network", None), "plan"):
         raise TypeError("Kronecker factors need a refopt.Supervised with a network made of layers: see from_arrays")
-    point = problem.at(x)
+
+
+def taken_apart(
+    point: Any, fisher: str, sharing: str, bias: str = "joint", labels: Any = None, samples: int = 1, rng: Any = None
+) -> Layers:
+    """The layers of a problem at a point, which has run forward."""
     u, c = cotangents(point, fisher, labels, samples, rng)
     captures = point.captures(u)
-    apart = _of_other_layers(problem.network, captures)
+    apart = _of_other_layers(point.net, captures)
     parts = [part for part in _parts(captures, bias, apart) if any(p.stop > p.start for p in part.places)]
-    squares = c * point.squared_vjp(u) if apart else x
+    squares = c * point.squared_vjp(u) if apart else point.x
     return Layers(parts, [(place, squares[place]) for place in apart if place.stop > place.start], c, fisher, sharing)
 
 
