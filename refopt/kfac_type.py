@@ -81,7 +81,7 @@ class Family(NamedTuple):
 
     name: str
     factored: Callable[[Layers], tuple[Any, tuple[Arrays, ...]]]  #: a matrix of this structure, and its factors
-    inverted: Callable[..., tuple[Any, ...]]  #: matrix, averages, γ, rule ↦ arrays
+    inverted: Callable[..., Any]  #: matrix, averages, rule ↦ the function γ ↦ arrays
     solved: Callable[..., Any]  #: matrix, arrays, γ, v ↦ F̂(γ)⁻¹v
     tracked: Callable[..., tuple[Any, ...]] | None = None  #: matrix, averages, arrays, ε, c ↦ arrays, in every step
 
@@ -134,10 +134,9 @@ def stepped(family: Family, state: State, grad: Any, params: Params, seen: Any, 
     before = h(fun, x, params.l2) if due(k, params.adapt_every) else 0.0
     (x,) = applied(moved, (x, best.delta), (), bool(donate))
     lam = state.damping
-    if due(k, params.adapt_every) and best.change < 0.0:
-        rho = (h(fun, x, params.l2) - before) / best.change
-        lam = followed(lam, rho if rho == rho else -inf, params.omega**params.adapt_every, 1.0)
-        lam = max(lam, eps(x) * best.size)
+    if due(k, params.adapt_every) and best.change != 0.0:
+        rho = reduction(h(fun, x, params.l2) - before, best.change)
+        lam = max(followed(lam, rho, params.omega**params.adapt_every, 1.0), eps(x) * best.size)
     return State(x, state.f, grad, best.delta, factors, best.arrays, lam, best.gamma, k)
 
 
@@ -178,6 +177,11 @@ def model(B: Any, b: Any, z: Any) -> Any:
     return sum(z[i] * (b[i] + sum(B[i][j] * z[j] for j in n) / 2) for i in n)
 
 
+def reduction(change: float, promised: float) -> float:
+    """ρ; −∞ where h is not finite, or a step of fixed length raises M itself."""
+    return change / promised if promised < 0.0 and finite(change) else -inf
+
+
 def moved(x: Any, delta: Any) -> tuple[Any]:
     return (x + delta,)
 
@@ -215,10 +219,9 @@ def inverses(family: Family, state: State, params: Params, matrix: Any, factors:
     several = due(k, params.candidates_every)
     if not (several or k <= 3 or due(k, params.inverse_every)):
         return [(gamma, state.inverse)]
+    gammas: tuple[float, ...] = (gamma if params.candidates_every else (state.damping + params.l2) ** 0.5,)
     if several:
         gammas = candidates(gamma, params.omega ** (params.candidates_every / 2))
-    else:
-        gammas = (gamma if params.candidates_every else (state.damping + params.l2) ** 0.5,)
     invert = family.inverted(matrix, factors, params.rule)
     return [(gamma, invert(gamma)) for gamma in gammas]
 
