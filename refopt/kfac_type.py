@@ -74,6 +74,7 @@ class Seen(NamedTuple):
     layers: Layers  #: inputs a and, for the labels of the draw, gradients g of every layer
     gram: Callable[..., Any]  #: vectors u, v, … ↦ the matrix of all uᵀFv
     fun: Callable[[Any], float]  #: f
+    value: float  #: f(x)
 
 
 class Family(NamedTuple):
@@ -111,13 +112,13 @@ def seen_at(problem: Any, x: Any, params: Params, draw: Draw | None, name: str) 
         labels = stacked_labels(problem, draw, name)
         labels = namespace(labels[0]).stack(labels)
     layers = taken_apart(point, params.fisher, params.sharing, labels=labels)
-    return point, Seen(layers, lambda *vectors: gram(point, vectors), point.problem.fun)
+    return point, Seen(layers, lambda *vectors: gram(point, vectors), point.problem.fun, point.fun)
 
 
 def stepped(family: Family, state: State, grad: Any, params: Params, seen: Any, donate: Any) -> State:
     """The next state, given the gradient of the draw."""
     like(grad, state)
-    layers, metric, fun = required(seen, "layers, products and values of the batch, seen=", family.name)
+    layers, metric, fun, value = required(seen, "layers, products and values of the batch, seen=", family.name)
     if not finite(norm(grad)):
         return state._replace(g=grad, t=state.t + 1)
     k, x = state.t + 1, state.x
@@ -131,11 +132,11 @@ def stepped(family: Family, state: State, grad: Any, params: Params, seen: Any, 
         proposal = -family.solved(matrix, arrays, gamma, gradient)
         trials.append(Trial(gamma, arrays, *stepwise(proposal, state, gradient, metric, shift, params)))
     best = min(trials, key=lambda trial: trial.change if trial.change == trial.change else inf)
-    before = h(fun, x, params.l2) if due(k, params.adapt_every) else 0.0
+    before = value + penalty(x, params.l2)
     (x,) = applied(moved, (x, best.delta), (), bool(donate))
     lam = state.damping
     if due(k, params.adapt_every) and best.change != 0.0:
-        rho = reduction(h(fun, x, params.l2) - before, best.change)
+        rho = reduction(fun(x) + penalty(x, params.l2) - before, best.change)
         lam = max(followed(lam, rho, params.omega**params.adapt_every, 1.0), eps(x) * best.size)
     return State(x, state.f, grad, best.delta, factors, best.arrays, lam, best.gamma, k)
 
@@ -255,9 +256,9 @@ def gram(point: Any, vectors: tuple[Any, ...]) -> list[list[float]]:
     return [[point.c * scalar(xp.sum(j * Fj)) for Fj in bent] for j in along]
 
 
-def h(fun: Callable[[Any], float], x: Any, l2: float) -> float:
-    """f + ½η‖x‖²."""
-    return fun(x) + 0.5 * l2 * dot(x, x)
+def penalty(x: Any, l2: float) -> float:
+    """½η‖x‖²."""
+    return 0.5 * l2 * dot(x, x)
 
 
 # --- inverses of blocks ----------------------------------------------------------------------------------------------

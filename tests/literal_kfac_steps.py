@@ -1,4 +1,4 @@
-"""K-FAC's steps written out with dense matrices: per-sample Jacobians by complex steps, blocks by Kronecker products."""
+"""K-FAC's steps with dense matrices: Jacobians sample by sample, in complex steps, blocks by Kronecker products."""
 
 from typing import NamedTuple
 

@@ -56,6 +56,7 @@ class Seen(NamedTuple):
     product: Callable[[Any], Any]  #: v ↦ Gv
     squares: Any  #: c² Σ ∇ℓₙ² (P,)
     fun: Callable[[Any], float]  #: f
+    value: float  #: f(x)
 
 
 def init(problem: Any, x: Any, params: Params) -> State:
@@ -67,20 +68,19 @@ def step(problem: Any, state: State, params: Params, draw: Draw | None = None, d
     supervised(problem, "hessian-free")
     point = at(problem, state.x, draw)
     squares = point.c**2 * point.squared_grad() if params.exponent > 0.0 else None
-    seen = Seen(point.ggnvp, squares, point.problem.fun)
-    return update(state._replace(f=point.fun), point.grad, params, draw, donate, seen)
+    seen = Seen(point.ggnvp, squares, point.problem.fun, point.fun)
+    return update(state, point.grad, params, draw, donate, seen)._replace(f=point.fun)
 
 
 def update(
     state: State, grad: Any, params: Params, draw: Draw | None = None, donate: Any = False, seen: Seen | None = None
 ) -> State:
-    """seen: products, squares and values on the batch; state.f, the value at x, where it is known."""
+    """seen: products, squares and values on the batch."""
     like(grad, state)
-    product, squares, fun = required(seen, "products and values of the batch, seen=", "hessian-free")
+    product, squares, fun, f = required(seen, "products and values of the batch, seen=", "hessian-free")
     if not finite(norm(grad)):
         return state._replace(g=grad, t=state.t + 1)
     x, lam = state.x, state.damping
-    f = state.f if state.f == state.f else fun(x)
     M = (squares + lam) ** params.exponent if params.exponent > 0.0 else 1.0 + 0.0 * grad
     damped = lambda v: product(v) + lam * v  # noqa: E731
     points, count = iterates(damped, grad, params.warm * state.p, M, params.progress, params.limit)
@@ -92,7 +92,7 @@ def update(
         rho = (value - f) / promised
         lam = adapted(lam, rho if finite(rho) else -1.0)
     (x,) = applied(moved, (x, p), (alpha,), bool(donate))
-    return State(x, f, grad, points[-1][0], lam, state.iterations + count, state.t + 1)
+    return State(x, state.f, grad, points[-1][0], lam, state.iterations + count, state.t + 1)
 
 
 def iterates(
