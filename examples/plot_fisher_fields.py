@@ -34,9 +34,9 @@ for name, metric in metrics.items():
     fields[name] = np.array(steps)
 
 # %%
-# Natural gradient points at the minimum from everywhere, and has the length to reach it. The empirical matrix does not
-# know the curvature: where the line is far from the data it is as large as the residuals squared, and steps are short;
-# near the minimum, where they are small, it makes steps long. Its directions are not F's, on top of that.
+# Natural gradient points at the minimum from everywhere, and has the length to reach it. The empirical matrix holds
+# squared residuals: far away it is large where the line is far from the data, whatever the curvature is, so that steps
+# are short and turn aside. Only near the minimum, where the residuals are the noise of the model, do both agree.
 
 towards = best - np.stack(np.meshgrid(slopes, offsets), axis=-1)
 for name, field in fields.items():
