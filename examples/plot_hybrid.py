@@ -3,8 +3,8 @@ Adam first, L-BFGS for the last digits
 ======================================
 
 Adam is quick to get near a minimum and slow to get there: its steps hop around it. L-BFGS with a line search, on all
-samples at once, goes on to the last digit, and superlinearly if it forgets nothing. Here both, one after the other, on a convex problem: logistic
-regression of 500 noisy labels on twelve correlated features.
+samples at once, goes on to the last digit, and superlinearly if it forgets nothing. Here both, one after the other, on
+a convex problem: logistic regression of 500 noisy labels on twelve correlated features.
 """
 
 import matplotlib.pyplot as plt

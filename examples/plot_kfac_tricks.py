@@ -3,7 +3,7 @@ What each of K-FAC's tricks is worth
 ====================================
 
 K-FAC is a factored Fisher matrix and eight tricks. Here they are switched off one by one, on the autoencoder of
-:ref:`the page before <sphx_glr_examples_plot_autoencoder.py>`: the same digits, weights and batches.
+:ref:`the page before <sphx_glr_gallery_plot_autoencoder.py>`: the same digits, weights and batches.
 """
 
 import time

@@ -5,7 +5,10 @@ Logistic regression by every method
 A convex problem with one answer, which every deterministic method must find: 300 labels, eight features of different
 sizes, and a ridge.
 
-.. math:: f(w) = \\frac{1}{N} \\sum_n \\log\\bigl(1 + e^{-y_n w^T x_n}\\bigr) + \\tfrac{1}{2} \\rho \\|w\\|^2, \\qquad y_n = \\pm 1
+.. math::
+
+   f(w) = \\frac{1}{N} \\sum_n \\log\\bigl(1 + e^{-y_n w^T x_n}\\bigr) + \\tfrac{1}{2} \\rho \\|w\\|^2,
+   \\qquad y_n = \\pm 1
 """
 
 import matplotlib.pyplot as plt

@@ -36,7 +36,7 @@ class Params(NamedTuple):
     exponent: float = 0.75  #: of the preconditioner; 0: none
     backtrack: bool = True  #: through the iterates; else the last
     adapt: bool = True  #: λ follows ρ
-    c1: float = 1e-2
+    c1: float = 1e-2  #: sufficient decrease
     trials: int = 60  #: values of α
 
 

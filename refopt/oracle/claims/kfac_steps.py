@@ -86,7 +86,7 @@ def momentum(B, g, D, alpha, both, alone, change):
     return *slopes, M(along) - alone, M(d) - change, change - g @ d / 2, excess(change - alone) + excess(alone)
 
 
-def first(draw, pair, rescaling):
+def first(draw, pair):
     n = draw.size()
     B, g, delta = draw.spd(n, 1e2), draw.vector(n), draw.vector(n)
     D = np.column_stack([delta, 0 * delta])
@@ -101,7 +101,7 @@ def first(draw, pair, rescaling):
     first,
     "imprecise",
     corrected="In the first δ₀ = 0, and one of them is 0 = 0: μ = 0, and α = −∇hᵀΔ/ΔᵀBΔ",
-    uses=("kfac-type.pair", "kfac-type.rescaling"),
+    uses=("kfac-type.pair",),
     scale=lambda slopes, both, products: (bulk(slopes), bulk(both) or 1.0),
     because=FEW,
     fails=(
