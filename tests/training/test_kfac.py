@@ -149,3 +149,27 @@ def test_a_function_has_no_layers():
     problem = refopt.Supervised(lambda x, X: X @ x[:, None], "squared", X, X[:, :1])
     with pytest.raises(TypeError, match="a network made of layers"):
         refopt.train(problem, np.ones(3), "kfac", 1)
+
+
+@pytest.mark.parametrize("name", [*METHODS, "hessian-free"])
+def test_a_loss_that_is_not_finite_stops_the_run(name):
+    """The seventh sample is infinitely far away, and comes at step 2."""
+    far = X.copy()
+    far[6] = np.inf
+    problem = refopt.Supervised(NET, "cross-entropy", far, Y)
+    seed = next(s for s in range(99) if 6 in np.random.default_rng([s, 0, 0]).permutation(9)[6:])
+    with np.errstate(invalid="ignore"):
+        result = refopt.train(problem, X0, name, 5, 3, seed, {"damping": 1.0})
+    assert result.status == refopt.Status.NOT_FINITE
+    assert result.nit == 2
+    assert np.isfinite(result.x).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_gradient_that_is_not_finite_changes_nothing(name):
+    method, params = METHODS[name], METHODS[name].Params()
+    state = steps(name, {})[-1]
+    seen = (None, None, None, 0.0)
+    new = method.update(state, np.full(len(X0), np.nan), params, seen=seen)
+    assert np.array_equal(new.x, state.x)
+    assert new.t == state.t + 1
