@@ -43,6 +43,13 @@ def ahead(
     return search(problem, x, f, g, p, kind, c1, c2, trials, 1.0)
 
 
+def followed(lam: float, ratio: float, a: float, b: float) -> float:
+    """The damping after a step with the reduction ratio ρ: λa/b where ρ > ¾, λb/a where ρ < ¼.   a < b."""
+    if ratio > 0.75:
+        return a * lam / b
+    return b * lam / a if ratio < 0.25 else lam
+
+
 # --- trust regions ---------------------------------------------------------------------------------------------------
 
 

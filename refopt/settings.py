@@ -5,8 +5,18 @@ from typing import Any, NamedTuple
 
 from refopt.catalogue import Entry
 
-COUNTS = ("samples", "probes", "every", "window", "limit", "memory", "trials")  #: at least 1
-PARTS = ("beta1", "beta2", "beta3", "beta", "decay", "momentum", "graft_beta2")  #: of a mean: in [0, 1)
+COUNTS = ("samples", "probes", "every", "window", "limit", "memory", "trials", "inverse_every")  #: at least 1
+PARTS = (
+    "beta1",
+    "beta2",
+    "beta3",
+    "beta",
+    "decay",
+    "momentum",
+    "graft_beta2",
+    "averaging",
+    "warm",
+)  #: of a mean: in [0, 1)
 
 
 class Common(NamedTuple):

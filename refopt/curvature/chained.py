@@ -24,6 +24,7 @@ def kfac_tridiagonal(
 
 
 def chained(layers: Layers) -> BlockTridiagonal:
+    """The matrix of layers."""
     made = {id(part): block(part, layers) for part in layers.parts}
     K = assembled(layers, lambda part: made[id(part)])
     place = {id(B): k for k, B in enumerate(K.blocks)}

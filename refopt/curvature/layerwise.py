@@ -70,16 +70,27 @@ def layers(
     for given, known, name in ((fisher, KINDS, "fisher"), (sharing, SHARINGS, "sharing"), (bias, BIASES, "bias")):
         if given not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}; it is {given!r}")
+    made_of_layers(problem)
+    return taken_apart(problem.at(x), fisher, sharing, bias, labels, samples, rng)
+
+
+def made_of_layers(problem: Any) -> None:
     if not hasattr(getattr(problem, "network", None), "plan"):
         raise TypeError("Kronecker factors need a refopt.Supervised with a network made of layers: see from_arrays")
-    point = problem.at(x)
-    if not bool(namespace(x).all(namespace(x).isfinite(point.f))):
+
+
+def taken_apart(
+    point: Any, fisher: str, sharing: str, bias: str = "joint", labels: Any = None, samples: int = 1, rng: Any = None
+) -> Layers:
+    """The layers of a problem at a point, which has run forward."""
+    xp = namespace(point.f)
+    if not bool(xp.all(xp.isfinite(point.f))):
         raise ValueError("the network has outputs that are not finite at x, and no factors there")
     u, c = cotangents(point, fisher, labels, samples, rng)
     captures = point.captures(u)
-    apart = _of_other_layers(problem.network, captures)
+    apart = _of_other_layers(point.net, captures)
     parts = [part for part in _parts(captures, bias, apart) if any(p.stop > p.start for p in part.places)]
-    squares = point.squared_vjp(u) if apart else x
+    squares = point.squared_vjp(u) if apart else point.x
     others = [(place, squares[place]) for place in apart if place.stop > place.start]
     return Layers(parts, others, c, fisher, sharing, lambda: point.per_sample_vjp(u))
 

@@ -157,11 +157,7 @@ class Factors:
     """Ξ and Σ of a ``BlockTridiagonal``, of damped factors."""
 
     def __init__(self, F: BlockTridiagonal, lam: float, rule: str) -> None:
-        self.F, self.lam, self.rule, end = F, lam, rule, 0
-        self.places = list[slice]()
-        for block in F.blocks:
-            self.places.append(slice(end, end + block.shape[0]))
-            end += block.shape[0]
+        self.F, self.lam, self.rule, self.places = F, lam, rule, places(F)
         self.coupled = {link.i: Coupled(link, F.blocks[link.i], F.blocks[link.j], lam, rule) for link in F.links}
 
     def product(self, V: Matrix) -> Matrix:
@@ -176,20 +172,33 @@ class Factors:
         return namespace(V).concat(parts, axis=0)
 
     def inverse(self, V: Matrix) -> Matrix:
-        """F̂⁻¹V = Ξᵀ Λ Ξ V."""
-        parts = [V[place, :] for place in self.places]
-        for i, link in sorted(self.coupled.items()):
-            parts[i] = parts[i] - link.forward(parts[link.j])
-        for i, block in enumerate(self.F.blocks):
-            own = self.coupled.get(i)
-            parts[i] = own.inverse(parts[i]) if own else block.solve(parts[i], self.lam, self.rule)
-        for i, link in sorted(self.coupled.items(), reverse=True):
-            parts[link.j] = parts[link.j] - link.transposed(parts[i])
-        return namespace(V).concat(parts, axis=0)
+        """F̂⁻¹V."""
+        last = lambda i, part: self.F.blocks[i].solve(part, self.lam, self.rule)  # noqa: E731
+        return precision(V, self.places, self.coupled, last)
 
     def logdet(self) -> float:
         blocks = enumerate(self.F.blocks)
         return sum(self.coupled[i].logdet() if i in self.coupled else block.logdet() for i, block in blocks)
+
+
+def places(F: BlockTridiagonal) -> list[slice]:
+    """Where the blocks lie."""
+    found, end = list[slice](), 0
+    for block in F.blocks:
+        found.append(slice(end, end + block.shape[0]))
+        end += block.shape[0]
+    return found
+
+
+def precision(V: Matrix, places: list[slice], coupled: Any, last: Callable[[int, Matrix], Matrix]) -> Matrix:
+    """F̂⁻¹V = Ξᵀ Λ Ξ V, with the inverse `last` of the blocks that no other follows."""
+    parts = [V[place, :] for place in places]
+    for i, link in sorted(coupled.items()):
+        parts[i] = parts[i] - link.forward(parts[link.j])
+    parts = [coupled[i].inverse(part) if i in coupled else last(i, part) for i, part in enumerate(parts)]
+    for i, link in sorted(coupled.items(), reverse=True):
+        parts[link.j] = parts[link.j] - link.transposed(parts[i])
+    return namespace(V).concat(parts, axis=0)
 
 
 class Coupled:
@@ -203,6 +212,20 @@ class Coupled:
         psi, schur = zip(*(conditioned(M, *found) for M, found in zip(across, other, strict=True)), strict=True)
         (self.psi_A, self.psi_G), (self.C, self.D) = psi, schur
         self.spectra = own
+
+    @property
+    def arrays(self) -> tuple[Any, ...]:
+        """All that products with Ψ and Σᵢ|ⱼ⁻¹ take."""
+        return self.psi_A, self.psi_G, *self.diagonalised
+
+    @classmethod
+    def of(cls, link: Link, first: Kron, second: Kron, arrays: tuple[Any, ...]) -> "Coupled":
+        """For such products, from the arrays of another."""
+        made = cls.__new__(cls)
+        made.i, made.j, made.first, made.second = link.i, link.j, first, second
+        made.psi_A, made.psi_G = arrays[:2]
+        made.__dict__["diagonalised"] = arrays[2:]
+        return made
 
     def forward(self, part: Matrix) -> Matrix:
         """Ψ times block j of vectors."""

@@ -28,7 +28,7 @@ from math import inf
 from typing import NamedTuple
 
 from refopt.departure import little
-from refopt.inexact import ahead, way
+from refopt.inexact import ahead, followed, way
 from refopt.krylov import Inner, conjugate_gradients, forcing_term
 from refopt.linesearch import Point, noise_floor
 from refopt.ops import Choice, Vector, dimension, dot, eps, norm
@@ -126,9 +126,7 @@ def ratio(problem: Problem, state: State, point: Point) -> float:
 
 def adapted(lam: float, ratio: float) -> float:
     """The damping after a step with the reduction ratio ρ."""
-    if ratio > 0.75:
-        return 2 * lam / 3
-    return 3 * lam / 2 if ratio < 0.25 else lam
+    return followed(lam, ratio, 2, 3)
 
 
 def predicted(state: State) -> float:

@@ -13,6 +13,7 @@ from refopt.sampled import Draw, Needs
 
 ENTRIES = refopt.available("train")
 STOCHASTIC = [name for name in ENTRIES if name != "l-bfgs"]
+KFAC = ["kfac", "kfac-tridiagonal", "ekfac"]
 KINDS = {str(kind): kind for kind in NAMESPACES}
 
 NET = Sequential(Linear(3, 4), Tanh(), Linear(4, 3))
@@ -25,7 +26,8 @@ OPTIONS = {
     "shampoo": {"beta2": 0.9, "grafting": "adam", "every": 2, "block": 3, "beta1": 0.5, "start": 1},
     "soap": {"every": 2},
     "momentum": {"nesterov": True},
-}
+    "hessian-free": {"damping": 0.5},
+} | {name: {"damping": 2.0, "adapt_every": 2, "candidates_every": 2, "inverse_every": 4} for name in KFAC}
 
 
 def problem_on(kind, dtype=np.float64):
@@ -33,7 +35,8 @@ def problem_on(kind, dtype=np.float64):
 
 
 def params_of(name):
-    return ENTRIES[name].module.Params(**OPTIONS.get(name, {}), **({"weight_decay": 0.1} if name != "l-bfgs" else {}))
+    params = ENTRIES[name].module.Params
+    return params(**OPTIONS.get(name, {}), **({"weight_decay": 0.1} if "weight_decay" in params._fields else {}))
 
 
 def run(name, kind, dtype=np.float64, steps=5, donate=False, x=None, state=None):
@@ -182,7 +185,10 @@ def test_weights_that_are_none_are_refused(name, x, error, message):
         module.init(problem, x, module.Params())
 
 
-@pytest.mark.parametrize("name", ["adam-true-fisher", "adam-true-fisher-batch", "gauss-newton", "natural-gradient"])
+@pytest.mark.parametrize(
+    "name",
+    ["adam-true-fisher", "adam-true-fisher-batch", "gauss-newton", "natural-gradient", "hessian-free", *KFAC],
+)
 def test_a_method_that_looks_into_the_network_says_so(name):
     module = ENTRIES[name].module
     problem = refopt.Problem(lambda x: 0.0, lambda x: x)
@@ -198,6 +204,7 @@ def test_a_method_that_looks_into_the_network_says_so(name):
         ("diagonal-newton", "draw.probes"),
         ("adam-true-fisher", "draw.labels"),
         ("adam-true-fisher-batch", "draw.labels"),
+        *((name, "draw.labels") for name in KFAC),
     ],
 )
 def test_a_draw_that_lacks_something_is_refused(name, what):
@@ -207,7 +214,9 @@ def test_a_draw_that_lacks_something_is_refused(name, what):
         module.step(problem, state, module.Params(), Draw(batch=np.array([0, 1])))
 
 
-@pytest.mark.parametrize("name", ["adahessian", "adam-true-fisher", "gauss-newton", "natural-gradient"])
+@pytest.mark.parametrize(
+    "name", ["adahessian", "adam-true-fisher", "gauss-newton", "natural-gradient", "hessian-free", *KFAC]
+)
 def test_an_update_that_lacks_something_is_refused(name):
     module, problem = ENTRIES[name].module, problem_on(KINDS["numpy"])
     state = module.init(problem, X0, module.Params())

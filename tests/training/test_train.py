@@ -61,7 +61,7 @@ def test_a_run_is_its_steps(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_lowers_the_loss(name):
     steps = {"step": 0.05} if name in ("sgd", "momentum", "adagrad", "adam", "adamw", "soap") else {}
-    steps = {"step": 0.02} if "fisher" in name else steps
+    steps = {"step": 0.02} if "fisher" in name else {"damping": 1.0} if "kfac" in name else steps
     result = train(PROBLEM, X0, name, steps=60, batch_size=batch_for(name), rng=0, options=steps)
     assert result.fun < PROBLEM.fun(X0) - 0.01
 

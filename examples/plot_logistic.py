@@ -1,0 +1,106 @@
+"""
+Logistic regression by every method
+===================================
+
+A convex problem with one answer, which every deterministic method must find: 300 labels, eight features of different
+sizes, and a ridge.
+
+.. math::
+
+   f(w) = \\frac{1}{N} \\sum_n \\log\\bigl(1 + e^{-y_n w^T x_n}\\bigr) + \\tfrac{1}{2} \\rho \\|w\\|^2,
+   \\qquad y_n = \\pm 1
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import refopt
+
+rng = np.random.default_rng(2)
+X = rng.standard_normal((300, 8)) * np.logspace(0, -0.7, 8)
+y = np.where(rng.random(300) < 1 / (1 + np.exp(-3 * X @ rng.standard_normal(8))), 1.0, -1.0)
+ridge = 1e-3
+
+
+def fun(w):
+    return np.logaddexp(0, -y * (X @ w)).mean() + 0.5 * ridge * w @ w
+
+
+def grad(w):
+    p = 1 / (1 + np.exp(y * (X @ w)))
+    return ridge * w - X.T @ (y * p) / len(y)
+
+
+def hess(w):
+    p = 1 / (1 + np.exp(y * (X @ w)))
+    return (X.T * (p * (1 - p))) @ X / len(y) + ridge * np.eye(8)
+
+
+def product(w, v):
+    p = 1 / (1 + np.exp(y * (X @ w)))
+    return X.T @ (p * (1 - p) * (X @ v)) / len(y) + ridge * v
+
+
+w0 = np.zeros(8)
+entries = refopt.available("minimize")
+answers, traces = {}, {}
+for name, entry in entries.items():
+    second = {"hess": {"hess": hess}, "hessp": {"hessp": product}}.get(entry.needs[-1], {})
+    options = {"maxiter": 5000, "trace": True, "gtol": 1e-12}
+    if entry.fisher:
+        second, options = {}, options | {"fisher": hess, "damping": 0.0, "step": 1.0}
+    if name == "gradient-descent":
+        options |= {"search": "strong-wolfe"}
+    if entry.family == "adaptive":
+        options |= {"step": 0.05}
+    run = refopt.minimize(fun, w0, jac=grad, method=name, options=options, **second)
+    answers[name], traces[name] = run, run.trace
+
+# %%
+# All of them but two agree to 1e-9. AdaGrad's steps grow too short, and it does not claim success. AdaHessian ends at
+# the digits of f, its gradient 1e-7 of the first: that is what its status says, PRECISION.
+
+best = w0
+for _ in range(20):  # Newton's method, written out
+    best = best - np.linalg.solve(hess(best), grad(best))
+for name, run in sorted(answers.items(), key=lambda each: abs(each[1].x - best).max()):
+    apart = abs(run.x - best).max()
+    print(f"{name:20s} {apart:8.1e} from the answer, {run.nit:5d} steps, {refopt.Status(run.status).name}")
+
+# %%
+# Where a plane separates the labels and nothing holds the weights back, there is no minimum: f falls to 0 as w grows
+# along that plane's normal, and what a method returns is where f has no digits left. f itself is then "converged", and
+# no gradient tells. The labels do: any w with all yₙwᵀxₙ > 0 is a proof that there is nothing to find.
+
+separable = np.sign(X @ np.ones(8))
+y, noisy, ridge = separable, y, 0.0
+lengths = {}
+for name in ("newton", "l-bfgs", "trust-exact"):
+    second = {"hess": hess} if name != "l-bfgs" else {}
+    run = refopt.minimize(fun, w0, jac=grad, method=name, options={"trace": True}, **second)
+    flag = "separable: no minimum" if (y * (X @ run.x)).min() > 0 else "not separated"
+    lengths[name] = [np.linalg.norm(state.x) for state in run.trace]
+    print(f"{name:12s} f = {run.fun:.1e}, |w| = {lengths[name][-1]:.0f}, all margins positive: {flag}")
+y, ridge = noisy, 1e-3
+
+# %%
+# Left, the distance from the answer; right, without ridge on separable labels, the length of w.
+
+families = list(dict.fromkeys(entries[name].family for name in answers))
+colours = dict(zip(families, plt.colormaps["tab10"](np.arange(len(families))), strict=True))
+figure, (near, far) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained", width_ratios=(2, 1))
+for family in families:
+    label = family
+    for name in (name for name in answers if entries[name].family == family):
+        gaps = [max(abs(state.x - best).max(), 1e-16) for state in traces[name]]
+        near.loglog(np.arange(1, len(gaps) + 1), gaps, color=colours[family], linewidth=1.0, label=label)
+        label = None
+near.axhline(1e-9, color="0.5", linestyle=":", linewidth=0.8)
+near.set(xlabel="state", ylabel="distance from the answer", ylim=(1e-16, 20))
+for name, sizes in lengths.items():
+    far.semilogy(sizes, marker="o", markersize=2.5, linewidth=1.0, label=name)
+far.set(xlabel="step", ylabel="$\\|w\\|$", title="separable labels")
+for panel in (near, far):
+    panel.grid(color="0.92")
+    panel.legend(fontsize=8)
+plt.show()
