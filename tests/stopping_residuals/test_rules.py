@@ -196,6 +196,17 @@ def test_what_is_near_is_no_claim():
     assert seen.verdict == RUNNING
 
 
+@pytest.mark.parametrize("differences", [0.0, 1e-8])
+def test_a_polish_by_differences_must_not_make_the_gradient_larger(monkeypatch, differences):
+    problem, state = state_of([1e-9, 0.0, 1.0], ORTHOGONAL)
+    worse = state._replace(g=2.0 * state.g, nfev=9)
+    monkeypatch.setattr(stopping_residuals, "polish", lambda *_: worse)
+    watch, tests = watch_of(verdict=DONE), Tests(differences=differences)
+    kept, _ = stopping_residuals.finished(lm, problem, state, watch, lm.Params(), tests)
+    assert (kept.g is state.g) is (differences > 0.0)
+    assert kept.nfev == 9
+
+
 def test_dependent_columns_are_the_last_thing_to_be_said():
     ending, _ = think(valley, lambda x: np.array([[1.0, 1.0], [0.0, 0.0]]), [3.0, 0.0], tried=2, ok=False)
     assert ending == Ending(Status.SINGULAR, False, stopping_residuals.DEPENDENT)
