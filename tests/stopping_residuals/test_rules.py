@@ -232,6 +232,15 @@ def test_what_counts_as_stationary(monkeypatch, x, watch, success):
     assert (ending.status == Status.PRECISION) is success
 
 
+def test_rounding_is_that_of_the_residuals_a_column_meets():
+    """r = (1e-15, 1e8), the second depends on nothing: a cosine of 1e-23, and a gradient that is no rounding."""
+    problem, state = state_of([1e-15, 1e8], [[1.0], [0.0]], x=(1.0,))
+    assert stopping_residuals.cosine(state) < 2.0**-52
+    assert not stopping_residuals.stationary(problem, state, far_from(5e15, 1e-12), 1e-30, Tests(), 0.0)
+    problem, state = state_of([1e8 + 1e-8, 1e8], [[1.0], [-1.0]], x=(1.0,))
+    assert stopping_residuals.stationary(problem, state, far_from(1e16, 1e-5), 1.0, Tests(), 0.0)
+
+
 @pytest.mark.parametrize(("fall", "noise", "answer"), [(0.4, 1e-17, True), (0.6, 1e-17, False), (0.4, 1e-19, False)])
 def test_nothing_left_beside_a_gradient_half_a_millionth_of_the_first(fall, noise, answer):
     """r = x − 1 at 1 + 1e-8: the whole f = 5e-17 could be gained, and is within ten times the noise, or is not."""
