@@ -10,7 +10,7 @@ from typing import Any
 from refopt.judgement import MANY
 from refopt.linesearch import noise_floor
 from refopt.noise import differences_for, nearby
-from refopt.ops import Vector, column_norms, dot, eps, norm, norm_inf, positive, rmatvec
+from refopt.ops import Vector, absolute, column_norms, dot, eps, norm, norm_inf, positive, rmatvec
 from refopt.problem import LeastSquares, Problem
 from refopt.refinement import refine
 
@@ -27,7 +27,7 @@ def stationary(problem: LeastSquares, state: Any, watch: Any, promised: float, t
     gnorm, gained, angle = norm_inf(state.g), watch.f0 - state.f, cosine(state)
     if gnorm <= SAFE * watch.g0 and (promised <= 1e-12 * gained or angle <= 1e-6):
         return True
-    if angle <= 2.0 * state.r.shape[0] * eps(state.x):
+    if norm_inf(state.g / rounding(state)) <= 2.0 * state.r.shape[0]:
         return True
     ef = noise_floor(problem, state.x, state.f)
     reach = 0.5
@@ -38,6 +38,11 @@ def stationary(problem: LeastSquares, state: Any, watch: Any, promised: float, t
     falling = gnorm <= 1e-3 * watch.g0 and (angle <= 1e-3 or state.f <= 1e-6 * watch.f0)
     near = falling or unmoved(state.x, state.f, ef, watch, tests) or promised <= min(10.0 * ef, 0.1 * state.f)
     return near and gnorm <= error
+
+
+def rounding(state: Any) -> Vector:
+    """eps |J|ᵀ|r|, which each term of Jᵀr may be wrong by."""
+    return eps(state.x) * positive(rmatvec(absolute(state.J), absolute(state.r)))
 
 
 def perfected(

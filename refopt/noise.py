@@ -165,16 +165,30 @@ def measure_differences(
     if content and not doubt:
         return Differences(0.0, 0.0, 0.0, True)
     errors = absolute(slope((4.0 if scheme == "2-point" else 8.0) * current) - g)  # with steps twice as long
-    errors, rough = errors + residual.passed, watch.rough
-    error, span = norm_inf(errors), max(abs(f), abs(watch.f0 - f))
+    blind, span = flat and norm_inf(errors) == 0.0, max(abs(f), abs(watch.f0 - f))
+    rough = watch.rough
     if search and doubt:
-        least = eps(x)
-        while least < 1e-5 and (64.0 * least * span < noise or 64.0 * least < residual.relative):
-            least = 64.0 * least  # shorter steps see noise, or nothing
-        better, less = best_differences(slope, least)
-        if flat or less < 0.2 * norm_inf(slope(better) - g):
-            rough = better if better > eps(x) else 0.0
+        relative = max(noise / span if span > 0.0 else float(noise > 0.0), residual.relative)
+        rough = wider(slope, g, rough, relative, blind)
+    errors = errors + residual.passed
+    error = norm_inf(errors)
     return Differences(noise if noise > rounding else 0.0, rough, error, content and flat and error == 0.0, errors)
+
+
+def wider(slope: Callable[[float], Any], g: Any, rough: float, relative: float, blind: bool) -> float:
+    """The noise that differences are best made for, 0 for rounding; the old ``rough`` if g is not clearly worse.
+
+    ``relative`` is the noise that was measured; ``blind``: f seems not to change. Steps much shorter than that noise
+    asks for see noise, or nothing.
+    """
+    rounding = least = eps(g)
+    while least < 1e-5 and 64.0 * least < relative:
+        least = 64.0 * least
+    better, error = best_differences(slope, least)
+    short = norm_inf(g) == 0.0 and least > (rough or rounding)
+    if blind or short or error < 0.2 * norm_inf(slope(better) - g):
+        return better if better > rounding else 0.0
+    return rough
 
 
 def differences_of(

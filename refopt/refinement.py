@@ -47,8 +47,8 @@ def refine(
     """Newton steps as long as they help and f does not rise beyond its noise ef.
 
     ``noise`` is that of each component of g. Of the points from which a step would gain no more than ``enough`` the one
-    with the smallest ‖g‖∞ is returned, else that of the least gain. ``most`` gradients may be evaluated; 2n + 1 are at
-    least.
+    with the smallest ‖g‖∞ is returned; else the best in both respects. ``most`` gradients may be evaluated; 2n + 1 are
+    at least.
     """
     each, ceiling = 2 * x.shape[0] + 1, f + 10.0 * ef
     model, left = model_of(problem.grad, x, g, size, noise), most - each
@@ -64,7 +64,8 @@ def refine(
             model = shown(problem, model, after.x, after.f, ef)
             after = after._replace(gain=promise(model, after.g))
         now = after
-        if enough < best.gain > now.gain or (now.gain <= enough and norm_inf(now.g) < norm_inf(best.g)):
+        smaller = norm_inf(now.g) < norm_inf(best.g)
+        if (now.gain <= enough and (best.gain > enough or smaller)) or (smaller and now.gain < best.gain):
             best = now
         if now.stuck:
             least = lowest(problem, now.x, newton_step(model, parts(model, now.g))) if best.gain > enough else inf

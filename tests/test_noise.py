@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refopt import noise
 from refopt.derivatives import gradient
 from refopt.noise import (
     alternating,
@@ -227,6 +228,23 @@ def test_the_best_differences_of_a_noisy_function(seed, exponent):
     found, error = best_differences(lambda noise: gradient(fun, x, "3-point", x, noise), 2.0**-52)
     assert wrong(found) <= 10 * max(wrong(size), wrong(64 * size), wrong(size / 64))
     assert wrong(found) <= 10 * error
+
+
+@pytest.mark.parametrize(
+    ("g", "better", "relative", "blind", "answer"),
+    [
+        (1.0, 1.5, 0.0, False, 0.0),  # another gradient, as far from this one as it is in doubt itself
+        (1.0, 9.0, 0.0, False, 2.0**-46),  # a clearly better one
+        (0.0, 0.5, 0.0, False, 0.0),  # that nothing seems to change is no reason yet,
+        (0.0, 0.5, 0.0, True, 2.0**-46),  # but that nothing does over longer steps is one,
+        (0.0, 0.5, 1e-12, False, 2.0**-34),  # and so is noise that such steps cannot see
+    ],
+)
+def test_wider_differences_are_made_where_they_are_better(monkeypatch, g, better, relative, blind, answer):
+    """The best ones for 64 times the least noise, wrong by ½."""
+    monkeypatch.setattr(noise, "best_differences", lambda slope, least: (64 * least, 0.5))
+    found = noise.wider(lambda noise: np.array([better]), np.array([g]), 0.0, relative, blind)
+    assert found == answer
 
 
 # --- wrong derivatives -----------------------------------------------------------------------------------------------

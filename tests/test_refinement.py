@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refopt import refinement
 from refopt.problem import Problem
-from refopt.refinement import Refined, damped, model_of, newton_step, parts, promise, refine
+from refopt.refinement import Refined, damped, heard, lowest, model_of, newton_step, parts, promise, refine, shown
 from strategies import seeds
 
 EPS = 2.0**-52
@@ -58,6 +59,24 @@ def test_steps_go_on_until_the_gradient_is_noise():
     assert end.gain <= 1e-12
 
 
+@pytest.mark.parametrize(("enough", "returned"), [(0.5, 1.0), (2.5, 2.0), (3.5, 1.0), (9.0, 1.0)])
+def test_the_point_that_is_returned(monkeypatch, enough, returned):
+    """Slopes 4, 3, 1, 2 with gains 5, 4, 3, 2: the smallest of those with enough gained, else what is best in both."""
+    gains, slopes = {4.0: 5.0, 3.0: 4.0, 1.0: 3.0, 2.0: 2.0}, iter([3.0, 1.0, 2.0])
+
+    def following(problem, model, now, ceiling):
+        slope = next(slopes, None)
+        if slope is None:
+            return now._replace(stuck=True), 1
+        return Refined(now.x, 0.0, np.array([slope]), gains[slope]), 1
+
+    monkeypatch.setattr(refinement, "promise", lambda model, g: gains[float(g[0])])
+    monkeypatch.setattr(refinement, "damped", following)
+    bowl = Problem(lambda x: float(x[0] ** 2), lambda x: 2 * x)
+    end = refine(bowl, np.ones(1), 1.0, np.array([4.0]), np.ones(1), np.zeros(1), 0.0, enough, inf)
+    assert end.g[0] == returned
+
+
 def test_a_step_that_raises_f_or_goes_too_far_is_halved():
     """g = arctan x, where Newton's method diverges from x = 2."""
     flat = Problem(lambda x: 0.0, lambda x: np.arctan(x))
@@ -70,6 +89,56 @@ def test_a_step_that_raises_f_or_goes_too_far_is_halved():
     hill = flat._replace(fun=lambda x: float(x[0] < 1.9))
     assert damped(hill, model, now, 0.0)[0].x[0] >= 1.9
     assert damped(hill, model, now, 2.0)[0].x == after.x
+
+
+def bent(curvature, noise=0.0):
+    """x² + ½ curvature y², and a gradient whose second component says −1e-4 y; a model of it beside (1, 1)."""
+    problem = Problem(
+        lambda x: float(x[0] ** 2 + 0.5 * curvature * x[1] ** 2), lambda x: np.array([2 * x[0], -1e-4 * x[1]])
+    )
+    x = np.ones(2)
+    return problem, x, model_of(problem.grad, x, problem.grad(x), x, np.full(2, noise))
+
+
+@pytest.mark.parametrize(("curvature", "convex"), [(0.0, True), (1.0, True), (-1e-4, False), (-1e-3, False)])
+def test_negative_curvature_must_show_in_f(curvature, convex):
+    """What does not is an error of the eigenvalues, of all of them."""
+    problem, x, model = bent(curvature)
+    assert not model.convex
+    seen = shown(problem, model, x, problem.fun(x), 10 * EPS)
+    assert seen.convex is convex
+    assert (seen.values >= 1e-4 * (1 - 1e-6)).all() or not convex
+
+
+def test_negative_curvature_that_noise_of_f_hides_is_none():
+    """Along 0.3 of the size of y f falls by 4.5e-6 at the most, and ten times that is noise."""
+    problem, x, model = bent(-1e-4)
+    assert shown(problem, model, x, problem.fun(x), 4.5e-5).convex
+
+
+def test_a_model_that_is_not_finite_is_shown_nothing():
+    problem = Problem(lambda x: 0.0, lambda x: np.full(2, np.nan))
+    x = np.ones(2)
+    model = model_of(problem.grad, x, x, x, 0 * x)
+    assert not shown(problem, model, x, 0.0, 1.0).convex
+
+
+def test_no_step_along_what_is_only_noise():
+    """A gradient within its noise, along an eigenvalue within its own: promised, not heard."""
+    problem, x, model = bent(0.0, noise=1e-3)
+    model = shown(problem, model, x, 1.0, 1e-3)
+    small, large = np.array([1.0, 0.9e-3]), np.array([1.0, 2e-3])
+    assert newton_step(model, heard(model, small))[1] == pytest.approx(0.0, abs=1e-12)
+    assert abs(newton_step(model, heard(model, large))[1]) > 0.01
+    assert promise(model, small) > promise(model, np.array([1.0, 0.0])) * (1 + 1e-9)
+
+
+def test_the_lowest_along_a_step():
+    """x² from 1 along −2: at α = ½; and no wall counts."""
+    x = np.ones(1)
+    assert lowest(Problem(lambda x: float(x[0] ** 2)), x, np.array([-2.0])) == 0.0
+    assert lowest(Problem(lambda x: np.inf if x[0] < 0.7 else float(x[0])), x, np.array([-2.0])) == 0.75
+    assert lowest(Problem(lambda x: np.nan), x, x) == inf
 
 
 def test_a_gradient_that_no_step_changes_ends_it():

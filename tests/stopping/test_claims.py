@@ -15,7 +15,11 @@ from refopt.stopping import DONE, Ending, Status
 from variants import DERIVATIVES, VARIANTS, answer, cases, keep, record, solve, survey, times, tolerance, verdict
 from variants import case as named
 
-METHODS = ["bfgs", "l-bfgs", "trust-exact", "trust-dogleg", "saddle-free-newton", "lm", "dogleg"]
+METHODS = [
+    "bfgs", "l-bfgs", "trust-exact", "trust-dogleg", "trust-ncg", "trust-krylov", "newton-cg", "modified-newton",
+    "saddle-free-newton", "lm", "dogleg",
+]  # fmt: skip
+IN_PART = {"newton-cg", "trust-ncg", "trust-krylov"}  #: not yet on record at the tighter tolerance
 methods = pytest.mark.parametrize("method", METHODS)
 CLASSICS = [case for case in cases("minimize") if not case.name.startswith("nist:")]
 
@@ -68,7 +72,8 @@ def test_what_is_on_record(method):
     What is on record for differences is known to be wrong; it may only become less.
     """
     known, n = record(method), len(cases(refopt.available()[method].door))
-    assert {("analytic", tolerance(gtol), v) for gtol in (None, 1e-12) for v in VARIANTS} <= set(known)
+    for gtol in (None,) if method in IN_PART else (None, 1e-12):
+        assert {("analytic", tolerance(gtol), v) for v in VARIANTS} <= set(known)
     for (derivatives, _, variant), row in known.items():
         successes, alarms = (row[claim].split() for claim in ("false success", "false alarm"))
         told = [int(row[count]) for count in ("solved", "elsewhere", "given up")]

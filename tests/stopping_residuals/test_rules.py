@@ -196,6 +196,17 @@ def test_what_is_near_is_no_claim():
     assert seen.verdict == RUNNING
 
 
+@pytest.mark.parametrize("differences", [0.0, 1e-8])
+def test_a_polish_by_differences_must_not_make_the_gradient_larger(monkeypatch, differences):
+    problem, state = state_of([1e-9, 0.0, 1.0], ORTHOGONAL)
+    worse = state._replace(g=2.0 * state.g, nfev=9)
+    monkeypatch.setattr(stopping_residuals, "polish", lambda *_: worse)
+    watch, tests = watch_of(verdict=DONE), Tests(differences=differences)
+    kept, _ = stopping_residuals.finished(lm, problem, state, watch, lm.Params(), tests)
+    assert (kept.g is state.g) is (differences > 0.0)
+    assert kept.nfev == 9
+
+
 def test_dependent_columns_are_the_last_thing_to_be_said():
     ending, _ = think(valley, lambda x: np.array([[1.0, 1.0], [0.0, 0.0]]), [3.0, 0.0], tried=2, ok=False)
     assert ending == Ending(Status.SINGULAR, False, stopping_residuals.DEPENDENT)
@@ -219,6 +230,15 @@ def test_what_counts_as_stationary(monkeypatch, x, watch, success):
     ending, _ = think(valley, slope, [x], watch, tried=2, ok=False)
     assert ending.success is success
     assert (ending.status == Status.PRECISION) is success
+
+
+def test_rounding_is_that_of_the_residuals_a_column_meets():
+    """r = (1e-15, 1e8), the second depends on nothing: a cosine of 1e-23, and a gradient that is no rounding."""
+    problem, state = state_of([1e-15, 1e8], [[1.0], [0.0]], x=(1.0,))
+    assert stopping_residuals.cosine(state) < 2.0**-52
+    assert not stopping_residuals.stationary(problem, state, far_from(5e15, 1e-12), 1e-30, Tests(), 0.0)
+    problem, state = state_of([1e8 + 1e-8, 1e8], [[1.0], [-1.0]], x=(1.0,))
+    assert stopping_residuals.stationary(problem, state, far_from(1e16, 1e-5), 1.0, Tests(), 0.0)
 
 
 @pytest.mark.parametrize(("fall", "noise", "answer"), [(0.4, 1e-17, True), (0.6, 1e-17, False), (0.4, 1e-19, False)])
