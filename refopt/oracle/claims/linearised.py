@@ -7,6 +7,7 @@ import numpy as np
 
 from refopt.exact import array, solve
 from refopt.linearised import Path
+from refopt.linearised import gauss_newton as whole_step
 from refopt.methods import broyden_bad, broyden_good, dogleg, gauss_newton, lm
 from refopt.oracle.claim import claim
 from refopt.oracle.claims import NW
@@ -227,7 +228,7 @@ class Known(NamedTuple):
     full: bool
 
 
-def nearly_singular(draw, promise, step):
+def nearly_singular(draw, promise):
     """R = (1 1; 0 ε) with ε about 1e-10, and the promise over rational numbers."""
     unit = 2.0 ** draw.rng.integers(-9, 9)
     R, c = unit * np.array([[1.0, 1.0], [0.0, 1e-10 * float(draw.number("1/2", 2))]]), draw.vector(2)
@@ -236,7 +237,7 @@ def nearly_singular(draw, promise, step):
     right = A.T @ b
     expected = float(right @ solve(A.T @ A + np.diag(squares), right)) / 2
     c[0] *= draw.rng.integers(2)
-    none = step(Known(R, c, False))
+    none = whole_step(Known(R, c, False))
     return {"gain": promise(Known(R, np.array([float(v) for v in b]), True)), "expected": expected, "none": none}
 
 
@@ -246,7 +247,7 @@ def nearly_singular(draw, promise, step):
     "a rule of this library",
     nearly_singular,
     given="D = diag ‖Jⱼ‖; without full rank there is no step",
-    uses=("linearised.promise", "linearised.gauss_newton"),
+    uses=("linearised.promise",),
     scale=lambda expected: (1e6 * expected, 1),
     because="ε is 1e-10 of the other numbers",
     exact=False,
