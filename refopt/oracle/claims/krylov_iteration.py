@@ -358,7 +358,7 @@ def gltr_space(B, g, radius, p, Q, promised, most, spent):
 
 def orthonormal(draw, gltr):
     """The directions of which GLTR asks the products, where one eigenvalue is far from the others."""
-    n = draw.size(4, 8)
+    n = draw.size(10, 14)
     values = draw.positive(n, 10) / 1e7
     values[0] = 1.0
     B, g = with_spectrum(draw.orthogonal(n), values), draw.vector(n)

@@ -73,8 +73,9 @@ def steps(draw):
             new.B - problem.hess.function(y), new.first - state.f + 1.0, float(new.weak),
             new.nfev - 2.0, new.njev - 2.0, new.nhev - 2.0, float(not new.ok),
         ]  # fmt: skip
-        blind = method.step(problem._replace(fun=lambda x: np.nan), state._replace(B=B), params)
-        rows += [blind.x - x, float(blind.ok or blind.taken)]
+        for lost, hessians in ({"fun": lambda x: np.nan}, 1.0), ({"hess": lambda x: np.nan * B}, 2.0):
+            blind = method.step(problem._replace(**lost), state._replace(B=B), params)
+            rows += [blind.x - x, float(blind.ok or blind.taken), blind.nhev - hessians]
     unit = saddle_free_newton.direction(0 * B, g, 0.1) * size(g)
     rows += [modified_newton.direction(B * np.nan, g, 1e-3)[0] + g, unit + g]
     rows.append(diagonal_newton.direction(0 * B, g, 0.1, 1e30, 1e30) + g)

@@ -86,9 +86,11 @@ def singular_ways(draw, solver):
     found = solver(g, B, radius, ACCURACY)
     faint = 15 * EPS * size(g) * (1 if draw.rng.integers(2) else -1) * np.eye(n)[0]
     leaning = solver(g + faint, B, radius + size(g) / size(B), ACCURACY)
+    none = solver(0 * g, B, radius, ACCURACY)
+    alone = 0.0 if flat else abs(size(none.p) - radius) + abs(none.lam + values[0]) * radius / size(B)
     uphill = faint @ leaning.p > 0 or not leaning.lam > 0 or size(leaning.p) < 0.9 * radius
     return {
-        "uphill": float(flat and g.any() and uphill),
+        "alone": alone, "uphill": float(flat and g.any() and uphill),
         "B": B, "g": g, "p": p, "radius": radius, "lam": found.lam, "found": found.p, "flat": flat,
         "lowest": values[0], "promised": found.predicted, "Q": Q[:, c != 0.0],
     }  # fmt: skip
@@ -102,15 +104,15 @@ def singular_ways(draw, solver):
     given="vᵀg = 0 for all eigenvectors v of λ₁; a faint part along v decides the sign of τ, and λ > 0",
     uses=EXACT,
     scale=lambda B, g, radius, found: (
-        1e8 * radius, size(B), (size(g) + size(B) * radius) * radius, 1e4 * radius, 1
+        1e8 * radius, size(B), (size(g) + size(B) * radius) * radius, 1e4 * radius, 1, 1e4 * radius
     ),
     because="a g that is orthogonal to v only to rounding adds √eps of v's direction",
     exact=False,
 )  # fmt: skip
-def hard_steps(B, g, p, radius, lam, found, flat, lowest, promised, Q, uphill):
+def hard_steps(B, g, p, radius, lam, found, flat, lowest, promised, Q, uphill, alone):
     """Along the other eigenvectors p is given; the length says the rest."""
     gap = abs(size(found) - (size(p) if flat else radius))
-    return Q.T @ (found - p), lam - max(-lowest, 0.0), promised + model(g, B, found), excess(gap), uphill
+    return Q.T @ (found - p), lam - max(-lowest, 0.0), promised + model(g, B, found), excess(gap), uphill, alone
 
 
 def bounded(draw, inside):
