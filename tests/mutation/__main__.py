@@ -69,8 +69,7 @@ class Mutation:
             print(f"listed as equivalent, but killed: {name}")
         print(*lines, sep="\n")
         if asked.write:
-            with TABLE.open("w", newline="") as out:
-                csv.writer(out, lineterminator="\n").writerows([Row._fields, *lines])
+            write(lines)
         return True
 
 
@@ -153,8 +152,21 @@ def table(judged: list[Judged], asked: argparse.Namespace) -> list[Row]:
         if asked.only != "sample":
             rows.append(row(package, "equations", [each for each in here if each[0].equation]))
         if asked.only != "equations":
-            rows.append(row(package, f"sample, seed {asked.seed}", [each for each in here if each[0].sampled]))
+            rows.append(
+                row(package, f"sample of {asked.sample}, seed {asked.seed}", [each for each in here if each[0].sampled])
+            )
     return rows
+
+
+def write(lines: list[Row]) -> None:
+    """The rows, in the place of those that the table has of the same mutants."""
+    names = [name.replace("_", " ") for name in Row._fields]
+    old = [Row(*row.values()) for row in csv.DictReader(TABLE.open())] if TABLE.exists() else []
+    new = {row[:2]: row for row in [*old, *lines]}
+    order = {(package, what): k for k, (package, what) in enumerate(new)}
+    rows = sorted(new.values(), key=lambda row: (list(PACKAGES).index(row.package), order[row[:2]]))
+    with TABLE.open("w", newline="") as out:
+        csv.writer(out, lineterminator="\n").writerows([names, *rows])
 
 
 def main() -> int:
@@ -162,7 +174,7 @@ def main() -> int:
     parser.add_argument("what", nargs="*", help=f"files, or packages: {', '.join(PACKAGES)}; all by default")
     parser.add_argument("--sample", type=int, default=400, help="mutants drawn from each package")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--patience", type=float, default=20.0, help="seconds of tests to survive; 0: claims only")
+    parser.add_argument("--patience", type=float, default=20.0, help="seconds of tests to survive; 0: none")
     parser.add_argument("--only", choices=["sample", "equations"], default="")
     parser.add_argument("--write", action="store_true", help=f"write {TABLE.relative_to(ROOT)}")
     asked = parser.parse_args()

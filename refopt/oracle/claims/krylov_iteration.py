@@ -228,7 +228,8 @@ def solved_inside(g, newton, points, promised, gain, edge, spent):
 def endless(draw, truncated, steihaug, escape, gltr):
     """B ≻ 0 with eigenvalues from 1 to 1e-10: no residual is small enough."""
     n = draw.size(20, 30)
-    problem, g = products(np.diag(10.0 ** -np.linspace(0, 12, n))), draw.vector(n)
+    problem, g = products(np.diag(10.0 ** -np.linspace(0, 10, n))), draw.vector(n)
+    g[0] = 0.0
     nothing = [escape(problem, 0 * g, g, 1.0), gltr(problem, 0 * g, g, 1.0, 0.1, 0)]
     return {
         "limits": [truncated(problem, 0 * g, g, 0.0).products - 10 * n,
@@ -379,3 +380,25 @@ def orthonormal(draw, gltr):
 )
 def gltr_basis(Q):
     return Q @ Q.T - np.eye(len(Q))
+
+
+def invariant(draw, gltr):
+    """g in a plane that B maps into itself, with λ = 1 and 1e-8; nearly all of it along the second."""
+    Q, B, g = draw.orthogonal(2), np.diag(draw.positive(n := draw.size(4, 6), 10)), np.zeros(n)
+    B[:2, :2], g[:2] = with_spectrum(Q, np.array([1.0, 1e-8])), Q[:, 1] + 1e-6 * Q[:, 0]
+    return {"spent": gltr(products(B), 0 * g, g, 1.0, 0.0, n).products}
+
+
+@claim(
+    "krylov.gltr-ends",
+    "GLTR ends where the Krylov space cannot grow: after as many products as g has parts along eigenvectors",
+    GLTR + NW + "§7.1",
+    invariant,
+    given="what is left of a vector within 10 eps‖B‖ is rounding, ‖B‖ estimated by the longest product so far",
+    uses=("krylov.gltr",),
+    scale=lambda: 1.0,
+    because="the number of products is an integer",
+    exact=False,
+)
+def gltr_ends(spent):
+    return float(spent - 2)

@@ -115,6 +115,41 @@ def hard_steps(B, g, p, radius, lam, found, flat, lowest, promised, Q, uphill, a
     return Q.T @ (found - p), lam - max(-lowest, 0.0), promised + model(g, B, found), excess(gap), uphill, alone
 
 
+def leaning(draw, hard_case):
+    """λ = −λ₁ ≥ 0 and a g that leans to one side of v, so little that it hardly counts."""
+    n = draw.size(2)
+    values, Q, c = np.sort(draw.positive(n, 1e2)), draw.orthogonal(n), draw.vector(n)
+    values = values / values.max()
+    lam = float(draw.number(0, 1)) * int(draw.rng.integers(2))
+    others = values[1:] - values[0] + 0.1
+    c[0] = 1e-10 * (1 if draw.rng.integers(2) else -1)
+    B, g = with_spectrum(Q, np.append(0.0, others) - lam), Q @ c
+    p = -Q[:, 1:] @ (c[1:] / others)
+    radius = (size(p) + 1e-3) * float(draw.number("11/10", 9))
+    found = hard_case(g, B, radius, lam, Q[:, 0], size(B))
+    return {
+        "p": found.p - p + np.sign(c[0]) * np.sqrt(radius**2 - p @ p) * Q[:, 0], "radius": radius, "others": others,
+        "lam": found.lam - lam - 1e-10 / radius, "promised": found.predicted + model(g, B, found.p), "g": g, "B": B,
+    }  # fmt: skip
+
+
+@claim(
+    "trust-region.leaning",
+    "Where g hardly leans to v, τ has the other sign: p = −(B − λ₁I)⁺g − sign(vᵀg)√(Δ² − ‖p‖²) v, λ = −λ₁ + |vᵀg|/Δ",
+    CGT + "§7.3; " + NW + "§4.3",
+    leaning,
+    given="|vᵀg| = 1e-10, which is more than rounding",
+    uses=("subproblem.hard_case",),
+    scale=lambda B, g, radius, others: (
+        radius / min(others), 1e3 * size(B), (size(g) + size(B) * radius) * radius
+    ),
+    because="five refinements of a system shifted by √eps leave nothing else",
+    exact=False,
+)  # fmt: skip
+def is_leaning(p, lam, promised):
+    return p, lam, promised
+
+
 def bounded(draw, inside):
     high = draw.magnitude(3)
     low = high * 10.0 ** -draw.rng.uniform(0, 6)
