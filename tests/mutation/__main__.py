@@ -174,7 +174,7 @@ def main() -> int:
     parser.add_argument("what", nargs="*", help=f"files, or packages: {', '.join(PACKAGES)}; all by default")
     parser.add_argument("--sample", type=int, default=400, help="mutants drawn from each package")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--patience", type=float, default=20.0, help="seconds of tests to survive; 0: none")
+    parser.add_argument("--patience", type=float, default=4.0, help="seconds of tests to survive; 0: none")
     parser.add_argument("--only", choices=["sample", "equations"], default="")
     parser.add_argument("--write", action="store_true", help=f"write {TABLE.relative_to(ROOT)}")
     asked = parser.parse_args()
