@@ -86,8 +86,10 @@ def singular_ways(draw, solver):
     found = solver(g, B, radius, ACCURACY)
     faint = 15 * EPS * size(g) * (1 if draw.rng.integers(2) else -1) * np.eye(n)[0]
     leaning = solver(g + faint, B, radius + size(g) / size(B), ACCURACY)
-    none = solver(0 * g, B, radius, ACCURACY)
-    alone = 0.0 if flat else abs(size(none.p) - radius) + abs(none.lam + values[0]) * radius / size(B)
+    faintly = np.append(-1e-5, 1 + abs(values[1:]) / size(values))  # so that a λ may be found before λ₁ is
+    weak = with_spectrum(draw.orthogonal(n), faintly)
+    none = solver(0 * g, weak, radius, ACCURACY)
+    alone = abs(size(none.p) - radius) + abs(none.lam + faintly[0]) * radius / size(weak)
     uphill = faint @ leaning.p > 0 or not leaning.lam > 0 or size(leaning.p) < 0.9 * radius
     return {
         "alone": alone, "uphill": float(flat and g.any() and uphill),
