@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from importlib import import_module
@@ -69,7 +70,9 @@ def record(each: Each) -> Reach:
     tracer.stop()
     for name in failing:
         print(f"fails without any change: {name}", file=sys.stderr)
-    data, lines = tracer.get_data(), {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", coverage.exceptions.CoverageWarning)  # that nothing was reached
+        data, lines = tracer.get_data(), {}
     for file in data.measured_files():
         where = data.contexts_by_lineno(file).items()
         lines[str(Path(file).relative_to(ROOT))] = {n: [who for who in names if who in seconds] for n, names in where}

@@ -158,7 +158,7 @@ def bent_path(draw, dogleg):
     shift = max(0.0, -1.5 * values[0])
     c = Q.T @ g
     newton, steepest = -Q @ (c / (values + shift)), -(g @ g) / (c @ ((values + shift) * c)) * g
-    t = float(draw.number(0, 2))  # before the corner, between the corners, or beyond
+    t = float(draw.number(0, 3))  # before the corner, between the corners, or beyond
     radius = size(steepest) * (t or 1) if t < 1 else size(steepest) + (t - 0.9) * (size(newton) - size(steepest))
     v = Q[:, 0] * (-1 if c[0] > 0 else 1)
     if size(newton) <= radius:
