@@ -55,22 +55,22 @@ class Mutation:
         before = cache / "noticed.json"
         known = json.loads(before.read_text()) if before.exists() else {}
         judge = Judge(joined(reach, record(of_claims)), of_claims, of_tests, known)
-        chosen = [m for package in asked.packages for m in selected(package, asked.sample, asked.seed, asked.only)]
-        chosen = [m for m in chosen if not asked.files or Path(m.file).stem in asked.files]
         reasons = tomllib.loads(EQUIVALENTS.read_text())["equivalent"]
-        rows = []
-        for k, mutant in enumerate(chosen):
-            why = reason(mutant, reasons)
-            rows.append((mutant, judge(mutant, asked.patience / 10 if why else asked.patience), why))
-            print(f"[{k + 1}/{len(chosen)}] {said(*rows[-1])}", flush=True)
+        for package in asked.packages:
+            chosen = selected(package, asked.sample, asked.seed, asked.only)
+            chosen = [m for m in chosen if not asked.files or Path(m.file).stem in asked.files]
+            judged = []
+            for k, mutant in enumerate(chosen):
+                why = reason(mutant, reasons)
+                judged.append((mutant, judge(mutant, asked.patience / 10 if why else asked.patience), why))
+                print(f"[{k + 1}/{len(chosen)}] {said(*judged[-1])}", flush=True)
             before.write_text(json.dumps(known))
-        lines = table(rows, asked)
-        for name in (mutant.name for mutant, fate, why in rows if why and fate.killed):
-            print(f"listed as equivalent, but killed: {name}")
-        print(*lines, sep="\n")
-        if asked.write:
-            with TABLE.open("w", newline="") as out:
-                csv.writer(out, lineterminator="\n").writerows([Row._fields, *lines])
+            for name in (mutant.name for mutant, fate, why in judged if why and fate.killed):
+                print(f"listed as equivalent, but killed: {name}")
+            lines = rows(package, judged, asked)
+            print(*lines, sep="\n")
+            if asked.write:
+                write(lines)
         return True
 
 
@@ -145,16 +145,26 @@ def row(package: str, what: str, judged: list[Judged]) -> Row:
     )  # fmt: skip
 
 
-def table(judged: list[Judged], asked: argparse.Namespace) -> list[Row]:
-    """The rows of the packages that were asked for."""
-    rows = []
-    for package in asked.packages:
-        here = [each for each in judged if each[0].package == package]
-        if asked.only != "sample":
-            rows.append(row(package, "equations", [each for each in here if each[0].equation]))
-        if asked.only != "equations":
-            rows.append(row(package, f"sample, seed {asked.seed}", [each for each in here if each[0].sampled]))
-    return rows
+def rows(package: str, judged: list[Judged], asked: argparse.Namespace) -> list[Row]:
+    """What the table says of a package."""
+    found = []
+    if asked.only != "sample":
+        found.append(row(package, "equations", [each for each in judged if each[0].equation]))
+    if asked.only != "equations":
+        what = f"sample of {asked.sample}, seed {asked.seed}"
+        found.append(row(package, what, [each for each in judged if each[0].sampled]))
+    return found
+
+
+def write(lines: list[Row]) -> None:
+    """The rows, in the place of those that the table has of the same mutants."""
+    names = [name.replace("_", " ") for name in Row._fields]
+    old = [Row(*row.values()) for row in csv.DictReader(TABLE.open())] if TABLE.exists() else []
+    new = {row[:2]: row for row in [*old, *lines]}
+    order = {(package, what): k for k, (package, what) in enumerate(new)}
+    rows = sorted(new.values(), key=lambda row: (list(PACKAGES).index(row.package), order[row[:2]]))
+    with TABLE.open("w", newline="") as out:
+        csv.writer(out, lineterminator="\n").writerows([names, *rows])
 
 
 def main() -> int:
@@ -162,7 +172,7 @@ def main() -> int:
     parser.add_argument("what", nargs="*", help=f"files, or packages: {', '.join(PACKAGES)}; all by default")
     parser.add_argument("--sample", type=int, default=400, help="mutants drawn from each package")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--patience", type=float, default=20.0, help="seconds of tests to survive; 0: claims only")
+    parser.add_argument("--patience", type=float, default=4.0, help="seconds of tests to survive; 0: none")
     parser.add_argument("--only", choices=["sample", "equations"], default="")
     parser.add_argument("--write", action="store_true", help=f"write {TABLE.relative_to(ROOT)}")
     asked = parser.parse_args()

@@ -136,7 +136,7 @@ def _walk(function: ast.FunctionDef, route: tuple[Step, ...]) -> Iterator[tuple[
         if isinstance(node, ast.stmt):
             statement, equation = node, False
         if isinstance(node, ast.expr):
-            yield node, route, statement, equation
+            yield node, route, statement, equation and not isinstance(node, ast.Compare | ast.BoolOp)
         for field, value in ast.iter_fields(node):
             if field in ("annotation", "returns", "decorator_list", "args") and not isinstance(node, ast.Call):
                 continue

@@ -9,9 +9,11 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
+from itertools import accumulate
 from pathlib import Path
 from types import CodeType
 from typing import Any, NamedTuple
@@ -68,7 +70,9 @@ def record(each: Each) -> Reach:
     tracer.stop()
     for name in failing:
         print(f"fails without any change: {name}", file=sys.stderr)
-    data, lines = tracer.get_data(), {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", coverage.exceptions.CoverageWarning)  # that nothing was reached
+        data, lines = tracer.get_data(), {}
     for file in data.measured_files():
         where = data.contexts_by_lineno(file).items()
         lines[str(Path(file).relative_to(ROOT))] = {n: [who for who in names if who in seconds] for n, names in where}
@@ -101,33 +105,33 @@ class Judge:
         self.known, self.noticed = known, Counter[tuple[str, str]]()
 
     def __call__(self, mutant: Mutant, patience: float) -> Fate:
-        """Claims come first; where none notices, tests do until those run took `patience` seconds."""
+        """Claims come first, all of them where an equation is broken; then tests. Either take `patience` seconds."""
         code, found = mutant.code(), self.reach.of(mutant)
-        by_claim = sorted((name for name in found if name in self.of_claims), key=self.reach.seconds.__getitem__)
-        for names in (by_claim, list(_ordered(mutant, found, self.reach, set(self.of_claims), patience))):
-            names.sort(key=lambda name: (name != self.known.get(mutant.name), -self.noticed[mutant.function, name]))
+        for its in (True, False):
+            names = self._ordered(mutant, [name for name in found if (name in self.of_claims) is its])
+            if not (its and mutant.equation):
+                names = self._within(names, patience)
             failed, timed = _first(mutant, code, [(n, self.each[n], self.reach.seconds[n]) for n in names])
             if failed:
                 self.noticed[mutant.function, failed] += 1
                 self.known[mutant.name] = failed
-                return Fate(failed, "", timed) if failed in self.of_claims else Fate("", failed, timed)
+                return Fate(failed, "", timed) if its else Fate("", failed, timed)
         return Fate("", "", False)
 
+    def _ordered(self, mutant: Mutant, names: list[str]) -> list[str]:
+        """What noticed before, then the cheap ones, one test of each function, those of the same name early."""
+        stem, seen, costs = Path(mutant.file).stem, Counter[str](), dict[str, float]()
+        for name in sorted(names, key=self.reach.seconds.__getitem__):
+            function = name.partition("[")[0]
+            seen[function] += 1
+            near = 0.3 if stem in function or mutant.function in function else 1.0
+            costs[name] = (0.002 + self.reach.seconds[name]) * seen[function] * near
+        known = self.known.get(mutant.name)
+        return sorted(names, key=lambda n: (n != known, -self.noticed[mutant.function, n], costs[n]))
 
-def _ordered(mutant: Mutant, found: list[str], reach: Reach, ids: set[str], patience: float) -> Iterator[str]:
-    """The tests, until their time is spent: cheap ones first, one of each function, those of the same name early."""
-    stem, seen, ranked = Path(mutant.file).stem, dict[str, int](), []
-    for name in sorted((name for name in found if name not in ids), key=reach.seconds.__getitem__):
-        function = name.partition("[")[0]
-        seen[function] = seen.get(function, 0) + 1
-        near = 0.3 if stem in function or mutant.function in function else 1.0
-        ranked.append(((0.002 + reach.seconds[name]) * seen[function] * near, name))
-    spent = 0.0
-    for _, name in sorted(ranked):
-        if spent >= patience:
-            return
-        spent += reach.seconds[name]
-        yield name
+    def _within(self, names: list[str], patience: float) -> list[str]:
+        ends = accumulate(self.reach.seconds[name] for name in names)
+        return [name for name, end in zip(names, ends, strict=True) if end - self.reach.seconds[name] < patience]
 
 
 def _first(mutant: Mutant, code: CodeType, each: list[tuple[str, Callable[[], bool], float]]) -> tuple[str, bool]:

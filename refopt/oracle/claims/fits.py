@@ -96,6 +96,33 @@ def gram_inverted(J, G, rank):
     return G @ J.T @ J - np.eye(len(G)), float(rank - len(G))
 
 
+def with_less_rank(draw, inverse_gram):
+    """A variable that the model ignores, beside independent ones; and a Jacobian that is not finite."""
+    J = draw.full_rank((n := draw.size()) + 2, n, 1e2)
+    ignored = np.insert(J, at := int(draw.rng.integers(n + 1)), 0.0, axis=1)
+    G, rank = inverse_gram(ignored)
+    lost, none = inverse_gram(np.where(ignored == 0.0, np.nan, ignored))
+    return {
+        "J": J, "G": np.delete(np.delete(G, at, 0), at, 1), "rest": np.append(G[at], G[:, at]), "rank": rank - n,
+        "shape": float(lost.shape != G.shape or not np.isnan(lost).all() or none != 0),
+    }  # fmt: skip
+
+
+@claim(
+    "fits.gram-deficient",
+    "Of a variable that the model ignores there is no covariance: (JᵀJ)⁺ is zero there, and the inverse elsewhere",
+    DS + "§10.4; " + NW + "§10.2 (singular values)",
+    with_less_rank,
+    given="the other columns are independent; what is not finite has the rank 0 and NaN for an inverse",
+    uses=("fits.inverse_gram",),
+    scale=lambda J, G: (condition(J) * size(J) ** 2 * size(G), condition(J) * size(G), 1, 1),
+    because="singular values of J are known to n eps ‖J‖, so that its inverse loses eps κ(J)",
+    exact=False,
+)
+def gram_deficient(J, G, rest, rank, shape):
+    return G @ J.T @ J - np.eye(len(G)), rest, float(rank), shape
+
+
 def consistent(draw, step):
     """From e beside x* = 0, r = Ax + ½xᵀQx: every residual is zero at x*."""
     n = draw.size(1, 3)

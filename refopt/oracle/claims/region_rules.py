@@ -7,6 +7,7 @@ from refopt.oracle.claims import CGT, NW
 from refopt.oracle.draw import excess, size, with_spectrum
 from refopt.problem import Problem
 from refopt.region import State
+from refopt.subproblem import cauchy
 
 TAKEN, SAME = 1e-1, "x + p is rounded; all else are the same numbers, or multiplied by powers of two"
 
@@ -125,7 +126,7 @@ def is_carried(new, x, f, g, B, length, gone, first, asked, origin):
 # --- along a path ------------------------------------------------------------------------------------------------
 
 
-def line(draw, boundary, cauchy):
+def line(draw, boundary):
     """A point inside the region, and a direction of any length; and no gradient."""
     p, d, radius = draw.vector(n := draw.size()), draw.vector(n) * draw.magnitude(), draw.magnitude()
     p = p / size(p) * radius * float(draw.number(0, 1))
@@ -139,7 +140,7 @@ def line(draw, boundary, cauchy):
     NW + "§4.1 and §7.1",
     line,
     given="without a gradient Cauchy's step is 0",
-    uses=("subproblem.boundary", "subproblem.cauchy"),
+    uses=("subproblem.boundary",),
     scale=lambda radius: (radius, 1, 1),
     because="a root of a sum of squares, without cancellation",
     exact=False,
@@ -157,7 +158,7 @@ def bent_path(draw, dogleg):
     shift = max(0.0, -1.5 * values[0])
     c = Q.T @ g
     newton, steepest = -Q @ (c / (values + shift)), -(g @ g) / (c @ ((values + shift) * c)) * g
-    t = float(draw.number(0, 2))  # before the corner, between the corners, or beyond
+    t = float(draw.number(0, 3))  # before the corner, between the corners, or beyond
     radius = size(steepest) * (t or 1) if t < 1 else size(steepest) + (t - 0.9) * (size(newton) - size(steepest))
     v = Q[:, 0] * (-1 if c[0] > 0 else 1)
     if size(newton) <= radius:

@@ -256,6 +256,7 @@ def adapted(draw):
         b1, b2, a = float(draw.number("1/10", "9/10")), float(draw.number("1/10", "9/10")), float(draw.number("1/4", 1))
         params = method.Params(beta1=b1, beta2=b2, exponent=a, eps=0.5, step=float(draw.number("1/100", "1/10")))
         state, seen, squares = method.init(problem, x, params), [], []
+        rows.append(float(not (state.taken and state.ok)))
         for k in range(3):
             g = problem.grad.function(state.x)
             seen.append(g)

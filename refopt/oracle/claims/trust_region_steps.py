@@ -86,9 +86,13 @@ def singular_ways(draw, solver):
     found = solver(g, B, radius, ACCURACY)
     faint = 15 * EPS * size(g) * (1 if draw.rng.integers(2) else -1) * np.eye(n)[0]
     leaning = solver(g + faint, B, radius + size(g) / size(B), ACCURACY)
+    faintly = np.append(-1e-5, 1 + abs(values[1:]) / size(values))  # so that a λ may be found before λ₁ is
+    weak = with_spectrum(draw.orthogonal(n), faintly)
+    none = solver(0 * g, weak, radius, ACCURACY)
+    alone = abs(size(none.p) - radius) + abs(none.lam + faintly[0]) * radius / size(weak)
     uphill = faint @ leaning.p > 0 or not leaning.lam > 0 or size(leaning.p) < 0.9 * radius
     return {
-        "uphill": float(flat and g.any() and uphill),
+        "alone": alone, "uphill": float(flat and g.any() and uphill),
         "B": B, "g": g, "p": p, "radius": radius, "lam": found.lam, "found": found.p, "flat": flat,
         "lowest": values[0], "promised": found.predicted, "Q": Q[:, c != 0.0],
     }  # fmt: skip
@@ -102,15 +106,50 @@ def singular_ways(draw, solver):
     given="vᵀg = 0 for all eigenvectors v of λ₁; a faint part along v decides the sign of τ, and λ > 0",
     uses=EXACT,
     scale=lambda B, g, radius, found: (
-        1e8 * radius, size(B), (size(g) + size(B) * radius) * radius, 1e4 * radius, 1
+        1e8 * radius, size(B), (size(g) + size(B) * radius) * radius, 1e4 * radius, 1, 1e4 * radius
     ),
     because="a g that is orthogonal to v only to rounding adds √eps of v's direction",
     exact=False,
 )  # fmt: skip
-def hard_steps(B, g, p, radius, lam, found, flat, lowest, promised, Q, uphill):
+def hard_steps(B, g, p, radius, lam, found, flat, lowest, promised, Q, uphill, alone):
     """Along the other eigenvectors p is given; the length says the rest."""
     gap = abs(size(found) - (size(p) if flat else radius))
-    return Q.T @ (found - p), lam - max(-lowest, 0.0), promised + model(g, B, found), excess(gap), uphill
+    return Q.T @ (found - p), lam - max(-lowest, 0.0), promised + model(g, B, found), excess(gap), uphill, alone
+
+
+def leaning(draw, hard_case):
+    """λ = −λ₁ ≥ 0 and a g that leans to one side of v, so little that it hardly counts."""
+    n = draw.size(2)
+    values, Q, c = np.sort(draw.positive(n, 1e2)), draw.orthogonal(n), draw.vector(n)
+    values = values / values.max()
+    lam = float(draw.number(0, 1)) * int(draw.rng.integers(2))
+    others = values[1:] - values[0] + 0.1
+    c[0] = 1e-10 * (1 if draw.rng.integers(2) else -1)
+    B, g = with_spectrum(Q, np.append(0.0, others) - lam), Q @ c
+    p = -Q[:, 1:] @ (c[1:] / others)
+    radius = (size(p) + 1e-3) * float(draw.number("11/10", 9))
+    found = hard_case(g, B, radius, lam, Q[:, 0], size(B))
+    return {
+        "p": found.p - p + np.sign(c[0]) * np.sqrt(radius**2 - p @ p) * Q[:, 0], "radius": radius, "others": others,
+        "lam": found.lam - lam - 1e-10 / radius, "promised": found.predicted + model(g, B, found.p), "g": g, "B": B,
+    }  # fmt: skip
+
+
+@claim(
+    "trust-region.leaning",
+    "Where g hardly leans to v, τ has the other sign: p = −(B − λ₁I)⁺g − sign(vᵀg)√(Δ² − ‖p‖²) v, λ = −λ₁ + |vᵀg|/Δ",
+    CGT + "§7.3; " + NW + "§4.3",
+    leaning,
+    given="|vᵀg| = 1e-10, which is more than rounding",
+    uses=("subproblem.hard_case",),
+    scale=lambda B, g, radius, others: (
+        radius / min(others), 1e3 * size(B), (size(g) + size(B) * radius) * radius
+    ),
+    because="five refinements of a system shifted by √eps leave nothing else",
+    exact=False,
+)  # fmt: skip
+def is_leaning(p, lam, promised):
+    return p, lam, promised
 
 
 def bounded(draw, inside):

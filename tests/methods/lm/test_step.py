@@ -103,3 +103,13 @@ def test_no_region_no_step():
     step = constrained(np.eye(2), np.ones(2), np.ones(2), 0.0)
     assert step.length >= 0.0
     assert constrained(np.zeros((3, 2)), np.ones(3), np.ones(2), 1.0).promised == 0.0
+
+
+@given(subproblems(wide=False))
+def test_an_accuracy_beyond_rounding_ends_with_what_rounding_allows(case):
+    """λ is known to eps κ(JD⁻¹)² of itself, and ‖Dp‖ moves no faster than λ does."""
+    J, r, d, radius = case
+    assume(size(J.T @ r) > 1e-3)
+    step = constrained(J, r, d, radius, accuracy=0.0)
+    assert step.length <= radius * (1 + 1e3 * EPS * np.linalg.cond(J / d) ** 2)
+    assert step.lam == 0.0 or step.length >= radius * (1 - 1e3 * EPS * np.linalg.cond(J / d) ** 2)
