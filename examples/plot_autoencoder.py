@@ -107,7 +107,7 @@ for (name, value), (at, seconds, loss) in curves.items():
 by_step.axhline(goal, color="0.3", linewidth=0.8, linestyle=":")
 by_time.axhline(goal, color="0.3", linewidth=0.8, linestyle=":")
 by_step.axvline(100, color="0.3", linewidth=0.8, linestyle=":")
-by_step.set(xlabel="step", ylabel="loss, less the entropy of the pixels", ylim=(1.2, 40), yticks=(2, 3, 5, 10, 20, 40))
+by_step.set(xlabel="step", ylabel="loss, less the entropy of the pixels", ylim=(0.9, 40), yticks=(1, 2, 3, 5, 10, 20))
 by_step.yaxis.set_major_formatter("{x:g}")
 by_step.yaxis.set_minor_formatter("")
 by_time.set(xlabel="seconds of one core")
