@@ -32,8 +32,8 @@ for name, (option, values) in grid.items():
     print(f"{name:8s} {option} from {values}")
 
 # %%
-# The damping that K-FAC begins with is small here. The rule takes a fifth from λ in five steps, if the model keeps its
-# promises, and a run of 100 steps has no time for more.
+# The damping that K-FAC begins with is small here. The rule takes 23 % from λ every five steps, if the model keeps its
+# promises: from 1 it would need 90 steps to 0.01.
 
 found = {}
 for name, (option, values) in grid.items():
