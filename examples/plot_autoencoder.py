@@ -93,8 +93,8 @@ for seed in (1, 2):
     print(f"seed {seed}: Adam after 500 steps {ends['adam']:.3f}, K-FAC after 100 {ends['kfac']:.3f}")
 
 # %%
-# Steps are cheap for Adam, four times as dear for K-FAC, and some seventy times for Hessian-free, which spends dozens of
-# products on each. On the clock K-FAC is still ahead, and Hessian-free is not.
+# A step of K-FAC costs four of Adam's, one of Hessian-free some seventy: it spends dozens of
+# products with the Gauss-Newton matrix. On the clock K-FAC is still ahead, and Hessian-free is not.
 
 colours = dict(zip(grid, ("0.55", "tab:blue", "tab:red", "tab:green"), strict=True))
 figure, (by_step, by_time) = plt.subplots(1, 2, figsize=(10, 4.4), sharey=True, layout="constrained")
