@@ -32,8 +32,8 @@ for name, (option, values) in grid.items():
     print(f"{name:8s} {option} from {values}")
 
 # %%
-# The damping that K-FAC begins with is small here. The rule takes a fifth from λ in five steps, if the model keeps its
-# promises, and a run of 100 steps has no time for more.
+# The damping that K-FAC begins with is small here. The rule takes 23 % from λ every five steps, if the model keeps its
+# promises: from 1 it would need 90 steps to 0.01.
 
 found = {}
 for name, (option, values) in grid.items():
@@ -41,7 +41,7 @@ for name, (option, values) in grid.items():
         kept, start = [x0], time.process_time()
         refopt.train(problem, x0, name, 100, batch_size=128, rng=0, options={option: value}, callback=kept.append)
         seconds = time.process_time() - start
-        losses = np.array([problem.fun(x) for x in kept[::5]])
+        losses = np.array([problem.fun(x) for x in kept[::10]])
         if name not in found or losses[-1] < found[name][0][-1]:
             right = (network(kept[-1], X[1500:]).argmax(axis=1) == y[1500:]).mean()
             found[name] = losses, right, seconds, value
@@ -50,7 +50,7 @@ for name, (losses, right, seconds, value) in found.items():
 
 figure, (by_step, by_time) = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
 for name, (losses, _, seconds, value) in found.items():
-    at = 5 * np.arange(len(losses))
+    at = 10 * np.arange(len(losses))
     by_step.semilogy(at, losses, marker="o", markersize=2.5, linewidth=1.1, label=f"{name}, {grid[name][0]} {value:g}")
     by_time.semilogy(at * seconds / 100, losses, marker="o", markersize=2.5, linewidth=1.1)
 by_step.set(xlabel="step", ylabel="loss on 1,500 digits")

@@ -14,6 +14,7 @@ from refopt.sampled import Draw, Needs
 ENTRIES = refopt.available("train")
 STOCHASTIC = [name for name in ENTRIES if name != "l-bfgs"]
 KFAC = ["kfac", "kfac-tridiagonal", "ekfac"]
+EIGENVECTORS = {"soap": ["Q"], "ekfac": ["inverse"], "kfac-tridiagonal": ["inverse"]}
 KINDS = {str(kind): kind for kind in NAMESPACES}
 
 NET = Sequential(Linear(3, 4), Tanh(), Linear(4, 3))
@@ -89,13 +90,20 @@ def test_a_method_is_a_module_by_the_contract(name):
 def test_states_are_the_same_on_every_array_kind(name, namespace):
     """Sums in another order differ by eps; a method that divides by roots of tiny numbers magnifies that.
 
+<<<<<<< HEAD
     SOAP's first bases are eigenvectors of matrices with a null space, where the library chooses: all begin alike.
     """
     first = run(name, KINDS["numpy"], steps=1)[-1] if name == "soap" else None
     expected, found = run(name, KINDS["numpy"], state=first), run(name, namespace, state=first)
+=======
+    Eigenvectors have either sign, and no direction at all where eigenvalues coincide: only what is made of them counts.
+    """
+    expected, found = run(name, KINDS["numpy"]), run(name, namespace)
+    free = dict.fromkeys(EIGENVECTORS.get(name, ()), ())
+>>>>>>> kfactrain
     for ours, theirs in zip(expected, found, strict=True):
-        for a, b in zip(arrays(ours), arrays(theirs), strict=True):
-            assert namespace.owns(b)
+        assert all(namespace.owns(array) for array in arrays(theirs))
+        for a, b in zip(arrays(ours._replace(**free)), arrays(theirs._replace(**free)), strict=True):
             assert np.allclose(a, namespace.to_numpy(b), rtol=1e-7, atol=1e-9)
 
 
