@@ -90,17 +90,12 @@ def test_a_method_is_a_module_by_the_contract(name):
 def test_states_are_the_same_on_every_array_kind(name, namespace):
     """Sums in another order differ by eps; a method that divides by roots of tiny numbers magnifies that.
 
-<<<<<<< HEAD
-    SOAP's first bases are eigenvectors of matrices with a null space, where the library chooses: all begin alike.
+    Eigenvectors have either sign, and no direction at all where eigenvalues coincide: only what is made of them counts;
+    and SOAP, which keeps what a null space gave it, begins alike on all.
     """
     first = run(name, KINDS["numpy"], steps=1)[-1] if name == "soap" else None
     expected, found = run(name, KINDS["numpy"], state=first), run(name, namespace, state=first)
-=======
-    Eigenvectors have either sign, and no direction at all where eigenvalues coincide: only what is made of them counts.
-    """
-    expected, found = run(name, KINDS["numpy"]), run(name, namespace)
     free = dict.fromkeys(EIGENVECTORS.get(name, ()), ())
->>>>>>> kfactrain
     for ours, theirs in zip(expected, found, strict=True):
         assert all(namespace.owns(array) for array in arrays(theirs))
         for a, b in zip(arrays(ours._replace(**free)), arrays(theirs._replace(**free)), strict=True):

@@ -119,7 +119,7 @@ def newton_by_differences(draw, step):
     DS + "§5.4; " + NW + "§11.1",
     newton_by_differences,
     given="J has the Lipschitz constant γ; F is quadratic here",
-    uses=("gauss-newton.direction",),
+    uses=("gauss-newton.full-step",),
     scale=lambda J, J_h, e, e_new: (
         size(J) ** 2,
         condition(J_h) * (size(J_h) * (size(e) + size(e_new)) + size(J) * size(e)),

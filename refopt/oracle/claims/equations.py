@@ -10,7 +10,7 @@ from refopt.oracle.claim import Fails, claim
 from refopt.oracle.claims import DS, NW
 from refopt.oracle.draw import bulk, condition, excess, inverse, size, solve
 
-NEWTON = ("gauss-newton.direction",)
+NEWTON = ("gauss-newton.full-step",)
 SUMMED = "sums of terms of this size"
 SOLVED = "the solve loses eps κ of its step"
 

@@ -8,7 +8,7 @@ from refopt.oracle.claims import DS, NW
 from refopt.oracle.draw import bulk, condition, excess, eye, inverse, size, solve
 
 __all__ = ["inverse_gram"]
-STEP = ("gauss-newton.direction",)
+STEP = ("gauss-newton.full-step",)
 STABLE = "a backward stable least-squares solution leaves eps ‖J‖(‖J‖‖d‖ + ‖r‖), times κ(J) for large residuals"
 
 

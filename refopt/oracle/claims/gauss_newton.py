@@ -11,7 +11,7 @@ from refopt.oracle.draw import condition, excess, eye, least, size, solve, with_
 GGN = "N. N. Schraudolph, Neural Computation 14 (2002) 1723; J. Martens, JMLR 21 (2020), §8"
 
 
-def direction(J, r):
+def full_step(J, r):
     """−J⁺r, the shortest minimiser of ‖Jd + r‖: the library's own, and over rational numbers by normal equations."""
     if J.dtype != object:
         return gauss_newton.shortest(*triangular(J, r))
@@ -21,7 +21,7 @@ def direction(J, r):
 
 
 def independent(J):
-    """The first columns of J that span all of them; J is their product with the rows that `direction` finds."""
+    """The first columns of J that span all of them; J is their product with the rows that `full_step` finds."""
     chosen = J[:, :0]
     for column in J.T:
         wider = np.column_stack([chosen, column])
@@ -229,7 +229,7 @@ def linearised(draw, step):
     "The Gauss-Newton step minimises ‖Jd + r‖:   Jᵀ(Jd + r) = 0",
     NW + "§10.3",
     linearised,
-    uses=("gauss-newton.direction",),
+    uses=("gauss-newton.full-step",),
     scale=lambda J, r, d: size(J) * (size(J) * size(d) + size(r)) * condition(J),
     because="a backward stable least-squares solution leaves eps ‖J‖(‖J‖‖d‖ + ‖r‖), times κ(J) for large residuals",
 )
@@ -247,7 +247,7 @@ def is_linearised(J, r, d):
         "b": (b := draw.vector(n + 2)),
         "d": step(J, J @ x - b),
     },
-    uses=("gauss-newton.direction",),
+    uses=("gauss-newton.full-step",),
     scale=lambda J, x, b, d: size(J) * (size(J) * (size(x) + size(d)) + size(b)) * condition(J),
     because="a backward stable least-squares solution leaves eps ‖J‖(‖J‖‖d‖ + ‖r‖), times κ(J) for large residuals",
 )
@@ -269,7 +269,7 @@ def arctangent(draw, step):
     linearised,
     "conditional",
     given="J has full column rank, g ≠ 0, and the step is short enough: it is a descent direction, no more",
-    uses=("gauss-newton.direction",),
+    uses=("gauss-newton.full-step",),
     scale=lambda J, r, d: (size(J) * size(d) + size(r)) ** 2 * condition(J),
     because="a backward stable least-squares solution leaves eps ‖J‖(‖J‖‖d‖ + ‖r‖), times κ(J) for large residuals",
     fails=(Fails("the full step for r = arctan x", arctangent, lambda f, f_new: excess(f_new - f) / f, exact=False),),
@@ -291,7 +291,7 @@ def deficient(draw, step):
     NW + "§10.2",
     deficient,
     given="z is any vector with Jz = 0",
-    uses=("gauss-newton.direction",),
+    uses=("gauss-newton.full-step",),
     scale=lambda J, r, d, z: (
         size(J) * (size(J) * size(d) + size(r)) * 1e4,
         size(J) * size(z) * 1e4,
@@ -322,7 +322,7 @@ def large_residual(draw, step):
     NW + "§10.3; " + DS + "§10.2",
     large_residual,
     given="what is O(‖e‖²) is ½Jᵀ(eᵀ∇²r e) where the residuals are quadratic",
-    uses=("gauss-newton.direction",),
+    uses=("gauss-newton.full-step",),
     scale=lambda J, r, e: size(J) * (size(J) * size(e) + size(r)) * condition(J) ** 2,
     because="a backward stable least-squares solution leaves eps ‖J‖(‖J‖‖d‖ + ‖r‖), twice, times κ(J) each time",
 )
@@ -335,7 +335,7 @@ def is_large_residual(J, S, Qee, e, e_new):
     "The step is the solution of the linear least-squares problem Jd ≈ −r, where there are many the shortest",
     NW + "§10.2; §10.3",
     lambda draw, step: deficient(draw, step) if draw.rng.integers(2) else linearised(draw, step),
-    uses=("gauss-newton.direction",),
+    uses=("gauss-newton.full-step",),
     scale=lambda J, r, d: size(d) * 1e6 + size(r) / size(J) * 1e6,
     because="both solutions lose eps κ², κ ≤ 1000",
     exact=False,
