@@ -19,7 +19,7 @@ METHODS = [
     "bfgs", "l-bfgs", "trust-exact", "trust-dogleg", "trust-ncg", "trust-krylov", "newton-cg", "modified-newton",
     "saddle-free-newton", "lm", "dogleg",
 ]  # fmt: skip
-IN_PART = {"newton-cg", "trust-ncg", "trust-krylov"}  #: not yet on record at the tighter tolerance
+IN_PART = {"trust-ncg", "trust-krylov"}  #: not yet on record at the tighter tolerance
 methods = pytest.mark.parametrize("method", METHODS)
 CLASSICS = [case for case in cases("minimize") if not case.name.startswith("nist:")]
 
