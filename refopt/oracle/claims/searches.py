@@ -60,6 +60,37 @@ def is_point(away, values, gradients, alpha, f, low, slope, slope_low, step):
     return away, values, gradients, alpha, excess(low - f - 1e-4 * step * slope), excess(0.5 * slope - slope_low)
 
 
+def overshot(draw, wolfe, approximate, armijo):
+    """A cubic that falls from any φ(0), and rises again at the first trial nearly as steeply as it fell."""
+    level, k, first, drop = draw.matrix(1, 1)[0, 0] * 9, draw.magnitude(1), draw.magnitude(1), draw.number(0.2, 0.4)
+    end = float(draw.number(0.85, 0.95))
+    b, c = 3 * -drop + 2 - end, 2 * drop - 1 + end
+    phi = lambda a: level + k * first * (c * (a / first) ** 3 + b * (a / first) ** 2 - a / first)  # noqa: E731
+    slope = lambda a: k * (3 * c * (a / first) ** 2 + 2 * b * a / first - 1)  # noqa: E731
+    tried = [along(f, phi, slope, 0.1, 0.99, 9, first) for f in (wolfe, approximate)]
+    late = [along(f, phi, slope, 0.5, 0.99, 9, first) for f in (wolfe, approximate)]
+    backtracking = along(armijo, phi, slope, 0.1, 9, first), along(armijo, phi, slope, 0.5, 9, first)
+    return {
+        "counts": [len(t) - 1 for t in (*tried, backtracking[0])],
+        "more": [len(t) > 1 for t in (*late, backtracking[1])],
+    }  # fmt: skip
+
+
+@claim(
+    "searches.decrease",
+    "Sufficient decrease is measured from φ(0): a first trial with φ(α) ≤ φ(0) + c₁αφ′(0) will do, and without not",
+    NW + "§3.1",
+    overshot,
+    given="φ(α₀) = φ(0) − tα₀|φ′(0)| with 0.2 ≤ t ≤ 0.4, c₁ = 0.1 or 0.5, and a slope that c₂ = 0.99 admits",
+    uses=ALL[:3],
+    scale=lambda: 1.0,
+    because="the number of trials is an integer",
+    exact=False,
+)
+def is_decrease(counts, more):
+    return np.array(counts, float), np.array(more) - 1.0
+
+
 # --- on a straight line ------------------------------------------------------------------------------------------
 
 
