@@ -12,18 +12,17 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from importlib import import_module
 from itertools import accumulate
 from pathlib import Path
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import coverage
 import pytest
 from _pytest.runner import runtestprotocol
 
 from refopt.oracle import ledger, verify
-from tests.mutation.mutants import PACKAGES, ROOT, Mutant, files
+from tests.mutation.mutants import PACKAGES, ROOT, Mutant, files, put
 
 Each = dict[str, Callable[[], bool]]  #: claims and tests by name; whether each passes
 Timed = list[tuple[str, Callable[[], bool], float]]  #: and how long it takes
@@ -183,12 +182,3 @@ def _child(
             failed = 0
     finally:
         os._exit(failed)
-
-
-def put(mutant: Mutant, code: CodeType) -> None:
-    """The changed code in the place of the function's own."""
-    module = import_module(mutant.file.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
-    own: Any = getattr(module, mutant.function)
-    own.__code__ = next(
-        part for part in code.co_consts if isinstance(part, CodeType) and part.co_name == mutant.function
-    )
