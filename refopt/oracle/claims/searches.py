@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from refopt.linesearch import hager_zhang, strong_wolfe
 from refopt.linesearch.approximate import secant
 from refopt.linesearch.wolfe import between, beyond
 from refopt.oracle.claim import claim
@@ -58,6 +59,45 @@ def ended(draw, wolfe, approximate, armijo, fixed):
 )
 def is_point(away, values, gradients, alpha, f, low, slope, slope_low, step):
     return away, values, gradients, alpha, excess(low - f - 1e-4 * step * slope), excess(0.5 * slope - slope_low)
+
+
+def unmet(draw, search):
+    """Every kind of search where nothing is finite, where nothing falls, and along a line that falls without end."""
+    x, g, p, k = draw.vector(2), draw.vector(2), draw.vector(2), float(draw.number(1, 9))
+    g = -g if g @ p > 0 else g
+    falls = Problem(lambda y: k * (g @ (y - x)), lambda y: k * g)
+    gone = Problem(lambda y: np.nan, lambda y: g)
+    rows = []
+    for kind in range(4):
+        for point in (
+            search(gone, x, k, g, p, kind, 0.1, 0.9, 5, 1.0),
+            search(falls, x, k, g, 0 * p, kind, 0.1, 0.9, 0, 1.0),
+        ):
+            rows += [point.x - x, point.f - k, point.g - g, point.alpha, float(point.lower or point.wolfe)]
+        point = search(falls, x, 0.0, k * g, p, kind, 0.1, 0.9, 5, 1.0)
+        rows += [(point.x - x - point.alpha * p) / (1 + point.alpha), point.f - falls.fun(point.x), point.g - k * g]
+        rows.append(float(not point.lower))
+    smooth_one, y, q, _, _ = smooth(draw)
+    f, h = smooth_one.fun(y), smooth_one.grad(y)
+    for kind, one in enumerate((strong_wolfe, hager_zhang)):
+        rows.append(search(smooth_one, y, f, h, q, kind, 0.01, 0.05, 60, 0.3).alpha
+                    / one(smooth_one, y, f, h, q, 0.01, 0.05, 60, 0.3).alpha - 1)  # fmt: skip
+    return {"rows": np.concatenate([np.ravel(row) for row in rows])}
+
+
+@claim(
+    "searches.unmet",
+    "Where a search finds nothing it returns x with f and ∇f as they were; where nothing is enough, a lower point",
+    NW + "§3.1 and §3.5",
+    unmet,
+    uses=("linesearch.search",),
+    scale=lambda: 1e3,
+    because="the same numbers, and sums of two products",
+    slack=1e3,
+    exact=False,
+)
+def is_unmet(rows):
+    return rows
 
 
 def overshot(draw, wolfe, approximate, armijo):
