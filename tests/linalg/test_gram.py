@@ -58,3 +58,27 @@ def test_every_kind_of_array(namespace):
     assert namespace.owns(found)
     assert rank == 2
     assert namespace.to_numpy(found) == pytest.approx(np.linalg.inv(J.T @ J), rel=1e-12)
+
+
+@pytest.mark.parametrize(("part", "rank"), [(1.2, 1), (1.6, 2)])
+def test_noise_is_relative_to_the_largest_singular_value(part, rank):
+    """Unit columns at an angle t: σ² = 1 ± cos t, so σ₁ = √2 nearly, and noise ν hides σ₂ = 1.2ν but not 1.6ν."""
+    nu = 1e-6
+    t = 2 * np.arcsin(part * nu / 2**0.5)
+    J = np.array([[1.0, np.cos(t)], [0.0, np.sin(t)], [0.0, 0.0]])
+    assert inverse_gram(J, nu)[1] == rank
+
+
+@pytest.mark.parametrize(("part", "rank"), [(0.3, 1), (10.0, 2)])
+def test_rounding_grows_with_the_longer_side(part, rank):
+    """Of 10⁴ rows rounding may leave 10⁴ eps of a singular value."""
+    m = 10**4
+    J = np.ones((m, 2))
+    J[::2, 1] += 2 * part * m * EPS
+    assert inverse_gram(J)[1] == rank
+
+
+def test_nothing_has_no_covariance():
+    G, rank = inverse_gram(np.zeros((3, 2)))
+    assert rank == 0
+    assert (G == 0).all()

@@ -14,7 +14,6 @@ import sys
 import tomllib
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,11 +77,14 @@ def recorded(of_tests: Each, cache: Path) -> Reach:
     """What the tests reach, file by file: recorded once for each state of it and of the packages."""
     sources = b"".join(file.read_bytes() for package in PACKAGES for file in files(package))
     whole = Reach({}, {})
-    for name, group in groupby(of_tests.items(), lambda item: item[0].partition("::")[0]):
+    by_file: dict[str, Each] = {}
+    for name, passes in of_tests.items():
+        by_file.setdefault(name.partition("::")[0], {})[name] = passes
+    for name, group in by_file.items():
         digest = hashlib.sha256(sources + (ROOT / name).read_bytes()).hexdigest()[:16]
         kept = cache / f"{Path(name).stem}-{digest}.json"
         if not kept.exists():
-            kept.write_text(json.dumps(record(dict(group))))
+            kept.write_text(json.dumps(record(group)))
         seconds, lines = json.loads(kept.read_text())
         whole = joined(whole, Reach(seconds, {at: {int(n): who for n, who in t.items()} for at, t in lines.items()}))
     return whole
@@ -159,7 +161,7 @@ def rows(package: str, judged: list[Judged], asked: argparse.Namespace) -> list[
 def write(lines: list[Row]) -> None:
     """The rows, in the place of those that the table has of the same mutants."""
     names = [name.replace("_", " ") for name in Row._fields]
-    old = [Row(*row.values()) for row in csv.DictReader(TABLE.open())] if TABLE.exists() else []
+    old = [Row(*row.values()) for row in csv.DictReader(TABLE.read_text().splitlines())] if TABLE.exists() else []
     new = {row[:2]: row for row in [*old, *lines]}
     order = {(package, what): k for k, (package, what) in enumerate(new)}
     rows = sorted(new.values(), key=lambda row: (list(PACKAGES).index(row.package), order[row[:2]]))

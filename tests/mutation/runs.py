@@ -12,20 +12,20 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from importlib import import_module
 from itertools import accumulate
 from pathlib import Path
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import coverage
 import pytest
 from _pytest.runner import runtestprotocol
 
 from refopt.oracle import ledger, verify
-from tests.mutation.mutants import PACKAGES, ROOT, Mutant, files
+from tests.mutation.mutants import PACKAGES, ROOT, Mutant, files, put
 
 Each = dict[str, Callable[[], bool]]  #: claims and tests by name; whether each passes
+Timed = list[tuple[str, Callable[[], bool], float]]  #: and how long it takes
 
 
 class Reach(NamedTuple):
@@ -111,12 +111,19 @@ class Judge:
             names = self._ordered(mutant, [name for name in found if (name in self.of_claims) is its])
             if not (its and mutant.equation):
                 names = self._within(names, patience)
-            failed, timed = _first(mutant, code, [(n, self.each[n], self.reach.seconds[n]) for n in names])
+            failed, timed = self._first(mutant, code, names)
+            while failed and self._first(None, code, [failed])[0]:
+                print(f"fails without any change: {failed}", file=sys.stderr)
+                names.remove(failed)
+                failed, timed = self._first(mutant, code, names)
             if failed:
                 self.noticed[mutant.function, failed] += 1
                 self.known[mutant.name] = failed
                 return Fate(failed, "", timed) if its else Fate("", failed, timed)
         return Fate("", "", False)
+
+    def _first(self, mutant: Mutant | None, code: CodeType, names: list[str]) -> tuple[str, bool]:
+        return _first(mutant, code, [(n, self.each[n], self.reach.seconds[n]) for n in names])
 
     def _ordered(self, mutant: Mutant, names: list[str]) -> list[str]:
         """What noticed before, then the cheap ones, one test of each function, those of the same name early."""
@@ -134,8 +141,10 @@ class Judge:
         return [name for name, end in zip(names, ends, strict=True) if end - self.reach.seconds[name] < patience]
 
 
-def _first(mutant: Mutant, code: CodeType, each: list[tuple[str, Callable[[], bool], float]]) -> tuple[str, bool]:
-    """The first that fails in a child with the mutant, if any; and whether because it did not end."""
+def _first(
+    mutant: Mutant | None, code: CodeType, each: list[tuple[str, Callable[[], bool], float]]
+) -> tuple[str, bool]:
+    """The first that fails in a child, with the mutant if there is one; and whether because it did not end."""
     if not each:
         return "", False
     read, write = os.pipe()
@@ -152,7 +161,9 @@ def _first(mutant: Mutant, code: CodeType, each: list[tuple[str, Callable[[], bo
     return each[int(last)][0], os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM
 
 
-def _child(mutant: Mutant, code: CodeType, each: list[tuple[str, Callable[[], bool], float]], write: int) -> None:
+def _child(
+    mutant: Mutant | None, code: CodeType, each: list[tuple[str, Callable[[], bool], float]], write: int
+) -> None:
     """Never returns: exit status 1 with the first failure, 0 without one."""
     failed = 1
     try:
@@ -160,7 +171,8 @@ def _child(mutant: Mutant, code: CodeType, each: list[tuple[str, Callable[[], bo
         for stream in range(3):
             os.dup2(null, stream)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        put(mutant, code)
+        if mutant:
+            put(mutant, code)
         for i, (_, passes, seconds) in enumerate(each):
             os.write(write, b"\n%d" % i)
             signal.setitimer(signal.ITIMER_REAL, 5.0 + 10.0 * seconds)
@@ -170,12 +182,3 @@ def _child(mutant: Mutant, code: CodeType, each: list[tuple[str, Callable[[], bo
             failed = 0
     finally:
         os._exit(failed)
-
-
-def put(mutant: Mutant, code: CodeType) -> None:
-    """The changed code in the place of the function's own."""
-    module = import_module(mutant.file.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
-    own: Any = getattr(module, mutant.function)
-    own.__code__ = next(
-        part for part in code.co_consts if isinstance(part, CodeType) and part.co_name == mutant.function
-    )

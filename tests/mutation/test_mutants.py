@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutation.mutants import PACKAGES, mutants
-from tests.mutation.runs import put
+from tests.mutation.mutants import PACKAGES, mutants, put
 
 EVERY = [mutant for package in PACKAGES for mutant in mutants(package)]
 

@@ -115,7 +115,7 @@ def with_less_rank(draw, inverse_gram):
     with_less_rank,
     given="the other columns are independent; what is not finite has the rank 0 and NaN for an inverse",
     uses=("fits.inverse_gram",),
-    scale=lambda J, G: (condition(J) * size(J) ** 2 * size(G), condition(J) * size(G), 1, 1),
+    scale=lambda J, G: (condition(J) * size(J) ** 2 * size(G), condition(J) ** 2 * size(G) ** 0.5, 1, 1),
     because="singular values of J are known to n eps ‖J‖, so that its inverse loses eps κ(J)",
     exact=False,
 )

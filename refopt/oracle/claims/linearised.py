@@ -58,6 +58,9 @@ def states(draw):
                 known["c"] = known["c"] + size(state.J @ (state.x - before.x) - state.r + before.r)
             rows.append((known, size(J) + size(state.J), size(r), condition(J)))
             before, state = state, method.step(problem, state, params)
+        start = method.init(problem, x, params)
+        ready = method.resume(state._replace(ok=False), params).ok and start.taken and start.ok
+        rows.append(({"ready": float(not ready)}, 1, 1, 1))
         if method is not gauss_newton:
             again = method.resume(state._replace(radius=0.0, rejected=9, ok=False), params)
             whole = size(state.d * np.where(state.x == 0, 1, state.x))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from refopt.linesearch import hager_zhang, strong_wolfe
 from refopt.linesearch.approximate import secant
 from refopt.linesearch.wolfe import between, beyond
 from refopt.oracle.claim import claim
@@ -58,6 +59,76 @@ def ended(draw, wolfe, approximate, armijo, fixed):
 )
 def is_point(away, values, gradients, alpha, f, low, slope, slope_low, step):
     return away, values, gradients, alpha, excess(low - f - 1e-4 * step * slope), excess(0.5 * slope - slope_low)
+
+
+def unmet(draw, search):
+    """Every kind of search where nothing is finite, where nothing falls, and along a line that falls without end."""
+    x, g, p, k = draw.vector(2), draw.vector(2), draw.vector(2), float(draw.number(1, 9))
+    g = -g if g @ p > 0 else g
+    falls = Problem(lambda y: k * (g @ (y - x)), lambda y: k * g)
+    gone = Problem(lambda y: np.nan, lambda y: g)
+    rows = []
+    for kind in range(4):
+        for point in (
+            search(gone, x, k, g, p, kind, 0.1, 0.9, 5, 1.0),
+            search(falls, x, k, g, 0 * p, kind, 0.1, 0.9, 0, 1.0),
+        ):
+            rows += [point.x - x, point.f - k, point.g - g, point.alpha, float(point.lower or point.wolfe)]
+        point = search(falls, x, 0.0, k * g, p, kind, 0.1, 0.9, 5, 1.0)
+        rows += [(point.x - x - point.alpha * p) / (1 + point.alpha), point.f - falls.fun(point.x), point.g - k * g]
+        rows.append(float(not point.lower))
+    smooth_one, y, q, _, _ = smooth(draw)
+    f, h = smooth_one.fun(y), smooth_one.grad(y)
+    for kind, one in enumerate((strong_wolfe, hager_zhang)):
+        rows.append(search(smooth_one, y, f, h, q, kind, 0.01, 0.05, 60, 0.3).alpha
+                    / one(smooth_one, y, f, h, q, 0.01, 0.05, 60, 0.3).alpha - 1)  # fmt: skip
+    return {"rows": np.concatenate([np.ravel(row) for row in rows])}
+
+
+@claim(
+    "searches.unmet",
+    "Where a search finds nothing it returns x with f and ∇f as they were; where nothing is enough, a lower point",
+    NW + "§3.1 and §3.5",
+    unmet,
+    uses=("linesearch.search",),
+    scale=lambda: 1e3,
+    because="the same numbers, and sums of two products",
+    slack=1e3,
+    exact=False,
+)
+def is_unmet(rows):
+    return rows
+
+
+def overshot(draw, wolfe, approximate, armijo):
+    """A cubic that falls from any φ(0), and rises again at the first trial nearly as steeply as it fell."""
+    level, k, first, drop = draw.matrix(1, 1)[0, 0] * 9, draw.magnitude(1), draw.magnitude(1), draw.number(0.2, 0.4)
+    end = float(draw.number(0.85, 0.95))
+    b, c = 3 * -drop + 2 - end, 2 * drop - 1 + end
+    phi = lambda a: level + k * first * (c * (a / first) ** 3 + b * (a / first) ** 2 - a / first)  # noqa: E731
+    slope = lambda a: k * (3 * c * (a / first) ** 2 + 2 * b * a / first - 1)  # noqa: E731
+    tried = [along(f, phi, slope, 0.1, 0.99, 9, first) for f in (wolfe, approximate)]
+    late = [along(f, phi, slope, 0.5, 0.99, 9, first) for f in (wolfe, approximate)]
+    backtracking = along(armijo, phi, slope, 0.1, 9, first), along(armijo, phi, slope, 0.5, 9, first)
+    return {
+        "counts": [len(t) - 1 for t in (*tried, backtracking[0])],
+        "more": [len(t) > 1 for t in (*late, backtracking[1])],
+    }  # fmt: skip
+
+
+@claim(
+    "searches.decrease",
+    "Sufficient decrease is measured from φ(0): a first trial with φ(α) ≤ φ(0) + c₁αφ′(0) will do, and without not",
+    NW + "§3.1",
+    overshot,
+    given="φ(α₀) = φ(0) − tα₀|φ′(0)| with 0.2 ≤ t ≤ 0.4, c₁ = 0.1 or 0.5, and a slope that c₂ = 0.99 admits",
+    uses=ALL[:3],
+    scale=lambda: 1.0,
+    because="the number of trials is an integer",
+    exact=False,
+)
+def is_decrease(counts, more):
+    return np.array(counts, float), np.array(more) - 1.0
 
 
 # --- on a straight line ------------------------------------------------------------------------------------------

@@ -32,6 +32,9 @@ def planned(draw):
         rows.append(float(getattr(state, "weak", 0) + getattr(state, "rejected", 0)))
         shorter = method.step(problem, state._replace(steep=0.0), params)
         rows.append((shorter.steep - size(shorter.g)) * shorter.taken)
+        if method in (newton_cg, hessian_free):
+            blind = method.step(problem._replace(fun=lambda x: np.nan), state._replace(weak=1), params)
+            rows += [blind.weak - 2.0, blind.x - x, float(blind.taken or blind.ok)]
         for asked in (problem.fun, problem.grad, products):
             asked.seen.clear()
         state = method.init(problem, x, params)
