@@ -136,11 +136,13 @@ def _relative(part: np.ndarray, scale: np.ndarray) -> float:
 
 @cache
 def ledger() -> tuple[Claim, ...]:
-    """All claims, topic by topic, in the order of their modules."""
+    """All claims, topic by topic, in the order of the modules where a topic begins."""
     package = importlib.import_module("refopt.oracle.claims")
     names = [f"{package.__name__}.{info.name}" for info in pkgutil.iter_modules(package.__path__)]
     spaces = [vars(importlib.import_module(name)) for name in names]
-    return tuple(value for space in spaces for value in space.values() if isinstance(value, Claim))
+    found = [value for space in spaces for value in space.values() if isinstance(value, Claim)]
+    topics = list(dict.fromkeys(claim.topic for claim in found))
+    return tuple(sorted(found, key=lambda claim: topics.index(claim.topic)))
 
 
 def find(patterns: str | Iterable[str]) -> list[Claim]:
