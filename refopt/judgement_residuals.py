@@ -30,9 +30,7 @@ def stationary(problem: LeastSquares, state: Any, watch: Any, promised: float, t
     if norm_inf(state.g / rounding(state)) <= 2.0 * state.r.shape[0]:
         return True
     ef = noise_floor(problem, state.x, state.f)
-    reach = 0.5
-    if tests.differences > 0.0:  # where what is promised is little of f, too
-        reach = 2.0 if promised <= 1e-2 * state.f or gained <= 10.0 * ef else 1.0
+    reach = 0.5 if tests.differences == 0.0 else 1.0
     if promised <= 10.0 * ef and gnorm <= reach * SAFE * watch.g0:
         return True
     falling = gnorm <= 1e-3 * watch.g0 and (angle <= 1e-3 or state.f <= 1e-6 * watch.f0)
