@@ -36,7 +36,7 @@ def fitted(name, entry, case):
 
 
 doors = {"minimize": (minimized, quartic, rosenbrock), "least_squares": (fitted, sum_of_squares, misra)}
-methods = refopt.available()
+methods = {name: entry for name, entry in refopt.available().items() if entry.door in doors}
 paths, falls = {}, {}
 for name, entry in methods.items():
     run, plane, race = doors[entry.door]
