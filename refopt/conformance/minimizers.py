@@ -74,7 +74,7 @@ def claims_nothing_it_has_not(target: Any, instance: tuple[Quadratic, float]) ->
     result = target(lambda x: unit * q.fun(x), q.x0, jac=lambda x: unit * q.grad(x))
     end, start = np.abs(q.grad(np.asarray(result.x))).max(), np.abs(q.grad(q.x0)).max()
     if result.success and end > 1e-3 * start:
-        return f"f in units of {1 / unit:g}: it claims success where |g| is still {end / start:.2g} of its start"
+        return f"f in units of {1 / unit:g}: it claims success where ‖g‖∞ is still {end / start:.2g} of its start"
     return ""
 
 
