@@ -37,7 +37,7 @@ RULES = ("pi", "factored", "exact")
 
 
 class Params(NamedTuple):
-    damping: float = 150.0  #: λ₀
+    damping: float = 1.0  #: λ₀, in the units of f
     l2: float = 1e-5  #: η
     averaging: float = 0.95  #: ε̄, the largest weight of the past factors; 0 for those of the batch alone
     fisher: str = "monte-carlo"  #: labels "monte-carlo" from the model, all of them ("exact"), or "empirical"

@@ -31,7 +31,7 @@ MESSAGES = {
 
 
 def train(
-    problem: Any, x: Any, method: str | Sequence[str] = "adam", steps: int | Sequence[int] = 1000,
+    problem: Any, x: Any, method: str | Sequence[str] = "kfac", steps: int | Sequence[int] = 1000,
     batch_size: int | None = None, rng: Any = None, options: Any = None, callback: Any = None, progress: Any = True,
 ) -> Any:  # fmt: skip
     """Minimize the objective by steps on batches of its samples.

@@ -13,7 +13,7 @@ Cost of a step: two gradients, two sweeps forward for M, N(in² + out²) flops f
 for Δ; every T₃ steps 9(in³ + out³) for eigenvectors, every T₂ three times Δ and M, every T₁ two values of f.
 
 The two factors' inverses are kept. With the rule "exact", which is not the source's, it is their eigenvectors, and
-F̂(γ) = G̅ ⊗ A̅ + γ²I. λ is in the units of f; λ₀ = 150 is the source's, for deep autoencoders with a sum over pixels.
+F̂(γ) = G̅ ⊗ A̅ + γ²I. λ is in the units of f; λ₀ = 1 suits a mean, the source's 150 sums over pixels.
 """
 
 from typing import Any
