@@ -421,7 +421,7 @@ def test_an_exception_arrives_unchanged():
 )  # fmt: skip
 def test_a_mistake_is_one_clear_error(given, error, message):
     with pytest.raises(error, match=message):
-        train(PROBLEM, **({"x": X0, "steps": 3, "batch_size": 5, "rng": 0} | given))
+        train(PROBLEM, **({"x": X0, "method": "adam", "steps": 3, "batch_size": 5, "rng": 0} | given))
 
 
 def test_an_objective_without_samples_takes_no_batches():
