@@ -24,8 +24,9 @@ from refopt.oracle import factors
 from refopt.oracle.candidates import Array, Candidate, factored, matrices, structured, summed
 from refopt.oracle.iterates import host
 from refopt.oracle.layouts import Layout, blocks_of, layers_of, layouts
+from refopt.oracle.reductions import scale_in_words
 from refopt.oracle.sampled import samples_of
-from refopt.supervised import REDUCTIONS, Supervised
+from refopt.supervised import Supervised
 
 
 class Explanation(NamedTuple):
@@ -272,49 +273,6 @@ def _beside_claim(best: Explanation, plain: list[Candidate], claim: str) -> str:
     apart = float(np.linalg.norm(A - B) / np.linalg.norm(B))
     said = wanted.words[0].upper() + wanted.words[1:]
     return "" if apart <= 1e-10 else f" {said}, which you say it is, differs by {100 * apart:.3g} %."
-
-
-def scale_in_words(alpha: float, problem: Any) -> tuple[str, str]:
-    """α times the problem's own c, as a reduction if it is one."""
-    c = float(getattr(problem, "c", 1.0))
-    total = alpha * c
-    for name, words, value in reductions(problem):
-        if abs(total - value) <= 1e-6 * abs(value):
-            return words, name
-    return f"{alpha:.6g} times what the problem's reduction gives", f"{alpha:.6g}"
-
-
-def reductions(problem: Any) -> list[tuple[str, str, float]]:
-    """Factors before the sum over samples that occur: those of the library, and their slips."""
-    if not hasattr(problem, "network"):
-        return [("sum", "as it is defined", 1.0), ("half", "times ½", 0.5), ("double", "doubled", 2.0)]
-    N = len(problem.X)
-    sums = {name: _factor(problem, name) for name in REDUCTIONS}
-    words = {
-        "sum": "summed over the samples", "mean": "averaged over the samples",
-        "mean-elements": "averaged over samples and outputs", "mean-tokens": "averaged over the tokens",
-    }  # fmt: skip
-    found = [(name, words[name], value) for name, value in sums.items()]
-    for name, value in sums.items():
-        squared = f"{words[name]}, its factor squared: the gradients were scaled before they were multiplied"
-        found += [
-            (f"half {name}", f"{words[name]}, times ½", 0.5 * value),
-            (f"double {name}", f"{words[name]}, doubled", 2.0 * value),
-            (f"squared {name}", squared, value * value),
-        ]
-    cubed = "averaged over the samples, of gradients that were divided by their number before"
-    found.append(("cubed mean", cubed, sums["mean"] ** 3))
-    if N > 1:
-        found.append(("N - 1", "divided by N − 1", 1.0 / (N - 1)))
-    return found
-
-
-def _factor(problem: Any, reduction: str) -> float:
-    """The c that the problem would have with another reduction."""
-    other = copy(problem)
-    other.reduction = reduction
-    vars(other).pop("c", None)
-    return float(other.c)
 
 
 def _nothing(view: _View, best: Explanation, problem: Any) -> Diagnosis:

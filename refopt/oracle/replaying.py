@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refopt.oracle import defects, rules
+from refopt.oracle import defects, regions, rules
 from refopt.oracle.defects import Defect
 from refopt.oracle.iterates import Record, records
 from refopt.oracle.rules import Path, Seen
@@ -111,16 +111,18 @@ RULES = {
     "dfp": Rule(rules.quasi_newton("dfp"), STARTS, H_DEFECTS),
     "broyden": Rule(rules.quasi_newton("broyden", rules.stays_positive), STARTS[:3], H_DEFECTS),
     "l-bfgs": Rule(rules.l_bfgs, ({},), {**defects.PAIRS, **defects.HISTORIES}),
-    "trust-exact": Rule(rules.stationary, searches=False),
-    "trust-dogleg": Rule(rules.powell, searches=False),
-    "trust-ncg": Rule(rules.steihaug_path, searches=False),
-    "trust-krylov": Rule(rules.lanczos, searches=False),
-    "newton-cg": Rule(rules.conjugate),
-    "sr1": Rule(rules.symmetric_rank_one, searches=False),
+    "trust-exact": Rule(regions.stationary, searches=False),
+    "trust-dogleg": Rule(regions.powell, searches=False),
+    "trust-ncg": Rule(regions.steihaug_path, searches=False),
+    "trust-krylov": Rule(regions.lanczos, searches=False),
+    "newton-cg": Rule(regions.conjugate),
+    "sr1": Rule(regions.symmetric_rank_one, searches=False),
     "natural-gradient": Rule(rules.newton_type(_direction("natural_gradient", "damping"), "p = −(F + λI)⁻¹g")),
-    "gauss-newton": Rule(rules.gauss_newton, searches=False),
+    "gauss-newton": Rule(regions.gauss_newton, searches=False),
     "lm": Rule(
-        rules.damped_fit, tuple({"scaling": name} for name in ("longest columns", "columns", "I")), searches=False
+        regions.damped_fit,
+        tuple({"scaling": name} for name in ("longest columns", "columns", "I")),
+        searches=False,
     ),
     **{
         name: Rule(rules.updates(name.replace("-", "_")), AHEAD, wrong, searches=False) for name, wrong in STEPS.items()

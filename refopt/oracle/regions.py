@@ -1,0 +1,117 @@
+"""What methods that choose a step inside a region, or of residuals, say of two iterates in a row; see ``rules``."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from refopt.krylov import gltr, steihaug
+from refopt.oracle.rules import Array, Path, Seen, along, equation, length, top
+from refopt.problem import Problem
+from refopt.subproblem import decrease, dogleg, more_sorensen
+
+# --- regions of trust --------------------------------------------------------------------------------------------
+
+
+ENOUGH = 0.9  #: of the least value of the model in a region: what solvers of its problem promise in the hard case
+
+
+def stationary(path: Path) -> Iterator[Seen]:
+    """(B + λI)s = −g with λ ≥ 0 and B + λI ⪰ 0: s is the best step of its own length (N&W, Theorem 4.1).
+
+    Where that fails, in the hard case or nearly, solvers stop at a step that is good enough: then that is asked.
+    """
+    for k in path.moved:
+        B, g, s = path.B(k), path.g(k), path.s(k)
+        lam = -(s @ (g + B @ s)) / (s @ s)
+        size = length(g) + length(B @ s)
+        low = min(0.0, lam, float(np.linalg.eigvalsh(B)[0]) + lam) / (length(B) or 1.0)
+        if max(length(B @ s + lam * s + g) / size, -low) > 1e-8:
+            gain = decrease(g, B, s) / more_sorensen(g, B, length(s), 1e-6)[2]
+            if gain >= ENOUGH:
+                yield Seen(k, f"m(0) − m(s) ≥ {ENOUGH} of the most", np.asarray(ENOUGH), np.asarray(ENOUGH))
+                continue
+        yield Seen(k, "(B + λI)s = −g", B @ s + lam * s, -g, size)
+        yield Seen(k, "λ ≥ 0, B + λI ⪰ 0", np.asarray(low), np.asarray(0.0))
+
+
+def powell(path: Path) -> Iterator[Seen]:
+    """s is a point of Powell's path, where it leaves the region of its own length."""
+    for k in path.moved:
+        B, g, s = path.B(k), path.g(k), path.s(k)
+        ours = dogleg(g, B, float(np.linalg.norm(s)))[0]
+        yield Seen(k, "s on Powell's path", s, ours, float(np.linalg.norm(s)))
+
+
+def steihaug_path(path: Path) -> Iterator[Seen]:
+    """s is on the path through the iterates of conjugate gradients, at its own length (N&W, Algorithm 7.2)."""
+    for k in path.moved:
+        yield from on_path(path, k, path.s(k))
+
+
+def conjugate(path: Path) -> Iterator[Seen]:
+    """s points to an iterate z of conjugate gradients.   z minimises the model along itself, which gives its length."""
+    for k in path.moved:
+        g, s = path.g(k), path.s(k)
+        bend = float(s @ path.B(k) @ s)
+        t = -float(g @ s) / bend if bend > 0.0 else 1.0
+        yield from on_path(path, k, t * s)
+
+
+def on_path(path: Path, k: int, z: Array) -> Iterator[Seen]:
+    model = Problem(None, hvp=lambda x, p: path.B(k) @ p)  # type: ignore[arg-type]
+    ours = steihaug(model, path.x(k), path.g(k), length(z), 0.0).p
+    yield Seen(k, "s on the path of conjugate gradients", z, np.asarray(ours), length(z))
+
+
+def lanczos(path: Path) -> Iterator[Seen]:
+    """s is the best step of its length in one of the spaces span{g, Bg, …}."""
+    for k in path.moved:
+        model, s = Problem(None, hvp=lambda x, p, k=k: path.B(k) @ p), path.s(k)  # type: ignore[arg-type, misc]
+        best = [gltr(model, path.x(k), path.g(k), length(s), 0.0, j).p for j in range(1, min(s.size, 30) + 1)]
+        ours = min(best, key=lambda p: float(np.abs(s - p).max()))
+        yield Seen(k, "s best in a Krylov space", s, np.asarray(ours), length(s))
+
+
+def symmetric_rank_one(path: Path) -> Iterator[Seen]:
+    """B₊ = update(B, s, y) where the step was taken, and (B + λI)s = −g for some λ.   Their records must have B."""
+    update = equation("sr1", "update")
+    for k in path.moved:
+        B, after = path.records[k].get("B"), path.records[k + 1].get("B")
+        if B is None or after is None:
+            raise ValueError(
+                "a replay of sr1 needs B in the records: rejected trials change it too, and leave no trace"
+            )
+        g, s = path.g(k), path.s(k)
+        y = path.g(k + 1) - g
+        lam = -(s @ (g + B @ s)) / (s @ s)
+        yield Seen(k, "(B + λI)s = −g", B @ s + lam * s, -g, length(g) + length(B @ s))
+        if not np.array_equal(B, after):
+            yield Seen(k, "B₊ = update(B, s, y)", after, np.asarray(update(B.copy(), s, y)), top(after))
+
+
+# --- least squares -----------------------------------------------------------------------------------------------
+
+
+def gauss_newton(path: Path) -> Iterator[Seen]:
+    for k in path.moved:
+        p = np.linalg.lstsq(path.of("jacobian", k), -path.of("residual", k))[0]
+        yield from along(path, k, p, "p = −J⁺r")
+
+
+def damped_fit(path: Path, scaling: str = "longest columns") -> Iterator[Seen]:
+    """(JᵀJ + λD²)s = −Jᵀr for some λ ≥ 0;  D = I, the lengths of the columns of J, or the longest they have been.
+
+    Both sides are divided by the lengths of the columns, so that the units of x do not matter.
+    """
+    longest = np.zeros(path.x(0).size)
+    for k in path.steps:
+        J, r, s = path.of("jacobian", k), path.of("residual", k), path.s(k)
+        lengths = np.linalg.norm(J, axis=0)
+        longest = np.maximum(longest, lengths)
+        d = {"I": np.ones_like(lengths), "columns": lengths, "longest columns": longest}[scaling]
+        d = np.where(d > 0.0, d, 1.0)
+        if k in path.moved:
+            units = np.where(lengths > 0.0, lengths, 1.0)
+            g, bend, w = J.T @ r / units, J.T @ (J @ s) / units, d * d * s / units
+            lam = max(0.0, float(-(w @ (g + bend)) / (w @ w)))
+            yield Seen(k, "(JᵀJ + λD²)s = −Jᵀr", bend + lam * w, -g, length(g) + length(bend))
