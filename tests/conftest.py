@@ -18,9 +18,9 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep compiled code in pytest's own cache: shared by all workers, emptied by `pytest --cache-clear`."""
-    if "REFOPT_CACHE_DIR" not in os.environ and hasattr(config, "cache"):
-        os.environ["REFOPT_CACHE_DIR"] = str(config.cache.mkdir("refopt"))
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(config.cache.mkdir("numba")))
+    if hasattr(config, "cache"):  # which `-p no:cacheprovider` takes away
+        os.environ.setdefault("REFOPT_CACHE_DIR", str(config.cache.mkdir("refopt")))
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(config.cache.mkdir("numba")))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
