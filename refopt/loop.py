@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refopt.ops import Vector, scalar
+from refopt.ops import Vector, reals, scalar
 from refopt.problem import Problem, Products
 from refopt.stopping import RUNNING
 
@@ -22,7 +22,7 @@ def iterate(method: Any, problem: Any, x0: Any, params: Any = None) -> Iterator[
     """Every state of ``method`` from ``x0`` on, without end: the first is ``init``, each next one a ``step``."""
     params = method.Params() if params is None else params
     problem = with_scalars(problem)
-    state = method.init(problem, x0, params)
+    state = method.init(problem, reals(x0), params)
     while True:
         yield state
         state = method.step(problem, state, params)

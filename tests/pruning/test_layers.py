@@ -90,6 +90,9 @@ def test_lists_integers_and_mixed_precisions():
     for method in (sparsegpt, obs_rows, magnitude, wanda):
         expected = method(W.astype(float), X.astype(float), 0.5)
         assert (method(W.tolist(), X, 0.5).weights == expected.weights).all()
+        assert (method(W.tolist(), X.tolist(), 0.5).weights == expected.weights).all()
+        series = [X[:, :3].tolist(), X[:, 3:].tolist()]
+        assert (method(W.tolist(), series, 0.5).mask == expected.mask).all()
         mixed = method(W.astype(np.float32), X.astype(float), 0.5)
         assert mixed.weights.dtype == mixed.saliency.dtype == np.float32
         assert np.allclose(mixed.weights, expected.weights, rtol=0, atol=1e-5)
