@@ -55,10 +55,11 @@ def sparsegpt(
     """Prune the layer y = Wx so that WX changes little: a share `sparsity`, or n of every m weights, `pattern=(n, m)`.
 
     W: (out, n).   X: (n, N) calibration inputs, a token in each column, or a series of such arrays; or `hessian`,
-    (n, n), in their place.   mask: True where a weight is kept, if that is decided already.   block_size: of the
-    columns whose weights are compared with each other; n:m patterns do not depend on it.   damping: in multiples of
-    mean(diag H).   ties: "exact", or "reference" to go by the public code.   compiled: None decides by size; True and
-    False insist.
+    (n, n), in their place.   pattern: n counts what goes, as `prunen` of the public code does: (1, 4) keeps three of
+    four; where N:M counts what is kept (A. Zhou et al., ICLR 2021), it is (M − N, M).   mask: True where a weight is
+    kept, if that is decided already.   block_size: of the columns whose weights are compared with each other; n:m
+    patterns do not depend on it.   damping: in multiples of mean(diag H).   ties: "exact", or "reference" to go by the
+    public code.   compiled: None decides by size; True and False insist.
 
     Returns `Pruned`; its actual increase is ‖ΔW X‖²_F/N, its predicted one holds ½λ‖ΔW‖²_F besides.
     Raises ValueError (LinAlgError is one) where H + λI is singular to rounding: no identity takes its place.
