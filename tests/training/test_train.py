@@ -432,6 +432,14 @@ def test_lists_and_integers_are_weights_too(name):
         assert np.array_equal(train(PROBLEM, given, name, 2, batch_for(name), 0, progress=False).x, wanted)
 
 
+@pytest.mark.parametrize("problem", [np.sum, refopt.Problem(np.sum), None])
+def test_a_problem_has_a_function_and_a_gradient(problem):
+    with pytest.raises(
+        TypeError, match=r"problem must be a refopt\.Supervised, or a refopt\.Problem with fun and grad"
+    ):
+        train(problem, np.ones(2), "sgd")
+
+
 def test_an_objective_without_samples_takes_no_batches():
     problem = refopt.Problem(lambda x: 0.0, lambda x: x)
     with pytest.raises(TypeError, match="a Problem has no samples: batch_size must be None"):
