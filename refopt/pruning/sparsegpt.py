@@ -33,7 +33,7 @@ from refopt.pruning.hessian import factored, prepared
 from refopt.pruning.kernels import CHUNK, compiles, sweep_block
 from refopt.pruning.kernels import compiled as _compiled
 from refopt.pruning.layer import layer_of, report
-from refopt.pruning.result import Pruned, how_many, integers, like, lowest, lowest_of_rows, pattern_of
+from refopt.pruning.result import Pruned, how_many, integers, kept, like, lowest, lowest_of_rows, pattern_of
 
 TIES = ("exact", "reference")
 SMALL = 4096  #: below this many weights a compiled loop is not worth its start
@@ -69,8 +69,7 @@ def sparsegpt(
     if sum(given is not None for given in (sparsity, pattern, mask)) != 1:
         raise ValueError("say what goes, in one way: sparsity=…, pattern=(n, m), or mask=…")
     W, H = layer_of(W, X, hessian)
-    if mask is not None and tuple(mask.shape) != tuple(W.shape):
-        raise ValueError(f"mask has shape {tuple(mask.shape)}, W {tuple(W.shape)}: they must be alike")
+    mask = None if mask is None else kept(mask, W)
     xp, n, literal = namespace(W), W.shape[1], ties == "reference"
     n_of_m = (0, 0) if pattern is None else pattern_of(pattern, n)
     H_damped, dead = prepared(H, damping, n, counted=literal)
