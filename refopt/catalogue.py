@@ -163,6 +163,8 @@ def split_options(entry: Entry, options: Any) -> tuple[Any, dict[str, Any]]:
     An unknown option is an error that lists the known.
     """
     params, given = entry.module.Params, dict(options or {})
+    if given.get("compiled", "auto") not in ("auto", True, False):
+        raise ValueError(f"compiled must be 'auto', True or False; it is {given['compiled']!r}")
     if given.keys() <= SHARED:
         return params(), given
     known = (*params._fields, *entry.arrays, *(("fisher",) if entry.fisher else ()), *COMMON)

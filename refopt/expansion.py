@@ -20,7 +20,7 @@ import numpy as np
 
 from refopt.derivatives import gradient_of, hessian_of, hvp_of, jacobian_of
 from refopt.networks.layer import Capture
-from refopt.ops import device, namespace, scalar
+from refopt.ops import device, namespace, reals, scalar
 
 
 class Expansion:
@@ -91,10 +91,11 @@ class Expansion:
 
     def vjp(self, u: Any) -> Any:
         """Σ Jₙᵀuₙ (P,), or (S, P) for a stack of u."""
-        return self.net.flat(self._sweep(u, "sums"))
+        return self.net.flat(self._sweep(reals(u), "sums"))
 
     def per_sample_vjp(self, u: Any) -> Any:
         """Jₙᵀuₙ for every sample, (N, P), or (S, N, P)."""
+        u = reals(u)
         if not isinstance(u, np.ndarray):
             return self.net.flat(self._sweep(u, "per_sample"))
         out = np.empty((*self._stack(u), self.f.shape[0], self.net.size), dtype=np.result_type(u, self.x))
@@ -185,16 +186,18 @@ class OfFunction(Expansion):
         return lambda v: H @ v
 
     def hvp(self, v: Any) -> Any:
+        v = reals(v)
         return self.ggnvp(v) + self._bent(v)
 
     def jvp(self, v: Any) -> Any:
-        xp = namespace(self.x)
+        xp, v = namespace(self.x), reals(v)
         if "_jacobian" in self.__dict__:
             return xp.reshape(self._jacobian @ v, self.f.shape)
         slope = jacobian_of(lambda t: self._flat(self.x + t * v), self.problem.derivatives)
         return xp.reshape(slope(xp.zeros_like(self.x[:1])), self.f.shape)
 
     def vjp(self, u: Any) -> Any:
+        u = reals(u)
         xp, stack = namespace(u), self._stack(u)
         rows = xp.reshape(u, (*stack, -1))
         if stack or "_jacobian" in self.__dict__ or self.problem.derivatives != "autograd":
@@ -202,6 +205,7 @@ class OfFunction(Expansion):
         return gradient_of(lambda x: self._flat(x) @ rows, "autograd")(self.x)
 
     def per_sample_vjp(self, u: Any) -> Any:
+        u = reals(u)
         xp, stack, N = namespace(u), self._stack(u), self.f.shape[0]
         rows = xp.reshape(u, (*stack, N, 1, -1))
         J = xp.reshape(self._jacobian, (N, -1, self.x.shape[0]))

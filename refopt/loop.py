@@ -13,16 +13,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refopt.ops import Vector, scalar
-from refopt.problem import Problem, Products
+from refopt.ops import Vector, reals, scalar
+from refopt.problem import LeastSquares, Problem, Products
 from refopt.stopping import RUNNING
 
 
 def iterate(method: Any, problem: Any, x0: Any, params: Any = None) -> Iterator[Any]:
-    """Every state of ``method`` from ``x0`` on, without end: the first is ``init``, each next one a ``step``."""
+    """Every state of ``method`` from ``x0`` on, without end: the first is ``init``, each next one a ``step``.
+
+    method: a module of ``refopt.methods`` or ``refopt.stochastic``, or one with the same names.   TypeError for
+    anything else, and for a problem without a function that the method calls.
+    """
+    if not (hasattr(method, "init") and hasattr(method, "step")):
+        raise TypeError(f"a method is a module, as by: from refopt.methods import bfgs; given was {method!r}")
     params = method.Params() if params is None else params
     problem = with_scalars(problem)
-    state = method.init(problem, x0, params)
+    state = method.init(problem, reals(x0), params)
     while True:
         yield state
         state = method.step(problem, state, params)
@@ -91,5 +97,19 @@ def with_scalars(problem: Any) -> Any:
         fun = problem.fun
         if problem.hvp is None and problem.hess is not None:
             problem = problem._replace(hvp=Products(problem.hess))
-        return problem._replace(fun=lambda x: scalar(fun(x)))
+        problem = problem._replace(fun=lambda x: scalar(fun(x)))
+    if isinstance(problem, Problem | LeastSquares):
+        missing = [name for name in problem._fields if getattr(problem, name) is None]
+        lacking: dict[str, Any] = {name: partial(_lacking, problem, name) for name in missing}
+        return problem._replace(**lacking)
     return problem
+
+
+def _lacking(problem: Any, name: str, *_: Any) -> Any:
+    """In place of a function that the problem lacks."""
+    makers = {"grad": "gradient_of", "hess": "hessian_of", "hvp": "hvp_of", "jacobian": "jacobian_of"}
+    kind, maker = type(problem).__name__, makers[name]
+    raise TypeError(
+        f"the method needs {name}, which the {kind} lacks: {kind}(…, {name}=…); "
+        f"refopt.derivatives.{maker}({problem._fields[0]}) makes one"
+    )

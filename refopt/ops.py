@@ -455,6 +455,15 @@ def device(x: Any) -> Any:
     return None if isinstance(x, ndarray) else _compat().device(x)
 
 
+def reals(values: Any) -> Any:
+    """An array of real numbers: lists become NumPy's, integers the default floats of their library."""
+    a = values if hasattr(values, "dtype") else np.asarray(values)
+    if isinstance(a, ndarray) and a.dtype.kind not in "iub":
+        return a
+    xp = namespace(a)
+    return xp.astype(a, xp.empty(0, device=device(a)).dtype) if xp.isdtype(a.dtype, ("bool", "integral")) else a
+
+
 @cache
 def _compat() -> Any:
     try:

@@ -16,7 +16,7 @@ it can be fed with anybody's numbers. ``needs(params)`` says how many labels and
 from math import prod
 from typing import Any, NamedTuple
 
-from refopt.ops import device, namespace, norm_inf, scalar
+from refopt.ops import device, namespace, norm_inf, reals, scalar
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -130,13 +130,14 @@ def flat(arrays: list[Any]) -> Any:
 
 
 def begun(x: Any) -> Any:
-    """x, checked, for a first state."""
-    if not hasattr(x, "ndim") or x.ndim != 1 or not x.shape[0]:
-        raise ValueError(f"x is a vector of one parameter at least, not {getattr(x, 'shape', type(x).__name__)}")
+    """x, checked, for a first state; integers and lists become the default float."""
+    x = reals(x)
+    if x.ndim != 1 or not x.shape[0]:
+        raise ValueError(f"x must be a vector (P,) of one parameter or more; it has shape {tuple(x.shape)}")
     if not namespace(x).isdtype(x.dtype, "real floating"):
-        raise TypeError(f"x holds float32 or float64 numbers, not {x.dtype}")
+        raise TypeError(f"x must hold real numbers; it has dtype {x.dtype}")
     if not norm_inf(x) < float("inf"):
-        raise ValueError("x is not finite")
+        raise ValueError("x is not finite: it holds NaN or infinity")
     return x
 
 

@@ -139,7 +139,8 @@ class Supervised:
 
     def hess(self, x: Any) -> Any:
         """∇²fun (P, P), from P products."""
-        point, xp = self.at(x), namespace(x)
+        point = self.at(x)
+        x, xp = point.x, namespace(point.x)
         one = xp.eye(x.shape[0], dtype=x.dtype, device=device(x))
         H = xp.stack([point.hvp(one[k, :]) for k in range(x.shape[0])])
         return (H + H.T) / 2

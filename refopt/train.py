@@ -63,6 +63,10 @@ def train(
     ValueError or TypeError for an unknown method or option, a wrong shape, or a batch larger than the data. When a
     loss is not finite the run stops, and x is the last point where it was.
     """
+    if getattr(problem, "grad", None) is None or not hasattr(problem, "fun"):
+        raise TypeError(
+            f"problem must be a refopt.Supervised, or a refopt.Problem with fun and grad; it is {problem!r}"
+        )
     phases, common = planned(method, steps, options)
     x = begun(x)
     sampler = Sampler(problem, seed_of(rng), batch_size, common.replacement)

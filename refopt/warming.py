@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from refopt import stopping, stopping_residuals
-from refopt.catalogue import ENTRIES, Entry, available
+from refopt.catalogue import ENTRIES, Entry
 from refopt.compiled import entry_of
 from refopt.dialect import Bound, entry_source, functions_of, rows_source
 from refopt.problem import LeastSquares, Problem
@@ -20,9 +20,10 @@ def main(names: list[str], many: bool = False) -> int:
 
     ``minimize_many`` is left out unless it is asked for; a line search other than the default waits for its first use.
     """
-    unknown = [name for name in names if name not in available()]
+    known = [entry.name for entry in ENTRIES if entry.compiles]
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise ValueError(f"there is no method {', '.join(unknown)}; there are {', '.join(available())}")
+        raise ValueError(f"no method that compiles is called {', '.join(unknown)}; there are {', '.join(known)}")
     for entry in ENTRIES:
         if entry.compiles and (not names or entry.name in names):
             start = time.perf_counter()

@@ -141,6 +141,11 @@ def test_solve_and_compile_pass_their_arguments_on(monkeypatch):
     assert given == [("nist:MGH09", "lm"), ("nist", "lm"), (["bfgs", "lm"], False), ([], True)]
 
 
+def test_what_does_not_compile_is_refused(capsys):
+    assert main(["compile", "bfgs", "sgd"]) == 2
+    assert "no method that compiles is called sgd; there are bfgs, dfp" in capsys.readouterr().err
+
+
 def test_recommend_names_a_method_and_says_why(capsys):
     assert main(["recommend", "500", "--derivatives", "jac", "hess", "--no-convex"]) == 0
     name, reason, others = capsys.readouterr().out.splitlines()

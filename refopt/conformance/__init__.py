@@ -53,6 +53,8 @@ def check(target: Callable[..., Any], kind: str = "", examples: int = 50) -> lis
     The kind may be left out where the target has it as an attribute ``conforms``. The same instances are drawn every
     time; needs hypothesis.
     """
+    if not callable(target):
+        raise TypeError(f"target must be a function of the kind to be checked; it is {target!r}")
     return [judged(wanted, target, examples) for wanted in properties(kind or getattr(target, "conforms", ""))]
 
 

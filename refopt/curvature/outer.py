@@ -114,8 +114,8 @@ def by_kronecker(maps: "list[LinearMap]", signs: list[float], part: slice) -> Ma
             S = xp.matrix_transpose(xp.reshape(S, (S.shape[0], -1)))
             for p, a in first.inputs(part):
                 for q, b in second.inputs(part):
-                    if p.start > q.start:
-                        continue  # b and W, the transpose of W and b
+                    if p.start > q.start or p.start == p.stop or q.start == q.stop:
+                        continue  # b and W, the transpose of W and b; a layer without inputs or outputs
                     rows, columns = _shifted(p, start), _shifted(q, start)
                     if p == q:
                         M[rows, columns] = _square(S, a, first.outputs)
@@ -195,7 +195,7 @@ def gram(point: Expansion, u: Any) -> Matrix:
         a = one.a @ xp.matrix_transpose(one.a)
         a = a + 1.0 if len(one.pieces) > 1 else a
         N = a.shape[0]
-        G = xp.reshape(g @ xp.matrix_transpose(g), (-1, N, u.shape[0], N)) * a[None, :, None, :]
+        G = xp.reshape(g @ xp.matrix_transpose(g), (u.shape[0], N, u.shape[0], N)) * a[None, :, None, :]
         total = G if total is None else total + G
     return xp.reshape(total, (size, size))
 
@@ -216,7 +216,7 @@ class LinearMap(NamedTuple):
 
     def inputs(self, part: slice) -> list[tuple[slice, Matrix]]:
         """What W and b, so far as they are in the part, multiply: a, and 1."""
-        ones = namespace(self.a).ones_like(self.a[:, :1])
+        ones = namespace(self.a).ones((self.a.shape[0], 1), dtype=self.a.dtype, device=device(self.a))
         found = list(zip(self.pieces, (self.a, ones), strict=False))
         return [(piece, value) for piece, value in found if _inside(piece, part)]
 

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refopt.ops import device, namespace
+from refopt.ops import device, namespace, reals
 
 Shape = tuple[int, ...]
 Use = Callable[..., None]
@@ -147,7 +147,7 @@ class Layer:
 
     def __call__(self, x: Any, X: Any, masks: Any = ()) -> Any:
         """Outputs f (N, …) for parameters x (P,) and inputs X (N, …)."""
-        return self.forward(self.nested(x, masks), X)[0]
+        return self.forward(self.nested(x, masks), X if hasattr(X, "dtype") else np.asarray(X))[0]
 
     @property
     def named(self) -> tuple[tuple[str, "Layer"], ...]:
@@ -196,6 +196,7 @@ class Layer:
 
     def unravel(self, x: Any) -> dict[str, Any]:
         """Named arrays of x (P,), or of a stack of such vectors (…, P)."""
+        x = reals(x)
         xp, lead = namespace(x), x.shape[:-1]
         if x.shape[-1:] != (self.size,):
             raise ValueError(f"the network has {self.size} parameters, but the array has shape {tuple(x.shape)}")
@@ -221,7 +222,7 @@ class Layer:
 
     def nested(self, x: Any, masks: Any = ()) -> Any:
         """The parameters as the sweeps take them, nested as the layers are: views into x (P,)."""
-        plan = self.plan
+        plan, x = self.plan, reals(x)
         if x.shape != (plan.size,):
             raise ValueError(f"the network has {plan.size} parameters, shape ({plan.size},), not {tuple(x.shape)}")
         xp = namespace(x)
@@ -260,7 +261,7 @@ class Layer:
         for (_, leaf, own), arrays in zip(plan.leaves, reversed(found), strict=True):
             for k, array, shape in zip(own, arrays, leaf.shapes.values(), strict=True):
                 lead = array.ndim - len(shape)
-                flat = namespace(array).reshape(array, (*array.shape[:lead], -1))
+                flat = namespace(array).reshape(array, (*array.shape[:lead], prod(shape)))
                 parts[k] = parts[k] + flat if k in parts else flat
         arrays = [parts[k] for k in range(len(plan.slots))]
         return namespace(arrays[0]).concat(arrays, axis=-1)

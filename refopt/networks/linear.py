@@ -112,7 +112,7 @@ class Linear(Layer):
     def squares(self, tape: Any, u: Any) -> tuple[Any, ...]:
         xp, lead = namespace(u), u.ndim - tape.ndim
         if prod(tape.shape[1:-1]) != 1:  # the square of a sum over positions: one cotangent of the stack at a time
-            parts = xp.reshape(u, (-1, *u.shape[lead:]))
+            parts = xp.reshape(u, (prod(u.shape[:lead]), *u.shape[lead:]))
             found = [super(Linear, self).squares(tape, parts[s, ...]) for s in range(parts.shape[0])]
             return tuple(sum(terms[1:], start=terms[0]) for terms in zip(*found, strict=True))
         found = u * u
@@ -143,10 +143,10 @@ class Linear(Layer):
 
     def _split(self, z: Any, stack: Shape) -> Any:
         """(…, positions of all samples, k), in groups (…, groups, positions, k / groups)."""
-        xp = namespace(z)
+        xp, positions = namespace(z), prod(z.shape[len(stack) : -1])
         if self.groups == 1:
-            return z if z.ndim == len(stack) + 2 else xp.reshape(z, (*stack, -1, z.shape[-1]))
-        parts = xp.reshape(z, (*stack, -1, self.groups, z.shape[-1] // self.groups))
+            return z if z.ndim == len(stack) + 2 else xp.reshape(z, (*stack, positions, z.shape[-1]))
+        parts = xp.reshape(z, (*stack, positions, self.groups, z.shape[-1] // self.groups))
         return xp.moveaxis(parts, -2, -3)
 
     def _joined(self, z: Any, shape: Shape) -> Any:
@@ -156,7 +156,8 @@ class Linear(Layer):
     def _by_sample(self, z: Any, lead: int) -> Any:
         """(…, N, groups, R, k / groups)."""
         xp = namespace(z)
-        parts = xp.reshape(z, (*z.shape[: lead + 1], -1, self.groups, z.shape[-1] // self.groups))
+        positions = prod(z.shape[lead + 1 : -1])
+        parts = xp.reshape(z, (*z.shape[: lead + 1], positions, self.groups, z.shape[-1] // self.groups))
         return xp.moveaxis(parts, -2, -3)
 
     def _bias_per_sample(self, u: Any, tape: Any) -> tuple[Any, ...]:

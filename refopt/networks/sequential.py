@@ -17,7 +17,7 @@ class Chain(Layer):
     @cached_property
     def first(self) -> int:
         """The index of the first layer with weights."""
-        return next((k for k, layer in enumerate(self.children) if layer.size), len(self.children))
+        return next((k for k, layer in enumerate(self.children) if layer.plan.slots), len(self.children))
 
     def forward(self, p: Any, x: Any) -> tuple[Any, Any]:
         tapes = []

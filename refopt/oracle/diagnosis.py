@@ -77,6 +77,8 @@ def diagnose(
     blocks = [part for _, part in blocks_of(problem, size)]
     arrays = [slot.part for _, slots in layers_of(problem, size) for slot in slots] or blocks
     plain = matrices(problem, x, labels)
+    if claim and claim not in (kinds := [c.kind for c in plain]):
+        raise ValueError(f"claim is {claim!r}; it can be {', '.join(kinds)}")
     candidates = structured(plain, blocks, arrays) if theirs.ndim == 2 or v is not None else [*plain, *summed(plain)]
     orders, tolerance = layouts(problem, size), _rounding(problem, x, eps)
     found = _readings(view, candidates, orders)
@@ -197,9 +199,18 @@ def _readings(view: _View, candidates: list[Candidate], orders: list[Layout]) ->
 
 
 def _good(found: list[Explanation], tolerance: float) -> list[Explanation]:
-    """The readings that leave no more than rounding, simplest first."""
-    good = [e for e in found if e.residual <= tolerance and e.alpha > 0.0]
+    """The readings that leave no more than rounding, simplest first; those with a minus sign where there are no others.
+
+    Where αK is itself no more than rounding beside λI, K is not in it.
+    """
+    good = [e for e in found if e.residual <= tolerance and _is_in(e, tolerance)]
+    good = [e for e in good if e.alpha > 0.0] or [e for e in good if e.damping == 0.0]
     return sorted(good, key=_simplicity)
+
+
+def _is_in(e: Explanation, tolerance: float) -> bool:
+    K = e.candidate.matrix
+    return bool(abs(e.alpha) * np.linalg.norm(K) > tolerance * abs(e.damping) * len(K) ** 0.5)
 
 
 def _simplicity(e: Explanation) -> tuple[Any, ...]:
@@ -221,6 +232,10 @@ def _told(
     view: _View, found: list[Explanation], problem: Any, x: Array, plain: list[Candidate], claim: str, tolerance: float
 ) -> Diagnosis:  # fmt: skip
     good = _good(found, tolerance)
+    if not good and found[0].residual <= tolerance:
+        lam, layout = found[0].damping, found[0].layout
+        text = f"Yours is {lam:.6g} times the identity: no curvature is in it."
+        return Diagnosis("", "", layout.vec, layout.bias, lam, 0.0, found[0].residual, text, [], tolerance)
     if not good:
         return _nothing(view, found[0], problem)
     best = good[0]
@@ -265,8 +280,6 @@ def _same(e: Explanation, best: Explanation) -> bool:
 def _beside_claim(best: Explanation, plain: list[Candidate], claim: str) -> str:
     """How far what they claim it to be is from what it is."""
     wanted = next((c for c in plain if c.kind == claim), None)
-    if claim and wanted is None:
-        raise ValueError(f"claim is {claim!r}; it can be {', '.join(c.kind for c in plain)}")
     if wanted is None or wanted.kind == best.candidate.kind:
         return ""
     A, B = best.candidate.matrix, wanted.matrix

@@ -18,6 +18,7 @@ refopt.oracle.judge("dump.npz")         the same as a ``Verdict``;   a dict of a
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import is_zipfile
 
 import numpy as np
 
@@ -58,6 +59,8 @@ def read(dump: Any) -> dict[str, Any]:
         path = Path(dump)
         if not path.is_file():
             raise ValueError(f"there is no file {dump}")
+        if not is_zipfile(path):
+            raise ValueError(f"{dump} is no npz file, which numpy.savez writes")
         with np.load(path, allow_pickle=False) as file:
             entries = {name: file[name] for name in file.files}
     return {name: _plain(value) for name, value in entries.items()}

@@ -13,6 +13,8 @@ def scale_in_words(alpha: float, problem: Any) -> tuple[str, str]:
     for name, words, value in reductions(problem):
         if abs(total - value) <= 1e-6 * abs(value):
             return words, name
+        if abs(total + value) <= 1e-6 * abs(value):
+            return f"{words}, with the opposite sign", f"negative {name}"
     return f"{alpha:.6g} times what the problem's reduction gives", f"{alpha:.6g}"
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from refopt.ops import device, diagonal, namespace
 from refopt.pruning.hessian import factored, prepared, raised
 from refopt.pruning.layer import layer_of, quadratic, uncorrected
-from refopt.pruning.result import Pruned, how_many, like, lowest, lowest_of_rows, numbers, pattern_of
+from refopt.pruning.result import Pruned, how_many, kept, like, lowest, lowest_of_rows, numbers, pattern_of
 
 
 def magnitude(
@@ -53,9 +53,9 @@ def wanda(W: Any, X: Any = None, sparsity: float | None = None, pattern: Any = N
 def refit(W: Any, X: Any = None, mask: Any = None, *, hessian: Any = None, damping: float = 0.0) -> Pruned:
     """The best weights for a mask (out, n), True where a weight is kept: each row fitted again by least squares."""
     W, H = layer_of(W, X, hessian)
-    if mask is None or tuple(mask.shape) != tuple(W.shape):
+    if mask is None:
         raise ValueError(f"mask must have the shape of W, {tuple(W.shape)}, and be True where a weight is kept")
-    xp = namespace(W)
+    mask, xp = kept(mask, W), namespace(W)
     H_damped, dead = prepared(H, damping, W.shape[1])
     rows = [like(refitted(like(W[i, :], H), mask[i, :], H_damped), W) for i in range(W.shape[0])]
     weights = xp.where(mask, xp.where(dead, W, xp.stack(rows)), xp.zeros_like(W))

@@ -36,12 +36,16 @@ from refopt.pruning.result import numbers
 def layer_hessian(X: Any) -> Any:
     """H = 2XXᵀ/N (n, n) of each row of a layer, for inputs X (n, N), one sample or token in each column.
 
-    X may be a series of such arrays, of any lengths: then H is that of all their columns, and one is held at a time.
+    X may be a series of such arrays, of any lengths: then H is that of all their columns, and one is held at a time. A
+    list of lists of numbers is one array.
     """
+    if isinstance(X, list | tuple) and X and isinstance(X[0], list | tuple) and np.ndim(X[0]) == 1:
+        X = np.asarray(X)
     if hasattr(X, "ndim"):
         return _second_moment(X, 2)
     H, N = None, 0
     for part in X:
+        part = numbers(part)
         M, N = _second_moment(part, 0), N + part.shape[1]
         H = M if H is None else H + M
     if H is None:

@@ -15,8 +15,10 @@ from collections.abc import Callable
 from math import prod
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from refopt.networks import Layer, Linear
-from refopt.ops import namespace, scalar
+from refopt.ops import namespace, reals, scalar
 from refopt.pruning.baselines import magnitude, wanda
 from refopt.pruning.layerwise import obs_rows
 from refopt.pruning.result import Pruned
@@ -92,6 +94,7 @@ def prune(
         raise ValueError(f"no linear map is called {', '.join(sorted(unknown))}; there are {', '.join(targets)}")
     if pattern is not None:
         options["pattern"] = pattern
+    x, X = reals(x), X if hasattr(X, "dtype") else np.asarray(X)
     xp, new, reports, mask = namespace(x), x, list[LayerReport](), x == x
     for name, (place, slot) in targets.items():
         if layers is not None and name not in layers:

@@ -68,6 +68,18 @@ def pattern_of(pattern: Any, columns: int) -> tuple[int, int]:
     return n, m
 
 
+def kept(mask: Any, W: Any) -> Any:
+    """The mask as booleans of the shape of W; zeros and ones are understood, and lists become NumPy's arrays."""
+    m = mask if hasattr(mask, "dtype") else np.asarray(mask)
+    if tuple(m.shape) != tuple(W.shape):
+        raise ValueError(f"mask has shape {tuple(m.shape)}, W {tuple(W.shape)}: they must be alike")
+    if namespace(m).isdtype(m.dtype, "bool"):
+        return m
+    if not bool(namespace(m).all((m == 0) | (m == 1))):
+        raise ValueError("mask must hold True, or 1, where a weight is kept, and False, or 0, where it goes")
+    return m == 1
+
+
 def lowest(scores: Any, count: int) -> Any:
     """True for the `count` lowest scores; of equal ones those that come first."""
     xp = namespace(scores)

@@ -33,7 +33,7 @@ from refopt.pruning.hessian import factored, prepared
 from refopt.pruning.kernels import CHUNK, compiles, sweep_block
 from refopt.pruning.kernels import compiled as _compiled
 from refopt.pruning.layer import layer_of, report
-from refopt.pruning.result import Pruned, how_many, integers, like, lowest, lowest_of_rows, pattern_of
+from refopt.pruning.result import Pruned, how_many, integers, kept, like, lowest, lowest_of_rows, pattern_of
 
 TIES = ("exact", "reference")
 SMALL = 4096  #: below this many weights a compiled loop is not worth its start
@@ -55,10 +55,11 @@ def sparsegpt(
     """Prune the layer y = Wx so that WX changes little: a share `sparsity`, or n of every m weights, `pattern=(n, m)`.
 
     W: (out, n).   X: (n, N) calibration inputs, a token in each column, or a series of such arrays; or `hessian`,
-    (n, n), in their place.   mask: True where a weight is kept, if that is decided already.   block_size: of the
-    columns whose weights are compared with each other; n:m patterns do not depend on it.   damping: in multiples of
-    mean(diag H).   ties: "exact", or "reference" to go by the public code.   compiled: None decides by size; True and
-    False insist.
+    (n, n), in their place.   pattern: n counts what goes, as `prunen` of the public code does: (1, 4) keeps three of
+    four; where N:M counts what is kept (A. Zhou et al., ICLR 2021), it is (M − N, M).   mask: True where a weight is
+    kept, if that is decided already.   block_size: of the columns whose weights are compared with each other; n:m
+    patterns do not depend on it.   damping: in multiples of mean(diag H).   ties: "exact", or "reference" to go by the
+    public code.   compiled: None decides by size; True and False insist.
 
     Returns `Pruned`; its actual increase is ‖ΔW X‖²_F/N, its predicted one holds ½λ‖ΔW‖²_F besides.
     Raises ValueError (LinAlgError is one) where H + λI is singular to rounding: no identity takes its place.
@@ -68,8 +69,7 @@ def sparsegpt(
     if sum(given is not None for given in (sparsity, pattern, mask)) != 1:
         raise ValueError("say what goes, in one way: sparsity=…, pattern=(n, m), or mask=…")
     W, H = layer_of(W, X, hessian)
-    if mask is not None and tuple(mask.shape) != tuple(W.shape):
-        raise ValueError(f"mask has shape {tuple(mask.shape)}, W {tuple(W.shape)}: they must be alike")
+    mask = None if mask is None else kept(mask, W)
     xp, n, literal = namespace(W), W.shape[1], ties == "reference"
     n_of_m = (0, 0) if pattern is None else pattern_of(pattern, n)
     H_damped, dead = prepared(H, damping, n, counted=literal)

@@ -168,6 +168,8 @@ def test_kinds_that_do_not_exist_are_named():
         properties("solver")
     with pytest.raises(ValueError, match="the kind is missing"):
         check(root)
+    with pytest.raises(TypeError, match="target must be a function of the kind to be checked; it is 3"):
+        check(3, "minimizer")
     with pytest.raises(ValueError, match="no optimizer is called 'nadam'; there are"):
         properties("optimizer:nadam")
 

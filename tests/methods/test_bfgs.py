@@ -310,3 +310,12 @@ def test_scaling_f_by_a_power_of_two_changes_no_bit(name):
         assert ours.f == c * theirs.f
         assert (ours.H * c == theirs.H).all()
         assert ours.nfev == theirs.nfev
+
+
+@pytest.mark.parametrize("start", [[3, -2], (3.0, -2.0), np.array([3, -2])])
+def test_lists_and_integers_are_starts_too(start):
+    problem = Problem(lambda x: x @ x / 2 + x[0], lambda x: x + np.array([1.0, 0.0]))
+    wanted = islice(iterate(bfgs, problem, np.array([3.0, -2.0])), 3)
+    for ours, theirs in zip(islice(iterate(bfgs, problem, start), 3), wanted, strict=True):
+        assert ours.x.dtype == np.float64
+        assert (ours.x == theirs.x).all()

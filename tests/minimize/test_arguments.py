@@ -185,6 +185,8 @@ def test_bounds_and_constraints_are_refused(method, given, other):
 def test_what_cannot_be_compiled_says_why(method):
     with pytest.raises(ValueError, match=r"compiled=True is not possible here: fun is not jitted"):
         rosenbrock(method, compiled=True)
+    with pytest.raises(ValueError, match="compiled must be 'auto', True or False; it is 'yes'"):
+        rosenbrock(method, compiled="yes")
     assert rosenbrock(method, compiled=False).nfev == rosenbrock(method, compiled="auto").nfev
 
 

@@ -268,3 +268,59 @@ def test_what_is_not_finite_stays_visible():
     problem = refopt.Supervised(Linear(2, 1), "mse", np.array([[np.nan, 0.0]]), np.zeros((1, 1)))
     assert np.isnan(problem.fun(np.ones(3)))
     assert np.isnan(problem.grad(np.ones(3))).any()
+
+
+@pytest.mark.parametrize("positions", [(), (5,)])
+@pytest.mark.parametrize(
+    "net",
+    [
+        Sequential(Linear(3, 0), Tanh(), Linear(0, 2)),
+        Sequential(Linear(0, 3), Tanh(), Linear(3, 2)),
+        Sequential(Linear(0, 2, bias=False), Linear(2, 2)),
+        Linear(0, 2),
+    ],
+)
+def test_layers_without_inputs_or_outputs(net, positions):
+    """What is left is the bias behind them: y = b, so that the Hessian of ½‖b − y‖² is known."""
+    first = net if isinstance(net, Linear) else net.children[0]
+    y = np.arange(8.0 * (positions or (1,))[0]).reshape(4, *positions, 2)
+    problem = refopt.Supervised(net, "squared", np.ones((4, *positions, first.inputs)), y)
+    x = net.init(0)
+    point, v = problem.at(x), np.ones(net.size)
+    J = point.jacobian()
+    G = J.T @ J / 4
+    close = {"rtol": 0, "atol": 200 * EPS * np.linalg.norm(y) * max(1.0, np.linalg.norm(G))}
+    np.testing.assert_allclose(point.grad, J.T @ (point.f - y).ravel() / 4, **close)
+    np.testing.assert_allclose(point.per_sample_grad().mean(0), point.grad, **close)
+    np.testing.assert_allclose(point.ggnvp(v), G @ v, **close)
+    for made in (refopt.curvature.ggn(problem, x), refopt.curvature.fisher(problem, x)):
+        np.testing.assert_allclose(made, G, **close)
+    S = point.per_sample_grad()
+    found = refopt.curvature.diagonal(problem, x, of="empirical")
+    np.testing.assert_allclose(found, (S * S).mean(0), rtol=0, atol=200 * EPS * np.sum(S * S))
+    if net.size == 2:  # y = b, at each position
+        np.testing.assert_allclose(problem.hess(x), (positions or (1,))[0] * np.eye(2), **close)
+
+
+def test_lists_and_integers_are_arrays_to_every_product():
+    net = Sequential(Linear(3, 4), Tanh(), Linear(4, 2))
+    x, v = np.arange(net.size) % 3 - 1, np.arange(net.size) % 5
+    X, y = np.arange(15).reshape(5, 3) % 4, [0, 1, 1, 0, 1]
+    problem, real = refopt.Supervised(net, "cross-entropy", X.tolist(), y), x.astype(float)
+    for name in ("jvp", "hvp", "ggnvp", "fisher_vp", "empirical_fisher_vp"):
+        wanted = getattr(problem, name)(real, v.astype(float))
+        for given in (v, v.tolist()):
+            assert np.array_equal(getattr(problem, name)(x.tolist(), given), wanted), name
+    u = np.arange(10).reshape(5, 2)
+    assert np.array_equal(problem.vjp(x, u.tolist()), problem.vjp(real, u.astype(float)))
+    assert np.array_equal(problem.hess(x.tolist()), problem.hess(real))
+    assert np.array_equal(net(x.tolist(), X.tolist()), net(real, X.astype(float)))
+    assert np.array_equal(net.ravel(net.unravel(x.tolist())), real)
+    kfac = refopt.curvature.kfac
+    assert np.array_equal(kfac(problem, x.tolist()).dense(), kfac(problem, real).dense())
+    own = refopt.Supervised(
+        lambda w, Z: anp.tanh(Z @ w)[:, None] * anp.ones((1, 2)), "cross-entropy", X.astype(float), y
+    )
+    w = np.array([0.1, -0.2, 0.3])
+    for name in ("jvp", "hvp", "ggnvp"):
+        assert np.array_equal(getattr(own, name)(w, [1, 0, 2]), getattr(own, name)(w, np.array([1.0, 0.0, 2.0])))

@@ -241,6 +241,24 @@ def test_what_cannot_be_judged(theirs, complaint):
 def test_claims_that_do_not_exist():
     with pytest.raises(ValueError, match="claim is 'hesian'; it can be hessian, ggn"):
         diagnose(MATRICES["hessian"], CLASSES, P, claim="hesian")
+    with pytest.raises(ValueError, match="claim is 'hesian'"):
+        diagnose(np.diag(np.arange(1.0, 44.0)), CLASSES, P, claim="hesian")
+
+
+@pytest.mark.parametrize("kind", MATRICES)
+def test_a_minus_sign_is_said_to_be_one(kind):
+    found = diagnose(-2 * MATRICES[kind], CLASSES, P)
+    assert (found.kind, found.reduction, found.damping) == (kind, "negative double mean", 0.0)
+    assert found.scale == pytest.approx(-2.0, rel=1e-12)
+    assert "averaged over the samples, doubled, with the opposite sign" in found.sentence
+
+
+@pytest.mark.parametrize("theirs", [0.25 * np.eye(43), 0.25 * np.ones(43), -0.25 * np.eye(43)])
+def test_the_identity_is_no_curvature(theirs):
+    found = diagnose(theirs, CLASSES, P)
+    assert not found
+    assert found.damping == pytest.approx(theirs.flat[0], rel=1e-12)
+    assert found.sentence == f"Yours is {theirs.flat[0]} times the identity: no curvature is in it."
 
 
 def test_problems_without_a_network():

@@ -120,6 +120,14 @@ def test_what_is_no_dump_is_refused(dump, complaint):
         judge(dump)
 
 
+def test_other_files_are_refused(tmp_path):
+    np.save(tmp_path / "one.npy", x)
+    (tmp_path / "text.npz").write_text("what = matrix")
+    for name in ("one.npy", "text.npz"):
+        with pytest.raises(ValueError, match=r"is no npz file, which numpy\.savez writes"):
+            judge(tmp_path / name)
+
+
 def test_pickles_are_refused(tmp_path):
     path = written(tmp_path, what="matrix", theirs=np.array([{}], dtype=object))
     with pytest.raises(ValueError, match="pickle"):

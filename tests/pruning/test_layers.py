@@ -90,9 +90,19 @@ def test_lists_integers_and_mixed_precisions():
     for method in (sparsegpt, obs_rows, magnitude, wanda):
         expected = method(W.astype(float), X.astype(float), 0.5)
         assert (method(W.tolist(), X, 0.5).weights == expected.weights).all()
+        assert (method(W.tolist(), X.tolist(), 0.5).weights == expected.weights).all()
+        series = [X[:, :3].tolist(), X[:, 3:].tolist()]
+        assert (method(W.tolist(), series, 0.5).mask == expected.mask).all()
         mixed = method(W.astype(np.float32), X.astype(float), 0.5)
         assert mixed.weights.dtype == mixed.saliency.dtype == np.float32
         assert np.allclose(mixed.weights, expected.weights, rtol=0, atol=1e-5)
+    for method in (sparsegpt, refit):
+        expected = method(W, X, mask=W > 1)
+        assert expected.mask.tolist() == (W > 1).tolist()
+        for mask in ((W > 1).tolist(), (W > 1).astype(int), (W > 1).astype(np.float32)):
+            assert (method(W, X, mask=mask).weights == expected.weights).all()
+        with pytest.raises(ValueError, match="mask must hold True, or 1, where a weight is kept"):
+            method(W, X, mask=W)
     assert refit(W.astype(np.float32), X.astype(float), W > 1).weights.dtype == np.float32
     assert pruning.obs([1, 2], [[2, 1], [1, 2]], count=1).weights.tolist() == [0.0, 2.5]
     assert pruning.obd([1, 2], [3, 1], count=1).weights.tolist() == [0.0, 2.0]
@@ -229,6 +239,7 @@ def test_a_convolution_is_a_linear_map_of_patches():
 def test_some_layers_and_shared_ones():
     net, x, X = network()
     made = prune(net, x, X, pattern=(2, 4), layers=["2.0"])
+    assert (prune(net, x.tolist(), X.tolist(), pattern=(2, 4), layers=["2.0"]).x == made.x).all()
     assert [report.name for report in made.layers] == ["2.0"]
     assert "0.W" in made.left_alone
     tied = Sequential(Linear(6, 6, shared_as="W"), Tanh(), Linear(6, 6, shared_as="W"), Linear(6, 2))

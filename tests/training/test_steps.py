@@ -174,11 +174,11 @@ def test_a_gradient_of_another_shape_is_refused(name):
 @pytest.mark.parametrize(
     ("x", "error", "message"),
     [
-        (np.zeros((2, 2)), ValueError, "x is a vector"),
-        (np.zeros(0), ValueError, "x is a vector"),
-        (np.arange(3), TypeError, "float32 or float64"),
+        (np.zeros((2, 2)), ValueError, "x must be a vector"),
+        (np.zeros(0), ValueError, "x must be a vector"),
+        (np.zeros(3) * 1j, TypeError, "x must hold real numbers; it has dtype complex128"),
         (np.array([1.0, np.nan, 2.0]), ValueError, "not finite"),
-        ([1.0, 2.0], ValueError, "x is a vector"),
+        ([[1.0], [2.0]], ValueError, r"x must be a vector .* shape \(2, 1\)"),
     ],
 )
 def test_weights_that_are_none_are_refused(name, x, error, message):

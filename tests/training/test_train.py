@@ -415,13 +415,29 @@ def test_an_exception_arrives_unchanged():
         ({"method": "shampoo", "options": {"every": 1.5}}, ValueError, "must be a finite int"),
         ({"x": X0[1:]}, ValueError, "the network has 31 parameters"),
         ({"x": np.full(31, np.nan)}, ValueError, "x is not finite"),
-        ({"x": np.zeros((2, 2))}, ValueError, "x is a vector"),
+        ({"x": np.zeros((2, 2))}, ValueError, "x must be a vector"),
         ({"rng": "seed"}, TypeError, "rng must be"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_clear_error(given, error, message):
     with pytest.raises(error, match=message):
         train(PROBLEM, **({"x": X0, "method": "adam", "steps": 3, "batch_size": 5, "rng": 0} | given))
+
+
+@pytest.mark.parametrize("name", refopt.available("train"))
+def test_lists_and_integers_are_weights_too(name):
+    x = np.arange(31) % 3 - 1
+    wanted = train(PROBLEM, x.astype(float), name, 2, batch_for(name), 0, progress=False).x
+    for given in (x, x.tolist()):
+        assert np.array_equal(train(PROBLEM, given, name, 2, batch_for(name), 0, progress=False).x, wanted)
+
+
+@pytest.mark.parametrize("problem", [np.sum, refopt.Problem(np.sum), None])
+def test_a_problem_has_a_function_and_a_gradient(problem):
+    with pytest.raises(
+        TypeError, match=r"problem must be a refopt\.Supervised, or a refopt\.Problem with fun and grad"
+    ):
+        train(problem, np.ones(2), "sgd")
 
 
 def test_an_objective_without_samples_takes_no_batches():

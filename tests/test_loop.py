@@ -1,0 +1,33 @@
+"""``iterate`` says what is missing."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from refopt.loop import iterate
+from refopt.methods import bfgs, lm, newton, trust_ncg
+from refopt.problem import LeastSquares, Problem
+
+
+def fun(x):
+    return x @ x
+
+
+def grad(x):
+    return 2 * x
+
+
+@pytest.mark.parametrize(
+    ("method", "problem", "complaint"),
+    [
+        (bfgs, Problem(fun), r"needs grad, which the Problem lacks: .*refopt\.derivatives\.gradient_of\(fun\)"),
+        (newton, Problem(fun, grad), r"needs hess, which the Problem lacks: .*hessian_of\(fun\)"),
+        (trust_ncg, Problem(fun, grad), r"needs hvp, which the Problem lacks: .*hvp_of\(fun\)"),
+        (lm, LeastSquares(grad), r"needs jacobian, which the LeastSquares lacks: .*jacobian_of\(residual\)"),
+        ("bfgs", Problem(fun, grad), "a method is a module, as by: from refopt.methods import bfgs; given was 'bfgs'"),
+    ],
+)
+def test_what_is_missing_is_named(method, problem, complaint):
+    with pytest.raises(TypeError, match=complaint):
+        list(islice(iterate(method, problem, np.array([1.0, 2.0])), 2))
