@@ -10,6 +10,7 @@ from refopt.oracle.claim import claim
 from refopt.oracle.claims import NW
 from refopt.oracle.claims.searches import ALL, HZ, along
 from refopt.oracle.draw import excess
+from refopt.problem import Problem
 
 COUNTED = "the number of trials is an integer"
 
@@ -158,7 +159,11 @@ def at_the_edge(draw, wolfe, approximate, armijo):
     for search in (wolfe, approximate, armijo):
         options = (0.5, 2, first) if search is armijo else (0.5, 0.9375, 2, first)
         taken += [True, len(along(search, lambda a: lost, lambda a: 4.5 * k if a else steep, *options)) == 1]
-    return {"taken": np.array(taken).reshape(-1, 2)}
+    rising = [
+        along(approximate, lambda a, f=f: f if a else level, lambda a: steep, 0.5, 0.75, 2, first, noise=noise)
+        for f in (level + noise, np.nextafter(level + noise, np.inf))
+    ]
+    return {"taken": np.array(taken).reshape(-1, 2), "next": [tried[1] / first for tried in rising]}
 
 
 @claim(
@@ -173,5 +178,62 @@ def at_the_edge(draw, wolfe, approximate, armijo):
     because=COUNTED,
     exact=False,
 )
-def is_edges(taken):
-    return taken - np.array([1.0, 0.0])
+def is_edges(taken, next):
+    return taken - np.array([1.0, 0.0]), np.array(next) - np.array([5.0, 0.5])
+
+
+# --- walls -----------------------------------------------------------------------------------------------------------
+
+
+def beside_a_wall(draw, approximate, fixed):
+    """A parabola about m, too high from 1.35α₀ on, without values from 4α₀ on; and slopes whose squares overflow."""
+    k, first = draw.magnitude(2), draw.magnitude(2)
+    m, steep = first * float(draw.number("11/10", "13/10")), 2.0**600
+    phi = lambda a: k * (a - m) ** 2 + 99 * k * first**2 * (a > 1.35 * first) if a < 4 * first else np.inf  # noqa: E731
+    tried = along(approximate, phi, lambda a: 2 * k * (a - m), 1e-4, 1e-12, 4, first)
+    cliff = Problem(lambda x: 0.0, lambda x: np.array([-steep]))
+    there = fixed(cliff, np.zeros(1), 0.0, np.array([-steep]), np.array([1 / steep]), 3, first)
+    return {"tried": tried, "first": first, "m": m, "alpha": there.alpha}
+
+
+@claim(
+    "searches.beside-a-wall",
+    "Back from a wall Hager and Zhang's secant runs through the last good point's slope; a fixed step ends where f and "
+    "φ′ are finite",
+    HZ + " (nothing is said of walls there)",
+    beside_a_wall,
+    given="a straight φ′, whose zero a secant finds, and φ too high at the trial before; φ′ finite although gᵀg is not",
+    uses=(ALL[1], ALL[3]),
+    scale=lambda first: first,
+    because="a secant through slopes that are a few roundings of numbers of their size",
+    slack=1e4,
+    exact=False,
+)
+def is_beside_a_wall(tried, first, m, alpha):
+    return tried - np.array([first, 5 * first, 1.4 * first, m]), alpha - first
+
+
+def without_slope(draw, wolfe, approximate):
+    """A parabola with its minimum at m; at the first trial, beyond, it has a value but no finite slope."""
+    k, first, bad = draw.magnitude(2), draw.magnitude(2), float(draw.rng.choice([np.nan, np.inf, -np.inf]))
+    m = first * float(draw.number("6/10", "85/100"))
+    phi, slope = lambda a: k * (a - m) ** 2, lambda a: bad if a == first else 2 * k * (a - m)
+    made = [along(search, phi, slope, 1e-4, 1e-3, 2, first)[1] for search in (wolfe, approximate)]
+    return {"m": m, "first": first, "made": made}
+
+
+@claim(
+    "searches.without-slope",
+    "A trial with a value but no finite slope is an end: next comes the parabola through both values and φ′(0), or, in "
+    "Hager and Zhang's, the middle",
+    NW + "§3.5; " + HZ,
+    without_slope,
+    given="φ(α₀) admitted by c₁",
+    uses=ALL[:2],
+    scale=lambda first: first,
+    because="a parabola through values that are a few roundings of numbers of their size",
+    slack=1e4,
+    exact=False,
+)
+def is_without_slope(m, first, made):
+    return np.array(made) - np.array([m, first / 2])
