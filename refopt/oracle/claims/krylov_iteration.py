@@ -195,8 +195,8 @@ def broken_off(draw, cg):
     B, g, start = draw.spd(n := draw.size(2, 4), 10), draw.vector(n), draw.vector(n)
     count = int(draw.rng.integers(0, n))
     z, r, d, longest = written_out(B, g, start, count)
-    downhill, bad = bool(g @ start < 0), float(draw.rng.choice([np.nan, np.inf]))
-    asked = Counted(lambda x, p: B @ p * (bad if asked.calls > count + downhill else 1.0))
+    downhill = bool(g @ start < 0)
+    asked = Counted(lambda x, p: B @ p * (np.nan if asked.calls > count + downhill else 1.0))
     end = cg(Problem(lambda x: 0.0, hvp=asked), 0 * g, g, start, 0.0, inf, 0.0, 0.0, 99)
     return {
         "B": B, "g": g, "z": z, "r": r, "d": d, "longest": longest, "end": end,
