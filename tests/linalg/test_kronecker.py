@@ -41,3 +41,11 @@ def test_the_commutation_matrix_in_the_kind_of_an_array(namespace):
 def test_sizes_below_one_are_refused():
     with pytest.raises(ValueError, match="at least 1"):
         commutation(0, 2)
+    with pytest.raises(ValueError, match="at least 1"):
+        commutation(2, 0)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_single_row_or_column_has_one_order_only(n):
+    assert (commutation(1, n) == np.eye(n)).all()
+    assert (commutation(n, 1) == np.eye(n)).all()

@@ -8,7 +8,8 @@ from refopt.oracle.claim import claim
 from refopt.oracle.claims import NW
 from refopt.oracle.claims.krylov import products
 from refopt.oracle.claims.trust_region import model
-from refopt.oracle.draw import size
+from refopt.oracle.draw import Counted, size
+from refopt.problem import Problem
 
 CG = ("krylov.conjugate_gradients",)
 STEPS = "four steps of well-conditioned arithmetic"
@@ -186,4 +187,41 @@ def progress(gains, steps, progress):
     i, j = 0, 10
     while j < steps and gains[j] - gains[i] >= (j - i) * progress * gains[j]:
         i, j = j, int(np.ceil(j + max(10, (j - 1) / 10)))
-    return float(j - steps) if steps < 400 else 0.0
+    return float(j - steps if steps < 400 else min(j - steps, 0))
+
+
+def broken_off(draw, cg):
+    """A few steps, and then a product that is not finite; and none at all, where ‖r₀‖ = η‖g‖."""
+    B, g, start = draw.spd(n := draw.size(2, 4), 10), draw.vector(n), draw.vector(n)
+    count = int(draw.rng.integers(0, n))
+    z, r, d, longest = written_out(B, g, start, count)
+    downhill = bool(g @ start < 0)
+    asked = Counted(lambda x, p: B @ p * (np.nan if asked.calls > count + downhill else 1.0))
+    end = cg(Problem(lambda x: 0.0, hvp=asked), 0 * g, g, start, 0.0, inf, 0.0, 0.0, 99)
+    return {
+        "B": B, "g": g, "z": z, "r": r, "d": d, "longest": longest, "end": end,
+        "spent": end.products - count - 1 - downhill,
+        "at_once": cg(products(B), 0 * g, g, start, 0.0, 0.0, 0.0, 0.0, 99).products - 1 - downhill,
+        "none": cg(products(B), 0 * g, g, 0 * g, 0.0, inf, 1.0, 0.0, 99),
+    }  # fmt: skip
+
+
+@claim(
+    "krylov.broken-off",
+    "Where dⱼᵀBdⱼ is not finite the iteration ends at zⱼ, unsolved; where ‖r₀‖ = η‖g‖ it ends at once, solved",
+    NW + "§7.1",
+    broken_off,
+    given="that product is counted, as is the one for a start; no curvature is claimed, and the gain has no bound",
+    uses=CG,
+    scale=lambda B, g, z: (size(z), size(g), size(g) ** 2, size(g) * size(z), size(B), 1, 1, 1),
+    because=STEPS,
+    slack=1e5,
+    exact=False,
+)
+def is_broken_off(B, g, z, r, d, longest, end, spent, at_once, none):
+    flags = [end.solved, end.concave, end.gain != inf, end.bend, not none.solved]
+    return (
+        end.z - z, end.d - d, end.square - r @ r, end.promised + model(g, B, z), end.size - longest,
+        np.array([spent, at_once], float), np.array(flags, float),
+        np.array([size(none.z), none.bend, none.size, none.gain, none.products]),
+    )  # fmt: skip

@@ -85,6 +85,7 @@ def concave(draw, truncated, steihaug, gltr, escape):
     found = [steihaug(products(B), x, g, radius, 1e-8), gltr(products(B), x, g, radius, 1e-12, 99)]
     found += [escape(products(B), x, g, radius), truncated(products(B), x, g, 1e-8)]
     return {
+        "origin": truncated(products(B), 0 * x, g, 1e-8).p + g / size(g),
         "B": B, "g": g, "x": x, "radius": radius, "points": np.array([each.p for each in found]),
         "promised": np.array([each.promised for each in found]), "gains": [each.gain for each in found],
         "edges": [each.edge for each in found], "spent": np.array([each.products for each in found]),
@@ -96,22 +97,22 @@ def concave(draw, truncated, steihaug, gltr, escape):
     "Where B ≺ 0 a step to the boundary promises −gᵀp − ½pᵀBp and leads downhill; Steihaug's is −Δg/‖g‖",
     NW + "§7.1; " + GLTR.removesuffix("; "),
     concave,
-    given="a way out of a saddle has the length Δ as well; without a region the step is −g with the length of x",
+    given="a way out of a saddle has the length Δ as well; without a region the step is −g with the length of x, or 1",
     uses=("krylov.truncated", "krylov.steihaug", "krylov.gltr", "krylov.escape"),
     scale=lambda B, g, x, radius: (
-        radius, radius, (size(g) + size(B) * radius) * radius, size(g) * radius, size(x), 1, 1
+        radius, radius, (size(g) + size(B) * radius) * radius, size(g) * radius, size(x), 1, 1, 1
     ),
     because="sums of terms of this size",
     slack=1e5,
     exact=False,
 )  # fmt: skip
-def is_concave(B, g, x, radius, points, promised, gains, edges, spent):
+def is_concave(B, g, x, radius, points, promised, gains, edges, spent, origin):
     lengths = np.array([size(p) for p in points[:3]])
     values = np.array([model(g, B, p) for p in points[:3]])
     flags = float(edges != [True, True, True, False] or set(gains) != {inf} or promised[3] != 0.0)
     return (
         lengths - radius, points[0] + radius / size(g) * g, promised[:3] + values, excess(points[:3] @ g),
-        points[3] + size(x) / size(g) * g, flags, excess(1.0 - spent) + excess(spent - 3.0 * len(g) - 10),
+        points[3] + size(x) / size(g) * g, flags, excess(1.0 - spent) + excess(spent - 3.0 * len(g) - 10), origin,
     )  # fmt: skip
 
 
@@ -209,7 +210,8 @@ def invariant(draw, gltr):
     """g in a plane that B maps into itself, with λ = 1 and 1e-8; nearly all of it along the second."""
     Q, B, g = draw.orthogonal(2), np.diag(draw.positive(n := draw.size(4, 6), 10)), np.zeros(n)
     B[:2, :2], g[:2] = with_spectrum(Q, np.array([1.0, 1e-8])), Q[:, 1] + 1e-6 * Q[:, 0]
-    return {"spent": gltr(products(B), 0 * g, g, 1.0, 0.0, n).products}
+    unit = 2.0 ** int(draw.rng.integers(-40, 40))
+    return {"spent": gltr(products(unit * B), 0 * g, g, 1 / unit, 0.0, n).products}
 
 
 @claim(
@@ -225,3 +227,36 @@ def invariant(draw, gltr):
 )
 def gltr_ends(spent):
     return float(spent - 2)
+
+
+def looked(draw, gltr):
+    """A residual that is small enough at one k, first; at which k of them GLTR may see it."""
+    n = 40
+    B, g = np.diag(np.linspace(1, 30, n)), draw.rng.uniform(0.5, 2.0, n)
+    (r, square), lengths = (g, g @ g), [size(g)]
+    d = -r
+    for _ in range(30):
+        alpha = square / (d @ B @ d)
+        r = r + alpha * (B @ d)
+        d, square = (r @ r) / square * d - r, r @ r
+        lengths.append(size(r))
+    first = int(draw.rng.integers(2, 25))
+    reached = np.minimum.accumulate(lengths)
+    forcing = np.sqrt(reached[first - 1] * reached[first]) / size(g)
+    at = [k for k in (*range(1, 9), 16, 24) if lengths[k] <= forcing * size(g)]
+    return {"spent": gltr(products(B), 0 * g, g, 1e3 * size(g), forcing, n).products, "k": (at or [32])[0]}
+
+
+@claim(
+    "krylov.gltr-looks",
+    "GLTR looks whether ‖(B + λI)p + g‖ ≤ η‖g‖ at k = 1, …, 8, 16, 24, …, and ends at the first where it is",
+    GLTR + "here not at every k, since the small problem costs k³",
+    looked,
+    given="inside the region, where the steps are those of conjugate gradients",
+    uses=("krylov.gltr",),
+    scale=lambda: 1.0,
+    because="the number of products is an integer",
+    exact=False,
+)
+def gltr_looks(spent, k):
+    return float(spent - k)

@@ -6,7 +6,7 @@ from refopt.oracle.claim import claim
 from refopt.oracle.claims import CGT, NW
 from refopt.oracle.draw import excess, size, with_spectrum
 from refopt.problem import Problem
-from refopt.region import State
+from refopt.region import State, resume
 from refopt.subproblem import cauchy
 
 TAKEN, SAME = 1e-1, "x + p is rounded; all else are the same numbers, or multiplied by powers of two"
@@ -65,7 +65,9 @@ def bottomless(draw, attempt):
     p = p / size(p) * size(x) * 2.0**-52 * (3.9 if short else 4.1)
     problem = Problem(lambda y: 1.0, lambda y: 0 * y)
     trial = attempt(problem, x, 0.0, 0 * x, p, 1.0, True, 7.0, 0, TAKEN, 9.0)
-    return {"trial": trial, "short": short, "length": size(p)}
+    unit = np.eye(n)[0] * 2.0 ** int(draw.rng.integers(-9, 9))
+    edge = attempt(problem, unit, 0.0, 0 * x, unit * 2.0**-50, 1.0, True, 7.0, 0, TAKEN, 9.0)
+    return {"trial": trial, "short": short, "length": size(p), "edge": [edge.radius - 7.0, edge.ok]}
 
 
 @claim(
@@ -79,8 +81,39 @@ def bottomless(draw, attempt):
     because=SAME,
     exact=False,
 )
-def bottom(trial, short, length):
-    return trial.radius - (7.0 if short else length / 4), float(trial.ok) - (not short)
+def bottom(trial, short, length, edge):
+    return np.array(edge, float), trial.radius - (7.0 if short else length / 4), float(trial.ok) - (not short)
+
+
+def drowning(draw, attempt):
+    """Slopes that keep a promise of 10 ef, and values that rise by 10 ef: what is taken there, and beyond."""
+    noise, n = 2.0 ** int(draw.rng.integers(-9, 9)), draw.size()
+    level, promised = noise * int(draw.rng.integers(1, 9)), 10 * noise
+    p = np.zeros(n)
+    p[int(draw.rng.integers(n))] = 2.0
+    g, risen = -p * promised / 4, level + promised
+
+    def taken(f_new, said):
+        problem = Problem(lambda y: f_new, lambda y: g, noise=noise)
+        return attempt(problem, 0 * p, level, g, p, said, False, 2.0, 0, TAKEN, 9.0).taken
+
+    above = np.nextafter(risen, np.inf), np.nextafter(promised, np.inf)
+    return {"taken": [taken(risen, promised), taken(above[0], promised), taken(risen, above[1])]}
+
+
+@claim(
+    "region.noise",
+    "A promise of at most 10 ef is judged by −½(g + g₊)ᵀp, if f has not risen by more than 10 ef; any other by values",
+    CGT + "§17.4",
+    drowning,
+    given="powers of two and small multiples of them, so that both edges are floats",
+    uses=("region.attempt",),
+    scale=lambda: 1.0,
+    because="all numbers are exact",
+    exact=False,
+)
+def is_noise(taken):
+    return np.array(taken) - np.array([1.0, 0.0, 0.0])
 
 
 def carried(draw, tried, first_radius):
@@ -98,7 +131,7 @@ def carried(draw, tried, first_radius):
         "new": new, "x": y, "g": A @ y, "f": y @ A @ y / 2, "B": A if gone else 2 * A, "A": A,
         "length": (size(p) / 10 if gone else 2 * size(p)), "whole": size(x), "gone": gone,
         "first": first_radius(x, 0.0) - size(x), "asked": first_radius(x, 3.0) - 3.0,
-        "origin": first_radius(0 * x, 0.0) - 1.0,
+        "origin": first_radius(0 * x, 0.0) - 1.0, "again": resume(new._replace(rejected=3, ok=False)),
     }  # fmt: skip
 
 
@@ -107,19 +140,20 @@ def carried(draw, tried, first_radius):
     "A Newton region's state takes f, ∇f and ∇²f from the new point; where ∇²f is not finite the step is refused",
     NW + "§4.1",
     carried,
-    given="the first region is ‖x₀‖, or 1 at the origin, unless one is asked for",
+    given="the first region is ‖x₀‖, or 1 at the origin, unless one is asked for; resumed it is ‖x‖",
     uses=("region.tried", "region.first_radius"),
     scale=lambda A, whole: (
-        whole, np.linalg.norm(A) * whole, np.linalg.norm(A) * whole**2, 1, whole, 1, 1, 1, 1
+        whole, np.linalg.norm(A) * whole, np.linalg.norm(A) * whole**2, 1, whole, 1, 1, 1, 1, whole, 1
     ),
     because=SAME,
     exact=False,
 )  # fmt: skip
-def is_carried(new, x, f, g, B, length, gone, first, asked, origin):
+def is_carried(new, x, f, g, B, length, gone, first, asked, origin, again):
     counts = [new.rejected, new.taken, new.ok, new.nfev, new.njev, new.nhev]
     return (
         new.x - x, new.g - g, new.f - f, new.B - B, new.radius - length,
         np.array(counts, float) - [8 if gone else 0, not gone, True, 11, 21, 31], first, asked, origin,
+        again.radius - size(x), np.array([again.rejected, again.ok]) - [0.0, 1.0],
     )  # fmt: skip
 
 

@@ -346,7 +346,7 @@ def safeguarded(draw, between):
     lo, w, u, v = float(lo), float(w), float(u), float(v)
     hi = lo + w
     return {
-        "lo": lo, "w": w, "zero": u / (u + v), "by_slopes": between(lo, 0.0, -u, hi, 1.0, v, True, 0.2, 3),
+        "lo": lo, "w": w, "zero": u / (u + v), "by_slopes": between(lo, 99.0, -u, hi, 100.0, v, True, 0.2, 3),
         "halves": np.array([
             between(lo, 0.0, -u, hi, np.inf, v, True, 0.0, 3), between(lo, 0.0, -u, hi, 1.0, v, False, 0.2, 3),
             between(lo, 0.0, -u, hi, 9.0, v, True, 0.0, 16), between(lo, 0.0, -1e200, hi, 1e200, 1e200, True, 0.0, 3),
