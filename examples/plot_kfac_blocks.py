@@ -8,7 +8,6 @@ in K-FAC's eigenvectors, and block-tridiagonal K-FAC brings neighbouring layers 
 Here a network is so small that the Fisher matrix itself can be seen.
 """
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 import refopt
@@ -26,6 +25,8 @@ print(report)
 
 # %%
 # The four matrices, entry by entry, on one scale: the logarithm of the modulus. Lines are between layers.
+
+import matplotlib.pyplot as plt
 
 D = problem.at(x).per_sample_vjp(problem.at(x).fisher_factor()).reshape(-1, x.size)
 F = problem.c * D.T @ D
