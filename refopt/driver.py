@@ -98,7 +98,7 @@ def drive(
         took = time.perf_counter() - start
         loop.pace[n], nit = took / (k or 1), nit + k
         if trace:
-            seen.append(state)
+            seen[len(seen) - (k == 0) :] = [state]  # the same point again, judged anew, takes the place of the last
         if report is not None and report(state, watch, nit):
             return Run(state, watch, nit, Ending(Status.CALLBACK, False), seen)
         if not single:

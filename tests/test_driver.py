@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+import refopt
 from refopt import driver
 from refopt.loop import Loop
 from refopt.stopping import BUDGET, DISTANT, DONE, FALLING, RUNNING, STUCK, Ending, Status, Tests
@@ -333,3 +334,14 @@ def test_every_status_has_a_message(status, clock):
     assert found.message
     assert (found.nit, found.nfev, found.njev, found.nhev, found.nhvp) == (3, 4, 1, 0, 0)
     assert (found.advice, found.time, found.trace, found.success, found.x) == ("why", 0.5, [], False, 1.0)
+
+
+def test_the_trace_has_a_state_for_every_step_where_the_end_takes_thought():
+    """Rounding ends this run in float32, and what is measured then makes no step."""
+    case = refopt.zoo.get("rosenbrock")
+    x0 = np.array([0.0, 3.0], dtype=np.float32)
+    run = refopt.minimize(
+        lambda x: float(case.problem.fun(x)), x0, jac=case.problem.grad, method="l-bfgs", options={"trace": True}
+    )
+    assert len(run.trace) == run.nit + 1
+    assert run.trace[-1].x.dtype == np.float32
