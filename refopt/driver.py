@@ -20,6 +20,7 @@ from refopt.stopping import (
     DISTANT,
     DONE,
     FALLING,
+    NO_FLOOR,
     PRECISE,
     RUNNING,
     ZERO_GRADIENT,
@@ -113,7 +114,7 @@ def ended(state: Any, watch: Any, tests: Any, limits: Limits, nit: int) -> Endin
         return Ending(Status.MAXFUN, False)
     if watch.verdict == PRECISE:
         return Ending(Status.PRECISION, True)
-    return Ending(Status.UNBOUNDED, False) if watch.verdict == FALLING else None
+    return Ending(Status.UNBOUNDED, False, NO_FLOOR) if watch.verdict == FALLING else None
 
 
 def thinker(rules: Any, method: Any, problem: Callable[[float], Any], params: Any, tests: Any) -> Callable[..., Any]:

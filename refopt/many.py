@@ -189,6 +189,7 @@ def filled(found: Any, columns: Any, tests: Any, limit: int, sees_hessian: bool)
         found.status[rows], found.success[rows] = status, status == Status.CONVERGED
     ended &= np.isin(columns.verdict, list(ENDED))
     found.advice[ended & (columns.verdict == stopping.DISTANT)] = stopping.AT_INFINITY
+    found.advice[ended & (columns.verdict == stopping.FALLING)] = stopping.NO_FLOOR
     if not sees_hessian:
         found.advice[ended & (columns.nit == 0) & (columns.gnorm == 0.0)] = stopping.ZERO_GRADIENT
     return np.flatnonzero(~ended).tolist()

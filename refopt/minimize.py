@@ -14,7 +14,7 @@ from refopt import loop as loops
 from refopt.catalogue import Entry, find, split_options
 from refopt.derivatives.differences import start_sizes
 from refopt.inputs import Later, Together, array_function, scalar_function, start_array, vector
-from refopt.ops import absolute, symmetrised
+from refopt.ops import absolute, finite, symmetrised
 from refopt.problem import Problem
 from refopt.products import products_of
 
@@ -102,6 +102,9 @@ def outcome(tests: stopping.Tests, began: float, hessians: Any, run: driver.Run)
     for field, name in (("H", "hess_inv"), ("B", "hess"), ("history", "history")):
         if (value := getattr(state, field, None)) is not None:
             result[name] = value
+    if result.status == stopping.Status.NOT_FINITE:
+        culprit = "a derivative of fun" if finite(result.fun) else "fun"
+        result.advice = f"{culprit} is NaN or infinite at x0: start where it is defined, or look at it there"
     if hessians and result.nhvp:
         result.nhev = hessians()
     return result

@@ -291,6 +291,10 @@ AT_INFINITY = (
     "the next step would still be as long as x itself, and f falls ever more slowly: the infimum may be at infinity"
 )
 
+NO_FLOOR = (
+    "f fell without end while x grew: look at f along the last steps; a sign may be wrong in it, or a bound missing"
+)
+
 
 def steepest_variable(watch: Watch) -> str:
     """Advice that names the variable with the largest |gᵢ| wᵢ."""

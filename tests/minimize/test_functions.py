@@ -30,6 +30,7 @@ def test_a_start_that_is_not_finite(method, bad):
         minimize(lambda x: bad, [1.0, 2.0], method=method),
     ):
         assert (result.status, result.success, result.nit) == (Status.NOT_FINITE, False, 0)
+        assert "NaN or infinite at x0" in result.advice
         assert "not finite at x0" in result.message
         assert result.x.tolist() == [1.0, 2.0]
 
@@ -210,6 +211,7 @@ def test_unbounded_below(method, name, scale):
     fun, jac, hess = UNBOUNDED[name]
     result = solve(method, lambda x: scale * fun(x), [-1.0, 0.5], lambda x: scale * jac(x), lambda x: scale * hess(x))
     assert (result.status, result.success) == (Status.UNBOUNDED, False)
+    assert "fell without end" in result.advice
     assert np.isfinite(result.fun)
     assert result.nfev < 400
 
