@@ -35,6 +35,7 @@ class Rule(NamedTuple):
     method: str
     reason: str
     alternatives: tuple[str, ...]
+    door: str | None = None  #: the function that takes these names, where a name means two things
 
 
 class Recommendation(NamedTuple):
@@ -50,8 +51,10 @@ RULES = (
         "Does every evaluation draw another sample?",
         lambda case: case.stochastic,
         "adam",
-        "differences of noisy gradients are no curvature: averaged gradients and their sizes are what can be trusted",
-        ("adagrad", "adahessian"),
+        "differences of noisy gradients are no curvature: averaged gradients and their sizes can be trusted, or, of a "
+        "network, the curvature that K-FAC and Shampoo average",
+        ("kfac", "shampoo", "soap", "adahessian"),
+        "train",
     ),
     Rule(
         "Is f a sum of squares, n ≤ 1000?",
@@ -137,7 +140,7 @@ def recommend(
     for rule in RULES:
         if not rule.holds(case):
             continue
-        needed = bytes_of(rule.method, case)
+        needed = bytes_of(rule.method, case, rule.door)
         if needed <= memory:
             return answer(rule, case, needed, memory, tight)
         tight.append(f"{rule.method} would need {amount(needed)}")
@@ -160,13 +163,13 @@ def answer(rule: Rule, case: Case, needed: int, memory: float, tight: list[str])
         reason = f"{'; '.join(tight)}, more than {amount(memory)}; {reason}"
     if "jac" not in case.derivatives:
         reason = f"{reason}. The derivatives come by differences, 2n evaluations for a gradient: autograd is better"
-    others = tuple(name for name in rule.alternatives if bytes_of(name, case) <= memory)
-    return Recommendation(rule.method, available()[rule.method].door, reason, others, needed)
+    others = tuple(name for name in rule.alternatives if bytes_of(name, case, rule.door) <= memory)
+    return Recommendation(rule.method, available(rule.door)[rule.method].door, reason, others, needed)
 
 
-def bytes_of(method: str, case: Case) -> int:
+def bytes_of(method: str, case: Case, door: str | None = None) -> int:
     """What the catalogue says of the method's memory, in bytes."""
-    entry = available()[method]
+    entry = available(door)[method]
     rows = case.m if entry.door == "least_squares" else PAIRS
     size = {"n": case.n, "m": rows, "k": PAIRS}
     total = 0
