@@ -151,7 +151,7 @@ def test_the_eigenvalue_that_is_named_is_that_of_a_without_the_ridge():
 def test_by_eigh_rounding_leaves_eps_times_the_condition():
     _, info = inverse_root(np.diag([3.0, 0.75]), 2)
     assert info.condition == pytest.approx(4.0, rel=4 * EPS)
-    assert info.residual == pytest.approx(4.0 * EPS, rel=4 * EPS)
+    assert info.residual == pytest.approx(4.0 * EPS, rel=4 * EPS, abs=0.0)
     assert info.iterations == 0
 
 
@@ -180,7 +180,7 @@ def test_newton_ends_when_it_comes_no_nearer(p, kappa):
 def test_newton_needs_eigenvalues_above_ten_times_the_rounding_of_its_products(p, scale):
     """p + 1 products of n terms each, in units of ‖A‖_F, which is 5 here and n = 2; nothing is raised to it."""
     _, info = inverse_root(scale * np.diag([3.0, 4.0]), p, "coupled-newton")
-    assert info.floor == pytest.approx(10 * (p + 1) * 2 * EPS * 5 * scale, rel=8 * EPS)
+    assert info.floor == pytest.approx(10 * (p + 1) * 2 * EPS * 5 * scale, rel=8 * EPS, abs=0.0)
     assert info.clamped == 0
 
 
