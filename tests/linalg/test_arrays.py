@@ -34,7 +34,7 @@ def test_rounding_is_taken_out_and_more_is_refused_in_any_units(scale, kind, sma
     found = symmetric(given)
     assert found.dtype == kind
     assert (found == found.T).all()
-    assert found[0, 1] == pytest.approx(scale * (1 + 2 * small), rel=4 * np.finfo(kind).eps)
+    assert found[0, 1] == pytest.approx(scale * (1 + 2 * small), rel=4 * np.finfo(kind).eps, abs=0.0)
     assert (symmetric((scale * A).astype(kind)) == (scale * A).astype(kind)).all()
     with pytest.raises(ValueError, match="must be a symmetric matrix"):
         symmetric((scale * (A + large * apart)).astype(kind))
@@ -51,9 +51,13 @@ def test_of_a_multiple_of_the_identity_one_product_is_enough(scale):
 
 def test_no_more_products_than_asked_for():
     asked = []
-    with pytest.warns(RuntimeWarning, match="in 7 products"):
+    with pytest.warns(RuntimeWarning, match="in 7 products") as warned:
         found = power_iteration(lambda v: asked.append(v) or np.array([1.0, -1.0]) * v, 2, rng=0, maxiter=7)
     assert (len(asked), found.iterations) == (7, 7)
+    assert warned[0].filename == __file__  # where it was called
+    v = asked[-2]  # ±λ bring back every second vector
+    assert found.vector == pytest.approx(v / np.linalg.norm(v), rel=1e-14)
+    assert found.value == pytest.approx((v[0] ** 2 - v[1] ** 2) / (v @ v), rel=1e-12)
 
 
 @pytest.mark.parametrize(("part", "steps"), [(2.4e-14, 1), (2.9e-14, 2)])
@@ -65,4 +69,4 @@ def test_lanczos_ends_where_the_next_vector_is_rounding(part, steps, scale):
     found = lanczos(lambda v: A @ v, q, 5)
     assert len(found.alpha) == steps
     theta, weights = quadrature(found.alpha, found.beta)
-    assert theta @ weights == pytest.approx(scale, rel=1e-9)
+    assert theta @ weights == pytest.approx(scale, rel=1e-9, abs=0.0)

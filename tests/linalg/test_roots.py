@@ -143,6 +143,47 @@ def test_indefinite_matrices_need_a_ridge(method):
     assert pytest.approx(np.diag([2.5**-0.25, 1.0]), rel=1e-12, abs=1e-12) == X
 
 
+def test_the_eigenvalue_that_is_named_is_that_of_a_without_the_ridge():
+    with pytest.raises(ValueError, match=r"eigenvalue -0\.5;"):
+        inverse_root(np.diag([1.0, -0.5]), 2, ridge=0.125)
+
+
+def test_by_eigh_rounding_leaves_eps_times_the_condition():
+    _, info = inverse_root(np.diag([3.0, 0.75]), 2)
+    assert info.condition == pytest.approx(4.0, rel=4 * EPS)
+    assert info.residual == pytest.approx(4.0 * EPS, rel=4 * EPS, abs=0.0)
+    assert info.iterations == 0
+
+
+@pytest.mark.parametrize("value", [0.25, 1.0, 8.0])
+def test_newton_of_a_number_begins_at_its_inverse(value):
+    """p = 1: z = (p + 1)/2‖A‖ = 1/a, X₀ = z and M₀ = za = 1; one iteration shows that M comes no nearer."""
+    X, info = inverse_root(np.array([[value]]), 1, "coupled-newton")
+    assert X[0, 0] == 1 / value
+    assert info.iterations == 1
+
+
+@pytest.mark.parametrize("p", [1, 2, 3, 8])
+@pytest.mark.parametrize("kappa", [1.0, 1e3, 1e6])
+def test_newton_ends_when_it_comes_no_nearer(p, kappa):
+    """The smallest eigenvalue of M grows by (1 + 1/p)ᵖ in each until it is of order 1; then each squares the distance.
+
+    Six squarings lead from 1 to rounding; one more shows that it comes no nearer, and two make good that the largest
+    eigenvalue of M, (p + 1)/2 at most, first falls below 1.
+    """
+    _, info = inverse_root(np.diag([1.0, 1.0 / kappa]), p, "coupled-newton")
+    assert 1 <= info.iterations <= np.log(kappa) / np.log((1 + 1 / p) ** p) + 9
+
+
+@pytest.mark.parametrize("p", [1, 2, 5])
+@pytest.mark.parametrize("scale", [1e-3, 1.0])
+def test_newton_needs_eigenvalues_above_ten_times_the_rounding_of_its_products(p, scale):
+    """p + 1 products of n terms each, in units of ‖A‖_F, which is 5 here and n = 2; nothing is raised to it."""
+    _, info = inverse_root(scale * np.diag([3.0, 4.0]), p, "coupled-newton")
+    assert info.floor == pytest.approx(10 * (p + 1) * 2 * EPS * 5 * scale, rel=8 * EPS, abs=0.0)
+    assert info.clamped == 0
+
+
 def test_newton_refuses_what_is_singular_to_rounding():
     for seed in range(20):
         v = np.random.default_rng(seed).standard_normal((3, 1))
