@@ -9,7 +9,7 @@
 
 B. Iannazzo, *SIAM J. Matrix Anal. Appl.* 28 (2006) 503;  N. J. Higham, *Functions of Matrices*, SIAM 2008, chapter 7.
 Shapes: A, X are (n, n).   Cost: about 10n³ flops by eigh; by Newton 2 + log₂ p products or so, of 2n³ each, in every
-one of log κ / log((1 + 1/p)ᵖ) + 6 iterations.
+one of log κ / log((1 + 1/p)ᵖ) + 9 iterations at most.
 
 Deviations from the sources, with reasons:
 - Everything is computed in float64, whatever the type of A: float32 saves no time, and loses κ times as much.
