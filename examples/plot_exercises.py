@@ -106,8 +106,8 @@ print(fit.advice)
 # out weigh that much. Levenberg-Marquardt lowers f or does not move, and comes home in every case.
 
 for curvature in (-0.3, -0.9, -1.5):
-    residual = lambda x, c=curvature: np.array([x[0] + 1, c * x[0] ** 2 + x[0] - 1])  # noqa: E731
-    jacobian = lambda x, c=curvature: np.array([[1.0], [2 * c * x[0] + 1]])  # noqa: E731
+    residual = lambda x, c=curvature: np.array([x[0] + 1, c * x[0] ** 2 + x[0] - 1])
+    jacobian = lambda x, c=curvature: np.array([[1.0], [2 * c * x[0] + 1]])
     x, errors = np.array([1e-3]), []
     for _ in range(5):
         errors.append(abs(x[0]))

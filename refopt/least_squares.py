@@ -216,7 +216,7 @@ def generic_problem(
         fun, jac = both.value, both.derivative
     residual = Residual(partial(fun, **kwargs), args)
     if callable(jac):
-        shape = lambda x: (residual.rows(x), x.shape[0])  # noqa: E731
+        shape = lambda x: (residual.rows(x), x.shape[0])
         return LeastSquares(residual, array_function(partial(jac, **kwargs), args, shape, "jac"))
     if isinstance(jac, str) or jac is None or jac is False:
         raw = (lambda x: fun(x, *args, **kwargs)) if jac in ("autograd", "cs") else residual
@@ -286,7 +286,7 @@ def curve_fit(
 
     derivative = "3-point" if jac is None else jac
     if callable(jac):
-        derivative = lambda p: weighted(jac(xdata, *(p[i] for i in range(p.shape[0]))))  # noqa: E731
+        derivative = lambda p: weighted(jac(xdata, *(p[i] for i in range(p.shape[0]))))
     fit = least_squares(residual, p0, jac=derivative, method=method, **kwargs)
     if not fit.success:
         raise RuntimeError(f"no best parameters were found: {fit.message}. {fit.advice}".rstrip(". ") + ".")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from refopt.elementwise import applied, root
 from refopt.ops import eps as precision
-from refopt.sampled import begun, like
+from refopt.sampled import Draw, at, begun, like
 
 
 class State(NamedTuple):
@@ -41,6 +41,16 @@ def learnt(state: Any, grad: Any, params: Any, cell: Any, *seen: Any, donate: An
     )  # fmt: skip
     x, m, v = applied(cell, (state.x, state.m, state.v, grad, *seen), numbers, donate)
     return state._replace(x=x, g=grad, m=m, v=v, t=t)
+
+
+def step(problem: Any, state: State, params: Any, draw: Draw | None = None, donate: Any = False) -> State:
+    """A step with the squares of the batch's gradient."""
+    point = at(problem, state.x, draw)
+    return update(state, point.grad, params, draw, donate)._replace(f=point.fun)
+
+
+def update(state: State, grad: Any, params: Any, draw: Draw | None = None, donate: Any = False) -> State:
+    return learnt(state, grad, params, of_gradient, donate=donate)
 
 
 def safe(eps: float, x: Any) -> float:

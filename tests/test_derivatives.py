@@ -195,7 +195,7 @@ def test_steps_are_relative_and_exact(dtype):
 def test_relative_step_grows_with_noise():
     assert relative_step("3-point", X) == pytest.approx(EPS ** (1 / 3))
     assert relative_step("2-point", X, noise=1e-6) == pytest.approx(1e-3)
-    noisy = lambda x: fun(x) * (1 + 1e-6 * math.sin(1e9 * x.sum()))  # noqa: E731
+    noisy = lambda x: fun(x) * (1 + 1e-6 * math.sin(1e9 * x.sum()))
     close(gradient(noisy, X, noise=1e-6), grad(X), 1e-3)  # ε^⅔ = 1e-4
 
 
@@ -260,7 +260,7 @@ def test_where_a_step_leaves_the_domain_a_smaller_one_sided_one_is_taken():
 
 
 def test_one_sided_on_the_left_of_a_wall():
-    wall = lambda x: float(np.exp(x[0])) if x[0] <= 1 else math.inf  # noqa: E731
+    wall = lambda x: float(np.exp(x[0])) if x[0] <= 1 else math.inf
     assert gradient(wall, np.array([1.0])) == pytest.approx([math.e], rel=1e-8)
 
 

@@ -19,6 +19,7 @@ The properties of an equation are the ledger's claims themselves.
 """
 
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 KINDS = ("minimizer", "inverse-root", "optimizer:…", "the name of an equation")
@@ -60,10 +61,8 @@ def check(target: Callable[..., Any], kind: str = "", examples: int = 50) -> lis
 
 def properties(kind: str) -> list[Property]:
     """The properties of a kind of function."""
-    try:
-        import hypothesis  # noqa: F401
-    except ImportError as error:
-        raise ImportError("the conformance kit needs hypothesis: pip install hypothesis brings it") from error
+    if find_spec("hypothesis") is None:
+        raise ImportError("the conformance kit needs hypothesis: pip install hypothesis brings it")
     from refopt.conformance import equations, minimizers, optimizers, roots
 
     if kind == "minimizer":

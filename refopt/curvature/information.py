@@ -182,7 +182,7 @@ class Outer(Curvature):
         definite = min(signs) > 0.0
         K = self.gram(limit)
         through = inverse(K, lam, True) if definite else inverse(K + lam * diagonal_of(signs, K), 0.0, False)
-        solve = lambda v: (v - self.back(u, through(self.along(u, v)))) / lam  # noqa: E731
+        solve = lambda v: (v - self.back(u, through(self.along(u, v)))) / lam
         p = solve(v)
         return p + solve(v - lam * p - self.product(p))
 

@@ -121,7 +121,7 @@ def nearest(a: Any, g: Any, c: float, bias: bool = False) -> Nearest:
 def dominant(product: Callable[[Symmetric], Symmetric], start: Symmetric) -> tuple[Symmetric, Symmetric]:
     """A few products with M of `start` ≻ 0, and M's dominant eigenvector A ⪰ 0, of norm 1; or twice 0."""
     xp, n = namespace(start), start.shape[0]
-    matrix = lambda v: xp.reshape(v, (n, n))  # noqa: E731
+    matrix = lambda v: xp.reshape(v, (n, n))
     for _ in range(4):
         start = symmetrised(product(start))
         if frobenius(start) == 0.0:

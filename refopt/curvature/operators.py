@@ -69,7 +69,7 @@ def functional_hessian(problem: Any, x: Any) -> Curvature:
         net, found = point.net, list[Any]()
         dp = net.nested(v)
         _, dtape = net.jvp(point.p, point.tape, dp, None)
-        use = lambda layer, *tapes: found.append(layer.rsums(*tapes))  # noqa: E731
+        use = lambda layer, *tapes: found.append(layer.rsums(*tapes))
         net.rvjp(point.p, point.tape, dp, dtape, point.residual, still, use, False)
         return net.flat(found)
 

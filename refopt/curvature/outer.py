@@ -129,7 +129,7 @@ def _products(S: Matrix, a: Matrix, b: Matrix, outputs: tuple[int, int]) -> Matr
     """Σₙ Sₙ ⊗ aₙbₙᵀ, (o·i, o'·i'), for S (o·o', N)."""
     xp, inputs = namespace(S), (a.shape[1], b.shape[1])
     width = inputs[0] * inputs[1]
-    outer = lambda some: xp.reshape(a[some, :, None] * b[some, None, :], (-1, width))  # noqa: E731
+    outer = lambda some: xp.reshape(a[some, :, None] * b[some, None, :], (-1, width))
     apart = xp.permute_dims(xp.reshape(_summed(S, outer, width), (*outputs, *inputs)), (0, 2, 1, 3))
     return xp.reshape(apart, (outputs[0] * inputs[0], outputs[1] * inputs[1]))
 
@@ -140,7 +140,7 @@ def _square(S: Matrix, a: Matrix, o: int) -> Matrix:
     lower, places = _triangle(o, a)
     lower_i, places_i = _triangle(i, a)
     rows, columns = lower_i // i, lower_i % i
-    outer = lambda some: xp.take(a[some, :], rows, axis=1) * xp.take(a[some, :], columns, axis=1)  # noqa: E731
+    outer = lambda some: xp.take(a[some, :], rows, axis=1) * xp.take(a[some, :], columns, axis=1)
     total = _summed(xp.take(S, lower, axis=0), outer, rows.shape[0])
     whole = xp.take(xp.take(total, places_i, axis=1), places, axis=0)
     apart = xp.permute_dims(xp.reshape(whole, (o, o, i, i)), (0, 2, 1, 3))

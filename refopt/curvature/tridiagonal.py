@@ -135,8 +135,8 @@ class BlockTridiagonal:
     def _conjugate_gradients(self, V: Matrix, lam: float) -> Matrix:
         """(F̂ + λI)⁻¹V, all columns at a time."""
         xp = namespace(V)
-        sums = lambda X, Y: xp.sum(X * Y, axis=0)  # noqa: E731
-        ratio = lambda a, b: xp.where(b > 0.0, a / xp.where(b > 0.0, b, 1.0 + 0.0 * b), 0.0 * a)  # noqa: E731
+        sums = lambda X, Y: xp.sum(X * Y, axis=0)
+        ratio = lambda a, b: xp.where(b > 0.0, a / xp.where(b > 0.0, b, 1.0 + 0.0 * b), 0.0 * a)
         X, R, enough = 0.0 * V, V, ENOUGH**2 * sums(V, V)
         Z = self.diagonal.solve(R, lam)
         D, rz = Z, sums(R, Z)
@@ -173,7 +173,7 @@ class Factors:
 
     def inverse(self, V: Matrix) -> Matrix:
         """F̂⁻¹V."""
-        last = lambda i, part: self.F.blocks[i].solve(part, self.lam, self.rule)  # noqa: E731
+        last = lambda i, part: self.F.blocks[i].solve(part, self.lam, self.rule)
         return precision(V, self.places, self.coupled, last)
 
     def logdet(self) -> float:

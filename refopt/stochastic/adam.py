@@ -11,10 +11,9 @@ v is a mean of squares of the gradients of *batches*, at the labels given: not t
 ``adam_true_fisher`` takes. The weight decay ω, 0 in the source, is apart from the gradient, as in ``adamw``.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from refopt.moments import State, init, learnt, of_gradient
-from refopt.sampled import Draw, at
+from refopt.moments import State, init, step, update
 
 __all__ = ["Params", "State", "init", "step", "update"]
 
@@ -26,12 +25,3 @@ class Params(NamedTuple):
     eps: float = 1e-8  #: ε
     exponent: float = 0.5  #: a
     weight_decay: float = 0.0  #: ω
-
-
-def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
-    point = at(problem, state.x, draw)
-    return update(state, point.grad, params, draw, donate)._replace(f=point.fun)
-
-
-def update(state: State, grad: Any, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
-    return learnt(state, grad, params, of_gradient, donate=donate)

@@ -12,10 +12,9 @@ under f → cf: a step is c times shorter. For a constant gradient it is ηg/(g�
 ε = 1e-6 that is 500η (``refopt verify adam-exponent.gain``).
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from refopt.moments import State, init, learnt, of_gradient
-from refopt.sampled import Draw, at
+from refopt.moments import State, init, step, update
 
 __all__ = ["Params", "State", "init", "step", "update"]
 
@@ -27,12 +26,3 @@ class Params(NamedTuple):
     eps: float = 1e-6  #: ε
     exponent: float = 1.0  #: a
     weight_decay: float = 0.0  #: ω
-
-
-def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
-    point = at(problem, state.x, draw)
-    return update(state, point.grad, params, draw, donate)._replace(f=point.fun)
-
-
-def update(state: State, grad: Any, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
-    return learnt(state, grad, params, of_gradient, donate=donate)

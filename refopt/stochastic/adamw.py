@@ -10,10 +10,9 @@ Shapes: x, g, m, v are (P,).   Cost of a step: O(P).
 In the source ω is multiplied by the schedule of η alone, here, as in deep-learning frameworks, by η itself.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from refopt.moments import State, init, learnt, of_gradient
-from refopt.sampled import Draw, at
+from refopt.moments import State, init, step, update
 
 __all__ = ["Params", "State", "init", "step", "update"]
 
@@ -25,12 +24,3 @@ class Params(NamedTuple):
     eps: float = 1e-8  #: ε
     exponent: float = 0.5  #: a
     weight_decay: float = 0.01  #: ω
-
-
-def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
-    point = at(problem, state.x, draw)
-    return update(state, point.grad, params, draw, donate)._replace(f=point.fun)
-
-
-def update(state: State, grad: Any, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
-    return learnt(state, grad, params, of_gradient, donate=donate)

@@ -82,7 +82,7 @@ def update(
         return state._replace(g=grad, t=state.t + 1)
     x, lam = state.x, state.damping
     M = (squares + lam) ** params.exponent if params.exponent > 0.0 else 1.0 + 0.0 * grad
-    damped = lambda v: product(v) + lam * v  # noqa: E731
+    damped = lambda v: product(v) + lam * v
     points, count = iterates(damped, grad, params.warm * state.p, M, params.progress, params.limit)
     p, value, q = gone_back(fun, x, points) if params.backtrack else (points[-1][0], None, points[-1][1])
     value = fun(x + p) if value is None else value

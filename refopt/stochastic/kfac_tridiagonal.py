@@ -66,7 +66,7 @@ def solved(F: BlockTridiagonal, arrays: tuple[Any, ...], gamma: float, v: Any) -
     """F̂(γ)⁻¹v: γ is in the arrays."""
     blocks = F.blocks
     coupled = {i: Coupled.of(link, blocks[i], blocks[link.j], arrays[i]) for link in F.links for i in (link.i,)}
-    last = lambda i, part: refilled(blocks[i], arrays[i]).matvec(part)  # noqa: E731
+    last = lambda i, part: refilled(blocks[i], arrays[i]).matvec(part)
     return precision(v[:, None], places(F), coupled, last)[:, 0]
 
 

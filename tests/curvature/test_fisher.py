@@ -131,7 +131,7 @@ def test_normal_density_from_nodes_and_weights(jac):
 def test_samples_of_the_model_and_of_other_data():
     """N(0, 1) seen through data of deviation 3: the mean of squared scores is 9, not Fisher's 1."""
     rng = np.random.default_rng(9)
-    score = lambda theta, y: np.array([y - theta[0]])  # noqa: E731
+    score = lambda theta, y: np.array([y - theta[0]])
     own = curvature.fisher_from_log_prob(None, [0.0], rng.standard_normal(4000), jac=score)
     others = curvature.fisher_from_log_prob(None, [0.0], 3 * rng.standard_normal(4000), jac=score)
     assert abs(own[0, 0] - 1) < 5 * (2 / 4000) ** 0.5
@@ -148,7 +148,7 @@ def test_a_categorical_by_enumeration_is_exact_in_fractions():
     odds = [1, 2, 5]
     p = [Fraction(k, 8) for k in odds]
     by_hand = [[float((a if i == j else 0) - a * b) for j, b in enumerate(p)] for i, a in enumerate(p)]
-    log_p = lambda z, y: z[y] - anp.log(anp.sum(anp.exp(z)))  # noqa: E731
+    log_p = lambda z, y: z[y] - anp.log(anp.sum(anp.exp(z)))
     F = curvature.fisher_from_log_prob(log_p, np.log(odds), range(3), weights=np.array(odds) / 8)
     near(F, np.array(by_hand))
 

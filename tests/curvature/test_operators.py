@@ -232,8 +232,8 @@ def test_the_hessian_of_a_plain_problem_by_what_it_has():
 
 def test_least_squares():
     """r = (10(x₂ − x₁²), 1 − x₁): half of Rosenbrock's function."""
-    residual = lambda x: np.array([10 * (x[1] - x[0] ** 2), 1 - x[0]])  # noqa: E731
-    jacobian = lambda x: np.array([[-20 * x[0], 10.0], [-1.0, 0.0]])  # noqa: E731
+    residual = lambda x: np.array([10 * (x[1] - x[0] ** 2), 1 - x[0]])
+    jacobian = lambda x: np.array([[-20 * x[0], 10.0], [-1.0, 0.0]])
     x = np.array([-1.2, 1.0])
     J, r = jacobian(x), residual(x)
     for problem, slack in ((refopt.LeastSquares(residual, jacobian), 1e1), (refopt.LeastSquares(residual), 1e5)):
@@ -308,7 +308,7 @@ def test_convolutions_on_every_array_kind(namespace):
 
 
 def test_least_squares_on_every_array_kind(namespace):
-    residual = lambda x: x * x - 1.0  # noqa: E731
+    residual = lambda x: x * x - 1.0
     x = namespace.asarray(np.array([0.5, 2.0]))
     found = curvature.ggn(refopt.LeastSquares(residual), x)
     assert namespace.owns(found)

@@ -148,7 +148,7 @@ ways = st.sampled_from([(1, 0), (1e12, 0), (1e-12, 0), (1, 1e8)])
 def test_correct_gradients_pass_scaled_and_shifted(point, way, analytic):
     (seed, x), (factor, shift) = point, way
     f, g = smooth(seed, x.size)
-    function = lambda x: factor * f(x) + shift  # noqa: E731
+    function = lambda x: factor * f(x) + shift
     report = check_gradient(function if analytic else lambda x: float(function(x)), lambda x: factor * g(x), x)
     assert report, report.message
 
@@ -161,8 +161,8 @@ def test_a_wrong_component_that_matters_is_found(point, way, analytic, factor):
     j = int(np.argmax(abs(g(x) * x)))
     if shift and abs(g(x)[j] * x[j]) < 1e-2:
         return
-    function = lambda x: scale * f(x) + shift  # noqa: E731
-    wrong = lambda x: scale * scaled(j, factor)(g(x))  # noqa: E731
+    function = lambda x: scale * f(x) + shift
+    wrong = lambda x: scale * scaled(j, factor)(g(x))
     report = check_gradient(function if analytic else lambda x: float(function(x)), wrong, x)
     assert not report
     assert report.component == (j,)
@@ -178,7 +178,7 @@ def test_correct_gradients_pass_under_float32_rounding_of_f(point):
 
 @pytest.mark.parametrize("slope", [-1.0, -0.3, 0.0, 1.0])
 def test_a_subgradient_at_a_kink_passes_and_others_do_not(slope):
-    f = lambda x: abs(x[0]) + x[1] ** 2  # noqa: E731
+    f = lambda x: abs(x[0]) + x[1] ** 2
     x = np.array([0.0, 1.0])
     assert check_gradient(f, lambda x: np.array([slope, 2 * x[1]]), x)
     assert not check_gradient(f, lambda x: np.array([slope, -2 * x[1]]), x)
@@ -186,7 +186,7 @@ def test_a_subgradient_at_a_kink_passes_and_others_do_not(slope):
 
 
 def test_a_part_lost_by_the_complex_step_is_no_reason_to_accuse():
-    f = lambda x: abs(x[0]) + x[1] ** 2  # the complex step says 0 for the first component  # noqa: E731
+    f = lambda x: abs(x[0]) + x[1] ** 2  # the complex step says 0 for the first component
     report = check_gradient(f, lambda x: np.array([1.0, 2 * x[1]]), np.array([2.0, 1.0]))
     assert report
     assert report.method == "differences"

@@ -34,8 +34,8 @@ def wave(seed):
     rng = np.random.default_rng(seed)
     q, a = 10 ** rng.uniform(-2, 1), rng.standard_normal() * 10 ** rng.uniform(-2, 3)
     b, w, c = rng.standard_normal(3) * 10 ** rng.uniform(-1, 2), 10 ** rng.uniform(-1, 1, 3), rng.uniform(0, 6, 3)
-    phi = lambda t: q * (t - a) ** 2 + float(b @ np.sin(w * t + c))  # noqa: E731
-    slope = lambda t: 2 * q * (t - a) + float(b @ (w * np.cos(w * t + c)))  # noqa: E731
+    phi = lambda t: q * (t - a) ** 2 + float(b @ np.sin(w * t + c))
+    slope = lambda t: 2 * q * (t - a) + float(b @ (w * np.cos(w * t + c)))
     sign = -math.copysign(1.0, slope(0.0))
     return (lambda t: phi(sign * t)), (lambda t: sign * slope(sign * t)), 10 ** rng.uniform(-4, 4)
 
@@ -77,7 +77,7 @@ def test_a_parabola_is_minimized_by_the_first_secant():
 
 def test_an_iteration_is_two_secants_and_then_perhaps_the_middle():
     """φ′ = (α + ½)³ − 1 on [0, 1]; c becomes the left end, so the next secant runs through both left ends."""
-    slope = lambda a: (a + 0.5) ** 3 - 1  # noqa: E731
+    slope = lambda a: (a + 0.5) ** 3 - 1
     _, tried = along(lambda a: (a + 0.5) ** 4 / 4 - a, slope, c1=0.9, c2=1e-9, trials=6)
     c = secant(0.0, slope(0.0), 1.0, slope(1.0))
     assert slope(c) < 0
@@ -90,7 +90,7 @@ def test_an_iteration_is_two_secants_and_then_perhaps_the_middle():
 
 def test_from_a_point_that_is_too_high_although_the_slope_is_negative_halving_leads_back():
     """A hill between 0 and 1: φ falls, rises to 5, and falls again at 1."""
-    phi = lambda a: -a if a < 0.2 else 5 - a  # noqa: E731
+    phi = lambda a: -a if a < 0.2 else 5 - a
     _, tried = along(phi, lambda a: -1.0, trials=5)
     assert tried == [1.0, 0.5, 0.25, 0.125, 0.1875]
 

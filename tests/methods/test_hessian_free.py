@@ -63,7 +63,7 @@ def test_the_damping_has_three_zones(ratio, factor):
 def test_the_first_damping_is_a_thousandth_of_what_takes_g_to_x():
     problem = problem_of(PROBLEMS["wood"])._replace(hvp=lambda x, p: PROBLEMS["wood"].hess(x) @ p)
     x0 = PROBLEMS["wood"].x0
-    first = lambda x, **options: hessian_free.init(problem, x, hessian_free.Params(**options)).lam  # noqa: E731
+    first = lambda x, **options: hessian_free.init(problem, x, hessian_free.Params(**options)).lam
     g = problem.grad(x0)
     assert first(x0) == pytest.approx(1e-3 * np.linalg.norm(g) / np.linalg.norm(x0))
     assert first(0 * x0) == pytest.approx(1e-3 * np.linalg.norm(problem.grad(0 * x0)))

@@ -116,7 +116,7 @@ def test_a_good_inverse_hessian_shortens_the_run(name):
     problem, x0 = known.problem, np.array([1.05, 1.1])
     first = np.linalg.inv(problem.hess(x0))
     first = (first + first.T) / 2
-    solve = lambda **options: refopt.minimize(problem.fun, x0, jac=problem.grad, method=name, options=options)  # noqa: E731
+    solve = lambda **options: refopt.minimize(problem.fun, x0, jac=problem.grad, method=name, options=options)
     warm = solve(hess_inv0=first, trace=True)
     assert warm.success
     assert (first == warm.trace[0].H).all()
@@ -128,7 +128,7 @@ def test_sr1_takes_a_hessian():
     known = zoo.get("rosenbrock")
     problem, x0 = known.problem, np.array([1.05, 1.1])
     B = problem.hess(x0)
-    solve = lambda **options: refopt.minimize(problem.fun, x0, jac=problem.grad, method="sr1", options=options)  # noqa: E731
+    solve = lambda **options: refopt.minimize(problem.fun, x0, jac=problem.grad, method="sr1", options=options)
     warm = solve(hess0=B, trace=True)
     assert (warm.trace[0].B == B).all()
     assert warm.success

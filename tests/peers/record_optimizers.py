@@ -198,7 +198,7 @@ def soap_double():
     import torch
 
     to = torch.Tensor.to
-    kept = lambda self, *a, **k: self if torch.float32 in a else to(self, *a, **k)  # noqa: E731
+    kept = lambda self, *a, **k: self if torch.float32 in a else to(self, *a, **k)
     with mock.patch.object(torch.Tensor, "to", kept):
         return fed_torch(
             lambda p: pytorch_optimizer.SOAP(p, lr=0.05, precondition_frequency=3, weight_decay=0.1, eps=1e-6)

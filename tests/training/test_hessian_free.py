@@ -93,7 +93,7 @@ def test_the_warm_start_is_the_last_end_not_the_step():
     two = hf.step(DEEP, one, params, Draw())
     G = refopt.curvature.ggn(DEEP, one.x) + one.damping * np.eye(len(X0))
     g, start = DEEP.grad(one.x), 0.95 * one.p
-    q = lambda p: g @ p + p @ G @ p / 2  # noqa: E731
+    q = lambda p: g @ p + p @ G @ p / 2
     assert q(two.p) < q(start)
     cold = hf.step(DEEP, one, params._replace(warm=0.0), Draw())
     assert not np.allclose(cold.p, two.p, atol=1e-6)

@@ -338,7 +338,7 @@ def test_a_loss_that_is_not_finite_after_the_last_step():
 
 
 def test_a_gradient_or_a_step_that_is_not_finite():
-    f = lambda x: float((x**2).sum())  # noqa: E731
+    f = lambda x: float((x**2).sum())
     result = train(refopt.Problem(f, lambda x: np.full(2, np.inf)), np.ones(2), "sgd", steps=3)
     assert (result.status, result.nit) == (Status.NOT_FINITE, 0)
     assert "the gradient of step 0" in result.message

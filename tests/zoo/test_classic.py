@@ -84,7 +84,7 @@ def test_the_local_minimum_of_rosenbrock(n):
 def test_the_quartic_minimum_with_fifty_digits():
     case = zoo.get("quartic")
     with mpmath.workdps(50):
-        gradient = lambda x, y: [  # noqa: E731
+        gradient = lambda x, y: [
             mpmath.diff(lambda *z: quartic(z), (x, y), (1, 0)),
             mpmath.diff(lambda *z: quartic(z), (x, y), (0, 1)),
         ]

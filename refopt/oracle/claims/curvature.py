@@ -42,7 +42,7 @@ def along(draw, ggn, summed=False):
     v = draw.vector(net.x.size)
     wanted = net.ggn @ v
     if summed:
-        twice = lambda x: net.grad(x, np.ones((len(net.X), net.outputs)))  # noqa: E731
+        twice = lambda x: net.grad(x, np.ones((len(net.X), net.outputs)))
         found = np.imag(twice(net.x + 1e-30j * v)) / 1e-30
     else:
         found = ggn(net.problem, net.x) @ v

@@ -52,7 +52,7 @@ def in_any_basis(draw, moments):
     because=SUMS,
 )  # fmt: skip
 def nearest_diagonal(F, V, S, D):
-    square = lambda M: (M * M).sum()  # noqa: E731
+    square = lambda M: (M * M).sum()
     away, best = (F - (V * d.reshape(-1)) @ V.T for d in (D, S))
     return (V.T @ F @ V).diagonal() - S.reshape(-1), square(away) - square(best) - square(D - S)
 

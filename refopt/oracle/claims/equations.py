@@ -35,7 +35,7 @@ def three_points(draw):
     A, Q, gamma = quadratic_map(draw)
     n = len(A)
     x, u, v = draw.vector(n), draw.vector(n), draw.vector(n)
-    F = lambda z: A @ z + left_out(Q, z)  # noqa: E731
+    F = lambda z: A @ z + left_out(Q, z)
     return {"A": A, "Q": Q, "gamma": gamma, "x": x, "p": u, "v": v, "F": np.array([F(x), F(x + u), F(x + v)])}
 
 
@@ -330,7 +330,7 @@ def convex_increasing(draw, step):
     """F = (x − a)(x + b)(x + c) right of its root a > 0, where F, F′ and F″ are positive."""
     a, b, c = draw.number(1, 3), draw.number(1, 3), draw.number(1, 3)
     x = a + draw.magnitude(1)
-    F = lambda t: (t - a) * (t + b) * (t + c)  # noqa: E731
+    F = lambda t: (t - a) * (t + b) * (t + c)
     slope = (x + b) * (x + c) + (x - a) * (2 * x + b + c)
     x_new = x + step(draw.array([[1]]) * slope, draw.array([1]) * F(x))[0]
     return {"a": a, "x": x, "x_new": x_new, "F": F(x), "F_new": F(x_new)}
@@ -370,7 +370,7 @@ def three_roots(draw):
     """The secant step on F = x(k + lx + mx²) from the errors e₀ and e₁."""
     k, l, m = draw.number(1, 9), draw.number(-1, 1), draw.number(-1, 1)
     e0, e1 = draw.number("1/10", "1/5"), draw.number("-1/5", "-1/10")
-    F = lambda x: x * (k + l * x + m * x**2)  # noqa: E731
+    F = lambda x: x * (k + l * x + m * x**2)
     e2 = e1 - F(e1) * (e1 - e0) / (F(e1) - F(e0))
     return {"k": k, "l": l, "m": m, "e0": e0, "e1": e1, "e2": e2}
 

@@ -281,6 +281,8 @@ def descends(J, r, d):
 def deficient(draw, step):
     rank, m, n = draw.size(1, 2), 4, draw.size(3, 5)
     J = draw.full_rank(m, rank, 10) @ draw.full_rank(n, rank, 10).T
+    if condition(J[:, :rank]) > 10:
+        return deficient(draw, step)
     r, z = draw.vector(m), draw.vector(n)
     return {"J": J, "r": r, "d": step(J, r), "rank": rank, "z": z - (-step(J, J @ z))}
 
@@ -290,7 +292,7 @@ def deficient(draw, step):
     "Where J has not full column rank JᵀJ is singular; the normal equations have solutions, −J⁺r is the shortest",
     NW + "§10.2",
     deficient,
-    given="z is any vector with Jz = 0",
+    given="z is any vector with Jz = 0; the first columns of J that span all have condition 10 at most",
     uses=("gauss-newton.full-step",),
     scale=lambda J, r, d, z: (
         size(J) * (size(J) * size(d) + size(r)) * 1e4,
@@ -335,6 +337,7 @@ def is_large_residual(J, S, Qee, e, e_new):
     "The step is the solution of the linear least-squares problem Jd ≈ −r, where there are many the shortest",
     NW + "§10.2; §10.3",
     lambda draw, step: deficient(draw, step) if draw.rng.integers(2) else linearised(draw, step),
+    given="where J is singular, the first columns that span all have condition 10 at most: no columns are exchanged",
     uses=("gauss-newton.full-step",),
     scale=lambda J, r, d: size(d) * 1e6 + size(r) / size(J) * 1e6,
     because="both solutions lose eps κ², κ ≤ 1000",

@@ -136,7 +136,7 @@ def three_blocks(draw):
     """F ≻ 0 in three blocks of k, and the matrix with its band whose inverse is block-tridiagonal."""
     k = draw.size(1, 2)
     F = draw.spd(3 * k, 30)
-    block = lambda i, j: F[i * k : i * k + k, j * k : j * k + k]  # noqa: E731
+    block = lambda i, j: F[i * k : i * k + k, j * k : j * k + k]
     psi = [solve(block(i + 1, i + 1), block(i + 1, i)).T for i in (0, 1)]
     sigma = [block(i, i) - psi[i] @ block(i + 1, i + 1) @ psi[i].T for i in (0, 1)] + [block(2, 2)]
     one, zero = eye(block(0, 0)), 0 * block(0, 0)
@@ -199,7 +199,7 @@ def rescaled(draw):
     because=SUMS + "; two equations lose eps κ",
 )  # fmt: skip
 def rescale(B, g, D, both):
-    model = lambda d: g @ d + d @ B @ d / 2  # noqa: E731
+    model = lambda d: g @ d + d @ B @ d / 2
     delta = D[:, 0]
     alpha = -(g @ delta) / (delta @ B @ delta)
     along, d = alpha * delta, D @ both

@@ -80,7 +80,7 @@ def pairs_scale(B, g, D, both):
     because=FEW + "; two equations lose eps κ",
 )
 def momentum(B, g, D, alpha, both, alone, change):
-    M = lambda d: g @ d + d @ B @ d / 2  # noqa: E731
+    M = lambda d: g @ d + d @ B @ d / 2
     along, d = alpha * D[:, 0], D @ both
     slopes = D[:, 0] @ (g + B @ along), D.T @ (g + B @ d)
     return *slopes, M(along) - alone, M(d) - change, change - g @ d / 2, excess(change - alone) + excess(alone)

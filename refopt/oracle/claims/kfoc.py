@@ -63,7 +63,7 @@ def weight(a, g, c):
     because=SUMS,
 )  # fmt: skip
 def rearrangement(A, G, F, to, back):
-    square = lambda M: (M * M).sum()  # noqa: E731
+    square = lambda M: (M * M).sum()
     out, width = len(G), len(A)
     K, R = rearranged(kron(G, A), out, width), rearranged(F, out, width)
     rank_one = G.reshape(-1, 1) * A.reshape(1, -1)

@@ -243,8 +243,8 @@ def shortened(draw):
     s = draw.positive(n, 10)
     x, flat = draw.vector(n) * draw.magnitude(1), bool(draw.rng.integers(2))
     x = x / size(x) / 10 if flat else x
-    fun = lambda z: 1 + z**2 if flat else np.arctan(z)  # noqa: E731
-    slopes = lambda z: 2 * z if flat else 1 / (1 + z**2)  # noqa: E731
+    fun = lambda z: 1 + z**2 if flat else np.arctan(z)
+    slopes = lambda z: 2 * z if flat else 1 / (1 + z**2)
     asked = Counted(lambda x: s * fun(Q @ x))
     problem = LeastSquares(asked, lambda x: (s * slopes(Q @ x))[:, None] * Q)
     params = gauss_newton.Params(step=first, eta=(1e-4, 0.9)[int(draw.rng.integers(2))])

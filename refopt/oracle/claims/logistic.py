@@ -91,7 +91,7 @@ def fitted(draw):
     M = draw.full_rank(n := draw.size(), n, 10)
     M = np.vstack([M, -M.sum(axis=0)]) / abs(M).max()
     loss, slope = lambda w: np.logaddexp(0.0, -(M @ w)).sum(), lambda w: -(M.T @ sigmoid(-(M @ w)))
-    bend = lambda w: (M.T * (sigmoid(M @ w) * sigmoid(-(M @ w)))) @ M  # noqa: E731
+    bend = lambda w: (M.T * (sigmoid(M @ w) * sigmoid(-(M @ w)))) @ M
     start, options = draw.vector(n), {"gtol": 1e-9}
     ends = [
         minimize(loss, start, method="modified-newton", jac=slope, hess=bend, options=options).x,

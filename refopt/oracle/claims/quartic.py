@@ -96,7 +96,7 @@ def gradient_descent(points, rest):
 
 def newton_paths(draw, direction):
     """y − y* along three steps for (η, λ) = (0.8, 0), (0.8, 1), (1, 1)."""
-    step = lambda z, eta, lam: z + eta * direction(quartic.hess(z) + lam * np.eye(2), quartic.grad(z))  # noqa: E731
+    step = lambda z, eta, lam: z + eta * direction(quartic.hess(z) + lam * np.eye(2), quartic.grad(z))
     pairs = ((0.8, 0.0), (0.8, 1.0), (1.0, 1.0))
     return {"y": np.array([path(lambda z, p=p: step(z, *p), 3)[:, 1] - MINIMISER[1] for p in pairs])}
 

@@ -121,7 +121,7 @@ def carried(draw, tried, first_radius):
     A, x = draw.spd(n := draw.size(), 1e2), draw.vector(n)
     g, gone = A @ x, bool(draw.rng.integers(2))
     p = -x * float(draw.number("1/2", "9/10"))
-    hess = lambda y: A * np.nan if gone else 2 * A  # noqa: E731
+    hess = lambda y: A * np.nan if gone else 2 * A
     problem = Problem(lambda y: y @ A @ y / 2, lambda y: A @ y, hess)
     old = State(x, x @ g / 2, g, A, size(p), 7, True, True, 10, 20, 30)
     gained = x @ g / 2 - (x + p) @ A @ (x + p) / 2

@@ -105,8 +105,8 @@ def overshot(draw, wolfe, approximate, armijo):
     level, k, first, drop = draw.matrix(1, 1)[0, 0] * 9, draw.magnitude(1), draw.magnitude(1), draw.number(0.2, 0.4)
     end = float(draw.number(0.85, 0.95))
     b, c = 3 * -drop + 2 - end, 2 * drop - 1 + end
-    phi = lambda a: level + k * first * (c * (a / first) ** 3 + b * (a / first) ** 2 - a / first)  # noqa: E731
-    slope = lambda a: k * (3 * c * (a / first) ** 2 + 2 * b * a / first - 1)  # noqa: E731
+    phi = lambda a: level + k * first * (c * (a / first) ** 3 + b * (a / first) ** 2 - a / first)
+    slope = lambda a: k * (3 * c * (a / first) ** 2 + 2 * b * a / first - 1)
     tried = [along(f, phi, slope, 0.1, 0.99, 9, first) for f in (wolfe, approximate)]
     late = [along(f, phi, slope, 0.5, 0.99, 9, first) for f in (wolfe, approximate)]
     backtracking = along(armijo, phi, slope, 0.1, 9, first), along(armijo, phi, slope, 0.5, 9, first)
@@ -160,7 +160,7 @@ def curving(draw, wolfe):
     """φ′ = −k(1 − α/m)³ with m far away: what is tried after the first step."""
     k, first = draw.magnitude(2), draw.magnitude(2)
     m = first * float(draw.number(3, 50))
-    slope = lambda a: -k * (1 - a / m) ** 3  # noqa: E731
+    slope = lambda a: -k * (1 - a / m) ** 3
     tried = along(wolfe, lambda a: k * m * (1 - a / m) ** 4 / 4, slope, 1e-4, 1e-3, 4, first)
     return {"m": m, "tried": tried, "slope": slope}
 
@@ -300,12 +300,12 @@ def secants(draw, search):
     m, r, j = draw.number("1/10", 9), draw.number(0, 1), int(draw.rng.integers(2, 6))
     first = float(m) * float(draw.number("11/10", 5))
     m, r = float(m), float(r)
-    phi = lambda a: (a + r) ** (j + 1) / (j + 1) - (m + r) ** j * a  # noqa: E731
-    slope = lambda a: (a + r) ** j - (m + r) ** j  # noqa: E731
+    phi = lambda a: (a + r) ** (j + 1) / (j + 1) - (m + r) ** j * a
+    slope = lambda a: (a + r) ** j - (m + r) ** j
     if draw.rng.integers(2):
         q = first + r
-        phi = lambda a: (q - m) ** j * a + (q - a) ** (j + 1) / (j + 1)  # noqa: E731
-        slope = lambda a: (q - m) ** j - (q - a) ** j  # noqa: E731
+        phi = lambda a: (q - m) ** j * a + (q - a) ** (j + 1) / (j + 1)
+        slope = lambda a: (q - m) ** j - (q - a) ** j
     return {"first": first, "slope": slope, "m": m, "tried": along(search, phi, slope, 0.9, 1e-9, 8, first)}
 
 

@@ -80,8 +80,8 @@ def named(draw, search):
 
     def once(kind, c1, c2, end):
         b, c = 3 * -0.4 + 2 - end, 2 * 0.4 - 1 + end
-        phi = lambda a: level + k * first * (c * (a / first) ** 3 + b * (a / first) ** 2 - a / first)  # noqa: E731
-        slope = lambda a: k * (3 * c * (a / first) ** 2 + 2 * b * a / first - 1)  # noqa: E731
+        phi = lambda a: level + k * first * (c * (a / first) ** 3 + b * (a / first) ** 2 - a / first)
+        slope = lambda a: k * (3 * c * (a / first) ** 2 + 2 * b * a / first - 1)
         return len(along(search, phi, slope, SEARCHES.index(kind), c1, c2, 9, first)) == 1
 
     wolfe = ("strong-wolfe", "hager-zhang")
@@ -189,7 +189,7 @@ def beside_a_wall(draw, approximate, fixed):
     """A parabola about m, too high from 1.35α₀ on, without values from 4α₀ on; and slopes whose squares overflow."""
     k, first = draw.magnitude(2), draw.magnitude(2)
     m, steep = first * float(draw.number("11/10", "13/10")), 2.0**600
-    phi = lambda a: k * (a - m) ** 2 + 99 * k * first**2 * (a > 1.35 * first) if a < 4 * first else np.inf  # noqa: E731
+    phi = lambda a: k * (a - m) ** 2 + 99 * k * first**2 * (a > 1.35 * first) if a < 4 * first else np.inf
     tried = along(approximate, phi, lambda a: 2 * k * (a - m), 1e-4, 1e-12, 4, first)
     cliff = Problem(lambda x: 0.0, lambda x: np.array([-steep]))
     there = fixed(cliff, np.zeros(1), 0.0, np.array([-steep]), np.array([1 / steep]), 3, first)

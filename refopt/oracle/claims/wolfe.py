@@ -248,7 +248,7 @@ def along_quadratic(draw, c1):
     if not p.any():
         return along_quadratic(draw, c1)
     alpha = (p @ p) / (p @ A @ p)
-    terms = lambda x: bulk(A) * bulk(x) ** 2 + bulk(b) * bulk(x)  # noqa: E731
+    terms = lambda x: bulk(A) * bulk(x) ** 2 + bulk(b) * bulk(x)
     return measured(problem, x, p, alpha, c1, draw.number(0, 1), terms) | {"A": A, "p": p}
 
 
