@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -124,6 +125,12 @@ DOORS = ("minimize", "least_squares", "train")
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 TRAINED = {entry.name: entry for entry in TRAINING}
 
+#: SciPy's options that have another name here
+SCIPY_OPTIONS = {
+    "maxfev": "maxfun", "maxcor": "memory", "initial_trust_radius": "radius", "max_trust_radius": "max_radius",
+    "return_all": "trace", "maxls": "trials", "xtol": "gtol", "ftol": "gtol", "xrtol": "gtol", "iprint": "disp",
+}  # fmt: skip
+
 SCIPY = {"minimize": {"dogleg": "trust-dogleg", "l-bfgs-b": "l-bfgs"}}  #: its names for the same, where they are others
 
 
@@ -155,6 +162,7 @@ SHARED = frozenset(COMMON)
 
 
 CHOICES = {"search": SEARCHES}  #: options that are words; ``Params`` has their places
+LIMITS = ("maxiter", "maxfun", "maxtime", "gtol", "gtol_abs")  #: those of the common options that are numbers
 
 
 def split_options(entry: Entry, options: Any) -> tuple[Any, dict[str, Any]]:
@@ -162,16 +170,21 @@ def split_options(entry: Entry, options: Any) -> tuple[Any, dict[str, Any]]:
 
     An unknown option is an error that lists the known.
     """
+    if not (options is None or isinstance(options, Mapping)):
+        raise TypeError(f"options must be a dict of names and values; it is {options!r}")
     params, given = entry.module.Params, dict(options or {})
     if given.get("compiled", "auto") not in ("auto", True, False):
         raise ValueError(f"compiled must be 'auto', True or False; it is {given['compiled']!r}")
+    given |= {name: nonnegative(name, given[name]) for name in LIMITS if given.get(name) is not None}
     if given.keys() <= SHARED:
         return params(), given
     known = (*params._fields, *entry.arrays, *(("fisher",) if entry.fisher else ()), *COMMON)
     unknown = [key for key in given if key not in known]
     if unknown:
         said = ", ".join(map(repr, unknown))
-        raise TypeError(f"{entry.name} has no option {said}; its options are {', '.join(known)}")
+        others = ((key, SCIPY_OPTIONS[key]) for key in unknown if SCIPY_OPTIONS.get(key) in known)
+        hint = "".join(f"; what SciPy calls {key} is {ours} here" for key, ours in others)
+        raise TypeError(f"{entry.name} has no option {said}; its options are {', '.join(known)}{hint}")
     chosen = {key: given.pop(key) for key in params._fields if key in given}
     defaults = params()
     few = getattr(entry.module, "CHOICES", {})
@@ -186,7 +199,28 @@ def coded(key: str, value: Any, kind: Any, few: tuple[str, ...] | None = None) -
     """
     choices = CHOICES.get(key)
     if choices is None:
-        return kind(value)
+        return typed(key, value, kind)
     if value not in (few or choices):
         raise ValueError(f"{key} must be one of {', '.join(map(repr, few or choices))}; it is {value!r}")
     return choices.index(value)
+
+
+def typed(key: str, value: Any, kind: Any) -> Any:
+    """An option as a float, an int or a bool; an error that names it where it is none."""
+    try:
+        number = float(value)
+        fits = number == int(number) if kind is int else number in (0.0, 1.0) if kind is bool else number == number
+    except (TypeError, ValueError, OverflowError):
+        fits = False
+    if not fits:
+        words = {bool: "True or False", int: "a whole number"}.get(kind, "a number")
+        raise ValueError(f"{key} must be {words}; it is {value!r}")
+    return kind(number)
+
+
+def nonnegative(key: str, value: Any) -> Any:
+    """A limit or a tolerance: a number from 0 on, infinity included."""
+    number = typed(key, value, float)
+    if number < 0.0:
+        raise ValueError(f"{key} must not be negative; it is {value!r}")
+    return number

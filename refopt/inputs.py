@@ -16,6 +16,9 @@ def vector(x0: Any, name: str = "x0") -> Any:
     if not hasattr(x0, "dtype") or hasattr(x0, "to_numpy") or isinstance(x0, np.generic):  # lists; a pandas Series
         x0 = np.asarray(x0)
     if isinstance(x0, np.ndarray):
+        if np.ma.is_masked(x0):
+            raise ValueError(f"{name} has masked entries, which have no value; leave them out: {name}.compressed()")
+        x0 = numbers(x0) if x0.dtype.kind == "O" else x0
         if x0.dtype.kind not in "fiub":
             raise ValueError(f"{name} must hold real numbers; it has dtype {x0.dtype}")
         x = np.array(x0, dtype=x0.dtype if x0.dtype.char in "fd" else np.float64)
@@ -28,10 +31,18 @@ def vector(x0: Any, name: str = "x0") -> Any:
     if x.ndim != 1:
         raise ValueError(f"{name} must be a vector of shape (n,); it has shape {tuple(x.shape)}")
     if x.shape[0] == 0:
-        raise ValueError(f"{name} is empty: there is nothing to vary")
+        raise ValueError(f"{name} is empty")
     if not (finite(dot(x, x)) or finite(norm_inf(x))):  # the first is quick, the second does not overflow
         raise ValueError(f"{name} must be finite; it holds NaN or infinity: {x}")
     return x
+
+
+def numbers(x: np.ndarray) -> np.ndarray:
+    """An array of Python's own numbers (fractions, decimals) as floats; as it is where it holds anything else."""
+    try:
+        return np.array([float(value) for value in x.flat]).reshape(x.shape)
+    except (TypeError, ValueError):
+        return x
 
 
 def same_kind(value: Any, x: Any, shape: tuple[int, ...], name: str) -> Any:
@@ -39,9 +50,7 @@ def same_kind(value: Any, x: Any, shape: tuple[int, ...], name: str) -> Any:
     if isinstance(x, np.ndarray):
         array = np.array(value)
         if array.dtype != x.dtype:
-            if array.dtype.kind in "cSU":
-                raise TypeError(f"{name} must return real numbers; it returned {array.dtype}")
-            array = array.astype(x.dtype)
+            array = cast(value, x.dtype, name)
     elif hasattr(value, "dtype") and hasattr(value, "shape"):
         xp = namespace(x)
         array = xp.asarray(detached(value), dtype=x.dtype, copy=True)
@@ -52,6 +61,31 @@ def same_kind(value: Any, x: Any, shape: tuple[int, ...], name: str) -> Any:
     if tuple(array.shape) != shape:
         raise ValueError(f"{name} must return shape {shape}; it returned shape {tuple(array.shape)}")
     return array
+
+
+def cast(value: Any, dtype: Any, name: str) -> np.ndarray:
+    """A new array of this type, of what a user's function has returned: numbers, or a sparse matrix of them."""
+    array = np.array(value.toarray() if hasattr(value, "toarray") else value)
+    array = numbers(array) if array.dtype.kind == "O" else array
+    if array.dtype.kind not in "fiub":
+        given = type(value).__name__ if array.shape == () else f"an array of {array.dtype}"
+        raise TypeError(f"{name} must return real numbers; it returned {given}")
+    return array.astype(dtype)
+
+
+DERIVATIVES = {
+    "jac": "callable, True, None or the name of a scheme",
+    "hess": "callable, None or the name of a scheme",
+    "hessp": "callable or None",
+}
+
+
+def check_derivatives(**given: Any) -> None:
+    """A TypeError for a derivative that is neither a function nor a way to have one."""
+    for name, value in given.items():
+        scheme = isinstance(value, str) if name == "hess" else isinstance(value, str | bool) and name == "jac"
+        if not (value is None or callable(value) or scheme):
+            raise TypeError(f"{name} must be {DERIVATIVES[name]}; it is {type(value).__name__}")
 
 
 def start_array(name: str, value: Any, x: Any) -> Any:

@@ -1,22 +1,24 @@
 """``least_squares`` and ``curve_fit``: SciPy's shape, refopt's methods."""
 
+import inspect
 import math
 import time
 import warnings
 from collections.abc import Callable
 from functools import partial
+from inspect import Parameter
 from typing import Any
 
 import numpy as np
 
 from refopt import driver, stopping, stopping_residuals
 from refopt import loop as loops
-from refopt.catalogue import Entry, find, split_options
+from refopt.catalogue import Entry, find, nonnegative, split_options
 from refopt.derivatives.differences import sizes
-from refopt.inputs import Later, Together, array_function, own, same_kind, vector
+from refopt.inputs import Later, Together, array_function, check_derivatives, own, same_kind, vector
 from refopt.linalg.gram import inverse_gram
-from refopt.minimize import differenced, given, why_generic
-from refopt.ops import device, eps, finite, namespace, norm_inf
+from refopt.minimize import bounding, differenced, given, steps_at_most, why_generic
+from refopt.ops import cholesky, device, eps, finite, namespace, norm_inf
 from refopt.problem import LeastSquares
 
 
@@ -24,7 +26,7 @@ def least_squares(
     fun: Callable[..., Any], x0: Any, jac: Any = "3-point", method: str = "lm", args: Any = (),
     kwargs: dict[str, Any] | None = None, x_scale: Any = 1.0, ftol: float | None = 0.0, xtol: float | None = 0.0,
     gtol: float | None = 1e-8, max_nfev: int | None = None, callback: Any = None,
-    options: dict[str, Any] | None = None,
+    options: dict[str, Any] | None = None, bounds: Any = None, loss: Any = "linear",
 ) -> Any:  # fmt: skip
     """Minimize ½‖r(x)‖² over x of shape (n,).   Arguments mean what they mean in ``scipy.optimize``.
 
@@ -42,6 +44,7 @@ def least_squares(
     callback : ``callback(intermediate_result=...)`` or ``callback(x)`` after every step; StopIteration ends the run.
     options : fields of the method's ``Params``, and maxiter, maxfun, maxtime (seconds), gtol, gtol_abs (‖Jᵀr‖∞ at the
         end), trace, disp, compiled ("auto", True, False).
+    bounds, loss : only none, and "linear".
 
     Returns
     -------
@@ -52,17 +55,17 @@ def least_squares(
 
     Raises
     ------
-    ValueError for a wrong shape, NaN in ``x0``, an unknown method; TypeError for an unknown option. An exception of the
-    user's functions arrives unchanged.
+    ValueError for a wrong shape, NaN in ``x0``, an unknown method, bounds, a robust loss; TypeError for an unknown
+    option. An exception of the user's functions arrives unchanged.
     """
     began = time.perf_counter()
+    refuse(bounds, loss)
     entry = find(method, "least_squares")
     params, common = split_options(entry, options)
+    check_derivatives(jac=jac)
     x = vector(x0)
     tests = wanted(ftol, xtol, gtol, max_nfev, common, jac, x)
-    limits = driver.Limits(
-        int(given(common, "maxiter", max(2000, 200 * x.shape[0]))), tests.maxfun, given(common, "maxtime", np.inf)
-    )
+    limits = driver.Limits(steps_at_most(common, x.shape[0]), tests.maxfun, given(common, "maxtime", np.inf))
     scale = fixed_scale(x_scale, x)
     args = args if isinstance(args, tuple) else (args,)
     problem = Later(generic_problem, fun, jac, args, kwargs or {}, x)
@@ -85,6 +88,17 @@ def least_squares(
             state, _ = stopping_residuals.finished(entry.module, final, done.state, watch, params, tests)
             done = done._replace(state=state)
         return outcome(tests, began, done)
+
+
+def refuse(bounds: Any, loss: Any) -> None:
+    """Bounds and robust losses, with a word on who can do them."""
+    if bounding(bounds):
+        raise ValueError("refopt fits without bounds; scipy.optimize.least_squares(bounds=...) has them")
+    if loss != "linear":
+        raise ValueError(
+            f"refopt fits by squares, loss 'linear', not {loss!r}: minimize the sum of a loss of the residuals with "
+            "refopt.minimize, or take scipy.optimize.least_squares(loss=...)"
+        )
 
 
 def scaled(loop: loops.Loop, method: Any, scale: Any) -> loops.Loop:
@@ -146,6 +160,10 @@ def wanted(
 ) -> stopping_residuals.Tests:  # fmt: skip
     """The stopping tests that the user asked for; ``gtol_abs`` alone means SciPy's absolute test alone."""
     n, gtol_abs = x.shape[0], given(common, "gtol_abs", 0.0)
+    ftol, xtol, gtol, max_nfev = (
+        None if value is None else nonnegative(name, value)
+        for name, value in (("ftol", ftol), ("xtol", xtol), ("gtol", gtol), ("max_nfev", max_nfev))
+    )
     return stopping_residuals.Tests(
         gtol=float(common.get("gtol", gtol) or 0.0),
         ftol=float(ftol or 0.0),
@@ -218,10 +236,8 @@ def generic_problem(
     if callable(jac):
         shape = lambda x: (residual.rows(x), x.shape[0])
         return LeastSquares(residual, array_function(partial(jac, **kwargs), args, shape, "jac"))
-    if isinstance(jac, str) or jac is None or jac is False:
-        raw = (lambda x: fun(x, *args, **kwargs)) if jac in ("autograd", "cs") else residual
-        return LeastSquares(residual, derivatives.jacobian_of(raw, differenced(jac), sizes(x), noise))
-    raise TypeError(f"jac must be callable, True, None or the name of a scheme; it is {jac!r}")
+    raw = (lambda x: fun(x, *args, **kwargs)) if jac in ("autograd", "cs") else residual
+    return LeastSquares(residual, derivatives.jacobian_of(raw, differenced(jac), sizes(x), noise))
 
 
 class Residual:
@@ -252,7 +268,7 @@ def length(value: Any) -> int:
 
 
 def curve_fit(
-    f: Callable[..., Any], xdata: Any, ydata: Any, p0: Any, sigma: Any = None, absolute_sigma: bool = False,
+    f: Callable[..., Any], xdata: Any, ydata: Any, p0: Any = None, sigma: Any = None, absolute_sigma: bool = False,
     method: str = "lm", jac: Any = None, **kwargs: Any,
 ) -> tuple[Any, Any]:  # fmt: skip
     """The parameters p of y = f(x, *p) + error, and their covariance.   As ``scipy.optimize.curve_fit``.
@@ -261,8 +277,8 @@ def curve_fit(
     ----------
     f : callable ``f(xdata, *p) -> (m,)``.
     ydata : (m,) finite numbers.
-    p0 : (n,) numbers, the start.
-    sigma : None, or (m,) standard deviations of ydata, or their covariance matrix (m, m).
+    p0 : (n,) numbers, the start; without it ones, as many as f has parameters.
+    sigma : None, or standard deviations of ydata, (m,) or one for all, or their covariance matrix (m, m).
     absolute_sigma : whether sigma is known, and not only up to a factor that the fit tells.
     jac : None for 3-point differences, callable ``jac(xdata, *p) -> (m, n)``, "autograd", "cs", "3-point", "2-point".
     kwargs : further arguments of ``least_squares``.
@@ -278,7 +294,10 @@ def curve_fit(
     """
     if isinstance(xdata, list | tuple):
         xdata = np.asarray(xdata, float)
+    if isinstance(xdata, np.ndarray) and xdata.dtype.kind == "f" and not np.isfinite(xdata).all():
+        raise ValueError("xdata must be finite; it holds NaN or infinity")
     y = vector(ydata, "ydata")
+    p0 = np.ones(parameters(f)) if p0 is None else vector(p0, "p0")
     weighted = weighting(sigma, y)
 
     def residual(p: Any) -> Any:
@@ -300,6 +319,15 @@ def curve_fit(
     return fit.x, pcov
 
 
+def parameters(f: Callable[..., Any]) -> int:
+    """How many parameters follow the first argument of f."""
+    kinds = [parameter.kind for parameter in inspect.signature(f).parameters.values()]
+    n = sum(kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds) - 1
+    if Parameter.VAR_POSITIONAL in kinds or n < 1:
+        raise ValueError("how many parameters f has cannot be told from its arguments; pass p0, their first values")
+    return n
+
+
 def weighting(sigma: Any, y: Any) -> Callable[[Any], Any]:
     """r ↦ r/σ, or L⁻¹r where sigma = LLᵀ is a covariance matrix; r may be (m,) or (m, n)."""
     if sigma is None:
@@ -307,8 +335,13 @@ def weighting(sigma: Any, y: Any) -> Callable[[Any], Any]:
     xp, m = namespace(y), y.shape[0]
     sigma = xp.asarray(sigma, dtype=y.dtype, device=device(y))
     if tuple(sigma.shape) == (m, m) and m > 1:
-        inverse = xp.linalg.inv(xp.linalg.cholesky(sigma))
+        factor, definite = cholesky(sigma, 0.0)
+        if not definite:
+            raise ValueError("sigma is no covariance matrix of ydata: it must be symmetric positive definite")
+        inverse = xp.linalg.inv(factor)
         return lambda r: inverse @ r
     if tuple(sigma.shape) not in ((), (1,), (m,)):
         raise ValueError(f"sigma must have shape ({m},) or ({m}, {m}), as ydata; it has shape {tuple(sigma.shape)}")
+    if not bool(xp.all((sigma > 0.0) & xp.isfinite(sigma))):
+        raise ValueError("sigma must hold positive, finite standard deviations; where ydata is unknown, leave it out")
     return lambda r: r / (sigma if len(r.shape) == 1 or len(sigma.shape) == 0 else sigma[:, None])

@@ -22,11 +22,15 @@ def iterate(method: Any, problem: Any, x0: Any, params: Any = None) -> Iterator[
     """Every state of ``method`` from ``x0`` on, without end: the first is ``init``, each next one a ``step``.
 
     method: a module of ``refopt.methods`` or ``refopt.stochastic``, or one with the same names.   TypeError for
-    anything else, and for a problem without a function that the method calls.
+    anything else, for a function in place of a problem, and for a problem without a function that the method calls.
     """
     if not (hasattr(method, "init") and hasattr(method, "step")):
         raise TypeError(f"a method is a module, as by: from refopt.methods import bfgs; given was {method!r}")
+    if callable(problem):
+        raise TypeError(f"a problem is needed, as refopt.Problem(fun, grad); given was the function {problem!r}")
     params = method.Params() if params is None else params
+    if isinstance(params, dict):
+        raise TypeError(f"params are a method's Params, not a dict: {method.__name__.split('.')[-1]}.Params(...)")
     problem = with_scalars(problem)
     state = method.init(problem, reals(x0), params)
     while True:

@@ -19,8 +19,8 @@ from refopt import stopping
 from refopt.catalogue import Entry, find, split_options
 from refopt.derivatives.differences import start_sizes
 from refopt.driver import MESSAGES, next_chunk
-from refopt.inputs import vector
-from refopt.minimize import given, ignore_unused, jitted_problem, minimize, second, wanted, why_generic
+from refopt.inputs import check_derivatives, vector
+from refopt.minimize import given, ignore_unused, jitted_problem, minimize, second, steps_at_most, wanted, why_generic
 from refopt.ops import absolute, namespace
 from refopt.stopping import Status
 
@@ -62,6 +62,7 @@ def minimize_many(
     params, common = split_options(entry, options)
     if refused := [name for name in ("trace", "disp") if common.get(name)]:
         raise ValueError(f"{refused[0]} is for one run: pass that start to minimize")
+    check_derivatives(jac=jac, hess=hess, hessp=hessp)
     ignore_unused(entry, hess=hess, hessp=hessp)
     X, jac = starts(X0), jac or getattr(fun, "jac", None)
     hess, hessp = second(entry, fun, hess, hessp)
@@ -69,7 +70,7 @@ def minimize_many(
     found, rows = blank(X), list(range(X.shape[0]))
     if fits_one_loop(entry, fun, jac, hess, hessp, args, X, common):
         tests, problem = wanted(entry, tol, common, jac, hessp or hess, X[0]), jitted_problem(fun, jac, hess, hessp)
-        limit = int(given(common, "maxiter", max(2000, 200 * X.shape[1])))
+        limit = steps_at_most(common, X.shape[1])
         rows = in_one_loop(entry, problem, params, tests, limit, X, found, deadline, threads(workers))
 
     def solve(row: range) -> None:
@@ -105,7 +106,7 @@ def starts(X0: Any) -> Any:
 
 
 def threads(workers: int) -> int:
-    if workers != -1 and (workers != int(workers) or workers < 1):
+    if not isinstance(workers, int) or (workers != -1 and workers < 1):
         raise ValueError(f"workers must be a positive number of threads, or -1 for all cores; it is {workers!r}")
     return int(workers) if workers > 0 else os.cpu_count() or 1
 

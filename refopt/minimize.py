@@ -11,9 +11,9 @@ import numpy as np
 
 from refopt import driver, stopping
 from refopt import loop as loops
-from refopt.catalogue import Entry, find, split_options
+from refopt.catalogue import Entry, find, nonnegative, split_options
 from refopt.derivatives.differences import start_sizes
-from refopt.inputs import Later, Together, array_function, scalar_function, start_array, vector
+from refopt.inputs import Later, Together, array_function, check_derivatives, scalar_function, start_array, vector
 from refopt.ops import absolute, finite, symmetrised
 from refopt.problem import Problem
 from refopt.products import products_of
@@ -56,6 +56,7 @@ def minimize(
     refuse(bounds, constraints)
     entry = find(method, "minimize")
     params, common = split_options(entry, options)
+    check_derivatives(jac=jac, hess=hess, hessp=hessp)
     ignore_unused(entry, hess=hess, hessp=hessp)
     hess, hessp = second(entry, fun, hess, hessp)
     if entry.fisher and (hess := common.pop("fisher", hess)) is None:
@@ -64,9 +65,7 @@ def minimize(
     args = args if isinstance(args, tuple) else (args,)
     jac = jac or getattr(fun, "jac", None)
     tests = wanted(entry, tol, common, jac, hessp or hess, x)
-    limits = driver.Limits(
-        int(given(common, "maxiter", max(2000, 200 * x.shape[0]))), tests.maxfun, given(common, "maxtime", np.inf)
-    )
+    limits = driver.Limits(steps_at_most(common, x.shape[0]), tests.maxfun, given(common, "maxtime", np.inf))
     size = start_sizes(x) if tests.differences > 0.0 else absolute(x)
     problem = Later(generic_problem, entry, fun, jac, hess, hessp, args, x)
     loop = prepare(entry, params, fun, jac, hess, hessp, args, x, common.get("compiled", "auto"), problem)
@@ -117,6 +116,7 @@ def evaluations(problem: Later, kept: Any) -> int:
 
 def wanted(entry: Entry, tol: float | None, common: dict[str, Any], jac: Any, hess: Any, x: Any) -> stopping.Tests:
     """The stopping tests that the user asked for; ``gtol_abs`` alone means SciPy's absolute test alone."""
+    tol = tol if tol is None else nonnegative("tol", tol)
     gtol, gtol_abs, first = common.get("gtol", tol), common.get("gtol_abs"), differenced(jac)
     noisy = first in ("2-point", "3-point")
     tests = stopping.Tests(
@@ -155,6 +155,10 @@ def cost_of_differences(jac: str, hess: str, x: Any) -> dict[str, Any]:
         "per_hessian": 0 if through_gradient else second.get(hess, 0),
         "gradients_per_hessian": first.get(hess, 0) if through_gradient else 0,
     }
+
+
+def steps_at_most(common: dict[str, Any], n: int) -> int:
+    return int(min(given(common, "maxiter", max(2000, 200 * n)), 2.0**53))
 
 
 def given(common: dict[str, Any], name: str, default: Any) -> Any:
@@ -239,33 +243,40 @@ def generic_problem(
     size, scheme = start_sizes(x), "" if callable(jac) else differenced(jac)
     if callable(jac):
         grad = array_function(jac, args, lambda x: tuple(x.shape), "jac")
-    elif isinstance(jac, str) or jac is None or jac is False:
-        grad = derivatives.gradient_of(raw if scheme in ("autograd", "cs") else value, scheme, size, noise)
     else:
-        raise TypeError(f"jac must be callable, True, None or the name of a scheme; it is {jac!r}")
+        grad = derivatives.gradient_of(raw if scheme in ("autograd", "cs") else value, scheme, size, noise)
     if "hessp" in entry.needs:
         return Problem(value, grad, hvp=products_of(hess, hessp, args, raw, grad, scheme, size))
     if "hess" not in entry.needs:
         return Problem(value, grad)
     if callable(hess):
         matrix = array_function(hess, args, lambda x: (x.shape[0], x.shape[0]), "hess")
-    elif hess is None or isinstance(hess, str):
-        if hess == "autograd" or (hess == "cs" and scheme):  # not through a gradient that takes real numbers only
-            matrix = derivatives.hessian_of(fun=raw, method=hess, scale=size)
-        elif scheme in ("2-point", "3-point"):  # differences of differences would lose too much
-            matrix = derivatives.hessian_of(fun=value, method=differenced(hess), scale=size, noise=noise)
-        else:
-            matrix = derivatives.hessian_of(grad=grad, method=differenced(hess), scale=size)
+    elif hess == "autograd" or (hess == "cs" and scheme):  # not through a gradient that takes real numbers only
+        matrix = derivatives.hessian_of(fun=raw, method=hess, scale=size)
+    elif scheme in ("2-point", "3-point"):  # differences of differences would lose too much
+        matrix = derivatives.hessian_of(fun=value, method=differenced(hess), scale=size, noise=noise)
     else:
-        raise TypeError(f"hess must be callable, None or the name of a scheme; it is {hess!r}")
+        matrix = derivatives.hessian_of(grad=grad, method=differenced(hess), scale=size)
     return Problem(value, grad, lambda x: symmetrised(matrix(x)))
 
 
 def refuse(bounds: Any, constraints: Any) -> None:
     """Bounds and constraints that are not empty, with a word on who can do them."""
-    for name, value, method in (("constraints", constraints, "trust-constr"), ("bounds", bounds, "L-BFGS-B")):
-        if value is not None and (not hasattr(value, "__len__") or len(value) > 0):
-            raise ValueError(f"refopt minimizes without {name}; scipy.optimize.minimize(method={method!r}) has them")
+    if bounding(bounds):
+        raise ValueError("refopt minimizes without bounds; scipy.optimize.minimize(method='L-BFGS-B') has them")
+    if constraints is not None and (not hasattr(constraints, "__len__") or len(constraints) > 0):
+        raise ValueError(
+            "refopt minimizes without constraints; scipy.optimize.minimize(method='trust-constr') has them"
+        )
+
+
+def bounding(bounds: Any) -> bool:
+    """Whether bounds, as SciPy takes them, keep any variable from any number."""
+    if hasattr(bounds, "lb"):
+        return bounding((bounds.lb, bounds.ub))
+    if isinstance(bounds, list | tuple | dict | np.ndarray):
+        return any(map(bounding, bounds))
+    return bounds is not None and not (isinstance(bounds, int | float) and np.isinf(bounds))
 
 
 def ignore_unused(entry: Entry, **given: Any) -> None:

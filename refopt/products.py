@@ -16,12 +16,8 @@ def products_of(
 
     if callable(hessp):
         return lambda x, p: same_kind(hessp(own(x), own(p), *args), x, tuple(x.shape), "hessp")
-    if hessp is not None:
-        raise TypeError(f"hessp must be callable or None; it is {hessp!r}")
     if callable(hess):
         return Products(lambda x: matrix_or_operator(hess(own(x), *args), x))
-    if not (hess is None or isinstance(hess, str)):
-        raise TypeError(f"hess must be callable, None or the name of a scheme; it is {hess!r}")
     method = hess or "3-point"
     if method == "autograd":
         return derivatives.hvp_of(fun=raw, method=method)

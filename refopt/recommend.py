@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from refopt.catalogue import available
+from refopt.catalogue import available, typed
 
 SMALL = 1000  #: variables up to which n² numbers and n³ operations are nothing to think about
 PAIRS = 10  #: what the letters m and k of the catalogue stand for where they are no residuals: vectors kept
@@ -135,7 +135,10 @@ def recommend(
     ------
     ValueError for n or m below 1, an unknown structure or derivative, or where not even a few vectors fit.
     """
-    case = checked(Case(n, structure, stochastic, tuple(derivatives), convex, m or 2 * n))
+    n = typed("n", n, int)
+    rows = 2 * n if m is None else typed("m", m, int)
+    known = (derivatives,) if isinstance(derivatives, str) else tuple(derivatives)
+    case = checked(Case(n, structure, stochastic, known, convex, rows))
     tight: list[str] = []
     for rule in RULES:
         if not rule.holds(case):
@@ -148,8 +151,11 @@ def recommend(
 
 
 def checked(case: Case) -> Case:
-    if case.n < 1 or case.m < 1:
-        raise ValueError(f"n and m must be positive; they are {case.n} and {case.m}")
+    for name, number in (("n", case.n), ("m", case.m)):
+        if number < 1:
+            raise ValueError(f"{name} must be positive; it is {number}")
+    if case.convex not in (True, False, None):
+        raise ValueError(f"convex must be True, False or None; it is {case.convex!r}")
     if case.structure not in STRUCTURES:
         raise ValueError(f"structure must be one of {', '.join(STRUCTURES)}; it is {case.structure!r}")
     if unknown := set(case.derivatives) - set(DERIVATIVES):

@@ -31,3 +31,10 @@ def grad(x):
 def test_what_is_missing_is_named(method, problem, complaint):
     with pytest.raises(TypeError, match=complaint):
         list(islice(iterate(method, problem, np.array([1.0, 2.0])), 2))
+
+
+def test_what_is_no_problem_and_what_are_no_params():
+    with pytest.raises(TypeError, match=r"a problem is needed, as refopt.Problem\(fun, grad\)"):
+        next(iterate(bfgs, lambda x: x @ x, np.ones(2)))
+    with pytest.raises(TypeError, match=r"not a dict: bfgs.Params\(...\)"):
+        next(iterate(bfgs, Problem(lambda x: x @ x, lambda x: 2 * x), np.ones(2), {"c1": 0.1}))

@@ -87,8 +87,13 @@ def test_differences_are_said():
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"n": 0}, "n and m must be positive; they are 0"),
-        ({"n": 3, "m": -1}, "n and m must be positive; they are 3 and -1"),
+        ({"n": 0}, "n must be positive; it is 0"),
+        ({"n": -5}, "n must be positive; it is -5"),
+        ({"n": 3, "m": -1}, "m must be positive; it is -1"),
+        ({"n": 3, "m": 0}, "m must be positive; it is 0"),
+        ({"n": 2.5}, "n must be a whole number; it is 2.5"),
+        ({"n": float("nan")}, "n must be a whole number; it is nan"),
+        ({"n": 3, "convex": "yes"}, "convex must be True, False or None; it is 'yes'"),
         ({"n": 3, "structure": "network"}, "structure must be one of general, least-squares; it is 'network'"),
         ({"n": 3, "derivatives": ("jac", "third")}, "derivatives are of jac, hess, hessp; third is none of them"),
     ],
@@ -100,3 +105,7 @@ def test_what_is_wrong_is_said(given, says):
 
 def test_amounts_as_people_say_them():
     assert [amount(size) for size in (800, 8080, 2.0**30, 8e13)] == ["800 bytes", "8.08 kB", "1.07 GB", "80 TB"]
+
+
+def test_one_derivative_may_be_said_by_its_name():
+    assert recommend(10, derivatives="hess") == recommend(10, derivatives=("hess",))

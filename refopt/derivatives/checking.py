@@ -34,21 +34,22 @@ SINGLE = 2.0**-23  # the rounding of float32, which a function may use inside
 
 def check_gradient(fun: Callable[[Any], Any], grad: Callable[[Any], Any], x: Any, scale: Any = None) -> Report:
     """Compare grad(x) (n,) with differences of fun at x; ``scale``: sizes of variables that are near 0."""
-    return _check("gradient", fun, grad(x), x, scale)
+    return _check("gradient", fun, grad, x, scale)
 
 
 def check_jacobian(residual: Callable[[Any], Any], jacobian: Callable[[Any], Any], x: Any, scale: Any = None) -> Report:
     """Compare jacobian(x) (m, n), entry (i, j) = ∂rᵢ/∂xⱼ, with differences of residual (m,) at x."""
-    return _check("Jacobian", residual, jacobian(x), x, scale)
+    return _check("Jacobian", residual, jacobian, x, scale)
 
 
 def check_hessian(grad: Callable[[Any], Any], hess: Callable[[Any], Any], x: Any, scale: Any = None) -> Report:
     """Compare hess(x) (n, n) with differences of grad (n,) at x."""
-    return _check("Hessian", grad, hess(x), x, scale)
+    return _check("Hessian", grad, hess, x, scale)
 
 
-def _check(what: str, function: Callable[[Any], Any], given: Any, x: Any, scale: Any) -> Report:
-    given, x = _host(given), floating(x)
+def _check(what: str, function: Callable[[Any], Any], derivative: Callable[[Any], Any], x: Any, scale: Any) -> Report:
+    x = floating(x)
+    given = _host(derivative(x + 0))
     with np.errstate(all="ignore"):
         ladder = _climb(lambda point: np.ravel(_host(function(point))), x, scale)
         reference, tolerance, method = _reference(ladder, function, x, scale)

@@ -172,7 +172,7 @@ def floating(x: Any) -> Any:
         if x.dtype.kind not in "biu":
             raise TypeError(f"derivatives need floating-point x, not {x.dtype}")
         return x.astype(float)
-    return np.asarray(x, float) if isinstance(x, (list, tuple)) else x
+    return np.atleast_1d(np.asarray(x, float)) if isinstance(x, list | tuple | int | float) else x
 
 
 def like(x: Any, values: Any) -> Any:

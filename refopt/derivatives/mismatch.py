@@ -50,8 +50,10 @@ def report(what: str, given: np.ndarray, reference: np.ndarray, tolerance: np.nd
     worst = _index(np.argmax(excess), excess)
     if wrong.any():
         message = _accusation(what, given, reference, tolerance, wrong, worst, method)
-    else:
+    elif judged.any():
         message = f"the {what} agrees with {method}: largest error {error[worst]:.1e}, {_place(worst)}"
+    else:
+        message = f"the {what} is neither confirmed nor contradicted by {method}"
     if not judged.all():
         first = _place(_index(np.argmin(judged), judged))
         message += f"; {np.sum(~judged)} of {judged.size} could not be judged, first {first}"

@@ -6,6 +6,7 @@ from functools import partial
 import autograd.numpy as anp
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 import refopt
 from refopt import Status, zoo
@@ -149,7 +150,7 @@ def test_args_and_kwargs_reach_both():
         (residual, lambda x: np.ones(2), ValueError, "jac must return shape (2, 2); it returned shape (2,)"),
         (lambda x: residual(x) + 0j, jacobian, TypeError, "fun must return real numbers"),
         (residual, "5-point", ValueError, "unknown method of differentiation '5-point'"),
-        (residual, 7, TypeError, "jac must be callable, True, None or the name of a scheme; it is 7"),
+        (residual, 7, TypeError, "jac must be callable, True, None or the name of a scheme; it is int"),
         (residual, True, ValueError, "with jac=True, fun must return the pair (value, derivative)"),
         ("residual", jacobian, TypeError, "fun must be callable; it is str"),
     ],
@@ -240,3 +241,21 @@ def test_an_absolute_tolerance_alone():
     assert 1e-3 < result.optimality <= 2.0
     both = fit(START, jac=jacobian, gtol=1e-6, options={"gtol_abs": 2.0, "polish": False})
     assert both.optimality < result.optimality
+
+
+def test_a_robust_loss_is_refused_with_what_has_it():
+    with pytest.raises(ValueError, match=r"loss 'linear', not 'huber'.*refopt.minimize.*scipy.optimize.least_squares"):
+        refopt.least_squares(lambda x: x - 1.0, [3.0], loss="huber")
+
+
+def test_tolerances_are_numbers_from_zero_on():
+    for name in ("ftol", "xtol", "gtol", "max_nfev"):
+        with pytest.raises(ValueError, match=f"{name} must not be negative; it is -1.0"):
+            refopt.least_squares(lambda x: x - 1.0, [3.0], **{name: -1.0})
+
+
+def test_a_sparse_jacobian_is_taken_as_its_matrix():
+    A = np.array([[1.0, 2.0], [0.0, 3.0], [4.0, 0.0]])
+    result = refopt.least_squares(lambda x: A @ x - 1.0, [3.0, 0.0], jac=lambda x: csr_array(A))
+    assert result.x == pytest.approx(np.linalg.lstsq(A, np.ones(3))[0])
+    assert (result.jac == A).all()

@@ -105,8 +105,32 @@ def test_parameters_that_the_data_do_not_determine():
         ([1.0, np.nan, 2.0], None, "ydata must be finite"), ([[1.0, 2.0, 3.0]], None, "ydata must be a vector"),
         ([1.0, 2.0, 3.0], [1.0, 1.0], r"sigma must have shape \(3,\) or \(3, 3\)"),
         ([1.0, 2.0, 3.0], np.ones((2, 2)), r"sigma must have shape \(3,\) or \(3, 3\)"),
+        ([1.0, 2.0, 3.0], [1.0, 0.0, 1.0], "sigma must hold positive, finite"),
+        ([1.0, 2.0, 3.0], [1.0, -1.0, 1.0], "sigma must hold positive, finite"),
+        ([1.0, 2.0, 3.0], [1.0, np.inf, 1.0], "sigma must hold positive, finite"),
+        ([1.0, 2.0, 3.0], -np.eye(3), "sigma is no covariance matrix"),
+        (np.ma.array([1.0, 2.0, 3.0], mask=[0, 1, 0]), None, "ydata has masked entries"),
+        ([], None, "ydata is empty"),
     ],
 )  # fmt: skip
 def test_data_that_cannot_be_fitted(ydata, sigma, says):
     with pytest.raises(ValueError, match=says):
         refopt.curve_fit(lambda t, a: a * t, np.arange(3.0), ydata, [1.0], sigma=sigma)
+
+
+def test_xdata_that_are_not_finite():
+    with pytest.raises(ValueError, match="xdata must be finite"):
+        refopt.curve_fit(decay, np.where(T == 0.0, np.nan, T), Y, [1, 1, 0])
+
+
+def test_without_a_start_it_begins_at_ones_as_scipys():
+    popt, pcov = refopt.curve_fit(decay, T, Y)
+    expected, covariance = refopt.curve_fit(decay, T, Y, np.ones(3))
+    assert (popt == expected).all()
+    assert (pcov == covariance).all()
+
+
+@pytest.mark.parametrize("f", [lambda t, *p: p[0] * t, lambda t: t])
+def test_without_a_start_the_parameters_must_be_countable(f):
+    with pytest.raises(ValueError, match="pass p0"):
+        refopt.curve_fit(f, T, Y)

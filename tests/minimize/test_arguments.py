@@ -4,11 +4,13 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.optimize import Bounds
 from scipy.optimize import minimize as scipy_minimize
+from scipy.sparse import csr_array
 
 import refopt
 from problems import PROBLEMS
-from refopt import minimize
+from refopt import least_squares, minimize
 from refopt.stopping import Status
 from runs import METHODS, ROSENBROCK, START, Counter, hessian, methods, rosenbrock, solve
 
@@ -123,8 +125,9 @@ def test_a_derivative_that_is_not_used_is_worth_a_warning():
     ("arguments", "error", "says"),
     [
         ({"jac": lambda x: np.ones(3)}, ValueError, r"jac must return shape \(2,\); it returned shape \(3,\)"),
-        ({"jac": lambda x: None}, ValueError, "jac must return"), ({"jac": lambda x: x + 1j}, TypeError, "jac.*real"),
+        ({"jac": lambda x: None}, TypeError, "jac must.*NoneType"), ({"jac": lambda x: x + 1j}, TypeError, "jac.*real"),
         ({"jac": "5-point"}, ValueError, "5-point.*2-point"), ({"jac": 3}, TypeError, "jac must be callable"),
+        ({"jac": np.ones(2)}, TypeError, "jac must be callable.*ndarray"),
         ({"jac": True}, ValueError, "pair"), ({"fun": lambda x: np.ones(2)}, ValueError, r"fun.*shape \(2,\)"),
         ({"fun": lambda x: None}, TypeError, "fun.*NoneType"), ({"fun": 3}, TypeError, "fun must be callable"),
     ],
@@ -242,3 +245,79 @@ def test_scipys_own_problems_are_solved_as_well_as_by_scipy():
         for method in METHODS:
             ours = solve(method, p.fun, p.x0, p.grad, p.hess)
             assert ours.fun <= theirs.fun + 1e-8 * (1 + abs(theirs.fun)), (name, method)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        (5, TypeError, "options must be a dict of names and values; it is 5"),
+        ("gtol", TypeError, "options must be a dict"),
+        ({"gtol": "small"}, ValueError, "gtol must be a number; it is 'small'"),
+        ({"gtol": np.nan}, ValueError, "gtol must be a number; it is nan"),
+        ({"gtol_abs": -1e-5}, ValueError, "gtol_abs must not be negative"),
+        ({"maxiter": "ten"}, ValueError, "maxiter must be a number"),
+        ({"maxfun": -1}, ValueError, "maxfun must not be negative"),
+        ({"trials": 2.5}, ValueError, "trials must be a whole number; it is 2.5"),
+        ({"c1": [0.1, 0.2]}, ValueError, "c1 must be a number"),
+        ({"maxfev": 10}, TypeError, "what SciPy calls maxfev is maxfun here"),
+    ],
+)
+def test_mistakes_in_options_are_explained(options, error, says):
+    with pytest.raises(error, match=says):
+        minimize(ROSENBROCK.fun, START, jac=ROSENBROCK.grad, options=options)
+
+
+def test_scipys_names_are_said_only_where_the_method_has_such_an_option():
+    with pytest.raises(TypeError, match="what SciPy calls maxcor is memory here"):
+        rosenbrock("l-bfgs", maxcor=5)
+    with pytest.raises(TypeError, match=r"compiled$"):
+        rosenbrock("bfgs", maxcor=5)
+
+
+def test_no_limit_may_be_said_as_infinity():
+    unlimited = rosenbrock("bfgs", maxiter=np.inf, maxfun=np.inf, maxtime=np.inf)
+    assert unlimited.success
+    assert unlimited.nfev == rosenbrock("bfgs").nfev
+
+
+def test_tol_is_a_number_from_zero_on():
+    with pytest.raises(ValueError, match="tol must not be negative"):
+        minimize(ROSENBROCK.fun, START, jac=ROSENBROCK.grad, tol=-1.0)
+
+
+def test_a_callback_that_cannot_be_called():
+    with pytest.raises(TypeError, match="callback must be callable or None; it is int"):
+        minimize(ROSENBROCK.fun, START, jac=ROSENBROCK.grad, callback=5)
+
+
+def test_a_sparse_hessian_serves_methods_that_need_the_matrix_too():
+    sparse = minimize(
+        ROSENBROCK.fun, START, jac=ROSENBROCK.grad, hess=lambda x: csr_array(ROSENBROCK.hess(x)), method="trust-exact"
+    )
+    dense = minimize(ROSENBROCK.fun, START, jac=ROSENBROCK.grad, hess=ROSENBROCK.hess, method="trust-exact")
+    assert (sparse.x == dense.x).all()
+
+
+NONE = [
+    None,
+    (),
+    (-np.inf, np.inf),
+    ([-np.inf, -np.inf], np.inf),
+    [(None, None), (-np.inf, None)],
+    Bounds(-np.inf, np.inf),
+    Bounds([-np.inf] * 2),
+]
+
+
+@pytest.mark.parametrize("bounds", NONE)
+def test_bounds_that_bound_nothing_are_none(bounds):
+    assert minimize(ROSENBROCK.fun, START, jac=ROSENBROCK.grad, bounds=bounds).success
+    assert least_squares(lambda x: x - 1.0, START, bounds=bounds).success
+
+
+@pytest.mark.parametrize("bounds", [(0, np.inf), [(None, 3.0), (None, None)], Bounds([-np.inf, 0]), ([-1, -2], 3), 5])
+def test_bounds_are_refused(bounds):
+    with pytest.raises(ValueError, match=r"without bounds; scipy.optimize.minimize\(method='L-BFGS-B'\)"):
+        minimize(ROSENBROCK.fun, START, jac=ROSENBROCK.grad, bounds=bounds)
+    with pytest.raises(ValueError, match=r"without bounds; scipy.optimize.least_squares\(bounds=...\)"):
+        least_squares(lambda x: x - 1.0, START, bounds=bounds)
