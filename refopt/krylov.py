@@ -47,7 +47,8 @@ def conjugate_gradients(
 ) -> Iterate:  # fmt: skip
     """To ‖r‖ ≤ forcing ‖g‖, to a d without positive curvature, or to the boundary ‖z‖ = Δ, with H + shift I for H.
 
-    From the best multiple of `start`, or from 0 where it does not lead downhill. They end as well where the last
+    From the best multiple of `start`, or from 0 where it does not lead downhill; z is 0 as well where the first d has
+    no positive curvature, because f may have no slope along `start`, if a search has ended there. They end as well where the last
     k = max(10, j/10) of j iterations have gained less than the part k · progress of all. Up to `limit` products beside
     that for the start. ‖H‖ is estimated by the largest ‖Hd‖/‖d‖: curvature within 10 eps ‖H‖ is none, and it counts as
     negative, or for the gain as more than that, from √eps ‖H‖ on.
@@ -65,6 +66,8 @@ def conjugate_gradients(
         size = max(size, norm(Hd) / length**0.5)
         flat = eps(x) ** 0.5 * size * length
         if not bend > 10.0 * eps(x) * size * length:
+            if k == 0:
+                z, promised = 0.0 * g, 0.0
             concave = bend < -flat
             gain = inf if concave or flat == 0.0 else gain + 0.5 * (square / flat) * square
             return Iterate(z, d, square, bend, False, concave, promised, gain, size, products + k + 1)

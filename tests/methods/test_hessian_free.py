@@ -216,3 +216,20 @@ def test_where_f_has_lost_its_digits_slopes_tell_the_ratio():
     states = states_of(hessian_free, problem, np.ones(2), 4)
     lams = [state.lam for state in states]
     assert lams[1] == pytest.approx(2 / 3 * lams[0])  # on a quadratic ρ = 1
+
+
+def test_negative_curvature_ahead_does_not_lead_back_along_a_start_without_slope():
+    """Where a search has ended, the old direction has no slope."""
+    found = cg(np.diag([1.0, -1.0]), np.array([-1e-9, 1.0]), np.array([1.0, 0.0]))
+    assert found.concave
+    assert (found.z == 0.0).all()
+    assert found.promised == 0.0
+    result = refopt.minimize(
+        lambda x: 0.5 * np.sum(x**4 - 16 * x**2 + 5 * x),
+        np.array([0.0, 1.0, -1.0, 0.2]),
+        jac=lambda x: 2 * x**3 - 16 * x + 2.5,
+        hessp=lambda x, d: (6 * x**2 - 16) * d,
+        method="hessian-free",
+    )
+    assert result.success
+    assert (6 * result.x**2 > 16).all()
