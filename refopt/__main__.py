@@ -117,6 +117,8 @@ def run_verify(given: argparse.Namespace) -> int:
     for path in (given.json, given.html):
         if path and not path.parent.is_dir():
             raise ValueError(f"cannot write {path}: there is no folder {path.parent}")
+        if path and path.is_dir():
+            raise ValueError(f"cannot write {path}: it is a folder")
     reports = verify(given.pattern, examples=given.examples, seed=given.seed, progress=progress)
     print(table(reports, max(80, min(shutil.get_terminal_size((120, 40)).columns, 160))))
     failed = [report for report in reports if report.status == "failed"]

@@ -47,11 +47,11 @@ def conjugate_gradients(
 ) -> Iterate:  # fmt: skip
     """To ‖r‖ ≤ forcing ‖g‖, to a d without positive curvature, or to the boundary ‖z‖ = Δ, with H + shift I for H.
 
-    From the best multiple of `start`, or from 0 where it does not lead downhill; z is 0 as well where the first d has
-    no positive curvature, because f may have no slope along `start`, if a search has ended there. They end as well where the last
-    k = max(10, j/10) of j iterations have gained less than the part k · progress of all. Up to `limit` products beside
-    that for the start. ‖H‖ is estimated by the largest ‖Hd‖/‖d‖: curvature within 10 eps ‖H‖ is none, and it counts as
-    negative, or for the gain as more than that, from √eps ‖H‖ on.
+    From the best multiple of `start`, or from 0 where it does not lead downhill. Where the first d has no positive
+    curvature z is 0, because along `start` alone f may have no slope: a search may have ended there. They end as well
+    where the last k = max(10, j/10) of j iterations have gained less than the part k · progress of all. Up to `limit`
+    products beside that for the start. ‖H‖ is estimated by the largest ‖Hd‖/‖d‖: curvature within 10 eps ‖H‖ is none,
+    and it counts as negative, or for the gain as more than that, from √eps ‖H‖ on.
     """
     z, r, promised, products = best_multiple(problem, x, g, start, shift)
     d, square, gain, before = -r, dot(r, r), promised, promised

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from refopt.linesearch import SEARCHES
 from refopt.ops import Vector, reals, scalar
 from refopt.problem import LeastSquares, Problem, Products
 from refopt.stopping import RUNNING
@@ -31,11 +32,20 @@ def iterate(method: Any, problem: Any, x0: Any, params: Any = None) -> Iterator[
     params = method.Params() if params is None else params
     if isinstance(params, dict):
         raise TypeError(f"params are a method's Params, not a dict: {method.__name__.split('.')[-1]}.Params(...)")
+    if isinstance(getattr(params, "search", 0), str):
+        params = params._replace(search=named_search(params.search))
     problem = with_scalars(problem)
     state = method.init(problem, reals(x0), params)
     while True:
         yield state
         state = method.step(problem, state, params)
+
+
+def named_search(name: str) -> int:
+    """The place of a line search among all, which is what a method knows it by."""
+    if name not in SEARCHES:
+        raise ValueError(f"search must be one of {', '.join(map(repr, SEARCHES))}; it is {name!r}")
+    return SEARCHES.index(name)
 
 
 def begin(method: Any, rules: Any, problem: Any, x: Vector, size: Vector, params: Any, tests: Any, steps: int) -> Any:

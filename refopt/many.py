@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
+from numbers import Integral
 from threading import Lock
 from types import SimpleNamespace
 from typing import Any
@@ -106,7 +107,7 @@ def starts(X0: Any) -> Any:
 
 
 def threads(workers: int) -> int:
-    if not isinstance(workers, int) or (workers != -1 and workers < 1):
+    if not isinstance(workers, Integral) or (workers != -1 and workers < 1):
         raise ValueError(f"workers must be a positive number of threads, or -1 for all cores; it is {workers!r}")
     return int(workers) if workers > 0 else os.cpu_count() or 1
 

@@ -1,7 +1,9 @@
 """The examples printed on the pages run."""
 
 import re
+import sys
 import textwrap
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -22,3 +24,22 @@ def test_example_runs(code):
 
 def test_there_are_examples():
     assert len(EXAMPLES) >= 4
+
+
+@pytest.mark.skipif(not find_spec("sphinx"), reason="the pages are made by Sphinx")
+def test_numbers_in_equations_are_read_as_tex_reads_them(monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(DOCS / "_ext"), *sys.path])
+    from docutils import nodes
+    from mathml import _mathml
+
+    def drawn(tex):
+        return re.sub(r"\s+", "", _mathml(nodes.math(tex, tex), as_block=False))
+
+    for short, long in (
+        (r"\tfrac12\|f\|^2", r"\tfrac{1}{2}\|f\|^2"),
+        (r"\frac12x", r"\frac{1}{2}x"),
+        ("x_12", "x_{1}2"),
+    ):
+        assert drawn(short) == drawn(long)
+    assert drawn("x^{10}") != drawn("x^10")
+    assert "12" in drawn(r"\frac{12}{5}")

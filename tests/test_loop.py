@@ -5,6 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from refopt.linesearch import SEARCHES
 from refopt.loop import iterate
 from refopt.methods import bfgs, lm, newton, trust_ncg
 from refopt.problem import LeastSquares, Problem
@@ -38,3 +39,15 @@ def test_what_is_no_problem_and_what_are_no_params():
         next(iterate(bfgs, lambda x: x @ x, np.ones(2)))
     with pytest.raises(TypeError, match=r"not a dict: bfgs.Params\(...\)"):
         next(iterate(bfgs, Problem(lambda x: x @ x, lambda x: 2 * x), np.ones(2), {"c1": 0.1}))
+
+
+def test_a_search_may_be_said_by_name():
+    problem = Problem(lambda x: x[0] ** 4 + x[1] ** 2, lambda x: np.array([4 * x[0] ** 3, 2 * x[1]]))
+    for place, name in enumerate(SEARCHES):
+        by_name, by_place = (
+            [state.x.tolist() for state in islice(iterate(bfgs, problem, [3.0, -1.0], bfgs.Params(search=search)), 8)]
+            for search in (name, place)
+        )
+        assert by_name == by_place
+    with pytest.raises(ValueError, match=r"search must be one of 'strong-wolfe', .*; it is 'wolfe'"):
+        next(iterate(bfgs, problem, [3.0, -1.0], bfgs.Params(search="wolfe")))

@@ -114,6 +114,8 @@ def test_an_interrupted_write_leaves_what_was_there(tmp_path, capsys, monkeypatc
         (["verify", "--examples", "0"], "at least one instance"),
         (["verify", "--json", "no/such/folder/x.json"], "there is no folder"),
         (["verify", "--html", "no/such/folder/x.html"], "there is no folder"),
+        (["verify", "--json", "."], "it is a folder"),
+        (["recommend", "-5"], "n must be positive; it is -5"),
     ],
 )
 def test_a_usage_error_is_one_line(arguments, message, capsys):

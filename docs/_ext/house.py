@@ -36,7 +36,7 @@ def _without_headings(lines: list[str]) -> Iterator[str]:
         elif UNDERLINE.match(line):
             continue
         elif inside and ARGUMENT.match(line):
-            yield ARGUMENT.sub(r"- **\1**: ", line)
+            yield ARGUMENT.sub(lambda names: f"- **{names[1].replace(', ', '**, **')}**: ", line)
         elif inside and line.startswith(" "):
             yield "  " + line.lstrip()
         else:

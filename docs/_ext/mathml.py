@@ -1,5 +1,7 @@
 """Equations as MathML: browsers draw them without a network, and LaTeX that is wrong fails the build."""
 
+import re
+
 from docutils import nodes
 from docutils.utils.math import MathError, latex2mathml
 from sphinx.application import Sphinx
@@ -14,9 +16,13 @@ BARS = (  # |x| is set tight, as an opening and a closing bar, and not as a rela
     ("<mo>|</mo>", '<mo form="postfix" fence="true" stretchy="false">|</mo>'),
 )
 
+DIGIT = re.compile(
+    r"(\\[td]?frac|[_^])(\d)(?=\d)"
+)  # an argument by itself: ½ is \tfrac12, and not 12 over what follows
+
 
 def _mathml(node: nodes.Element, as_block: bool) -> str:
-    tex = node.astext()
+    tex = DIGIT.sub(r"\1{\2}", node.astext())
     if "&" in tex and r"\begin" not in tex:
         tex = rf"\begin{{aligned}}{tex}\end{{aligned}}"
     try:

@@ -14,7 +14,8 @@ A Gauss-Newton matrix is handed in as ``hessp``: its products Jᵀ(H_ℓ(Jd)) ar
 convex. With the Hessian, conjugate gradients may meet negative curvature: they end there, and λ grows.
 
 Deviations from the paper, with reasons:
-- The start is the best multiple of pₖ₋₁, so that qₖ falls from 0 on; 0 where pₖ₋₁ leads uphill.
+- The start is the best multiple of pₖ₋₁, so that qₖ falls from 0 on; 0 where pₖ₋₁ leads uphill, or the curvature ahead
+  is not positive.
 - The progress is looked at once in k iterations: earlier values need not be kept.
 - The search can lengthen a step as well, where a model that is too curved holds it back; and there is no second one,
   back through the iterates of conjugate gradients.
