@@ -122,12 +122,27 @@ def shown(problem: Problem, model: Model, x: Any, f: float, ef: float) -> Model:
         return model
     hidden, k = 0.0, 0
     while k < x.shape[0] and (bend := -float(model.measured[k])) > 0.0:
-        t = min(max((100.0 * ef / bend) ** 0.5, 1e-4), 0.3)
-        step = t * model.w * model.Q[:, k]
+        t, step = shown_at(model, k, ef)
         if f - 0.5 * (problem.fun(x + step) + problem.fun(x - step)) > max(0.125 * bend * t * t, 4.0 * ef):
             return model
         hidden, k = max(hidden, bend), k + 1
     return model._replace(values=larger(model.values, 0.0 * model.values + hidden), convex=hidden > 0.0)
+
+
+def shown_at(model: Model, k: int, ef: float) -> tuple[float, Any]:
+    """t and tq, for the k-th eigenvalue, which is negative."""
+    t = min(max((-100.0 * ef / float(model.measured[k])) ** 0.5, 1e-4), 0.3)
+    return t, t * model.w * model.Q[:, k]
+
+
+def lower_beside(problem: Problem, x: Any, f: float, g: Any, size: Any, ef: float) -> Any:
+    """A point that is lower along the lowest eigenvalue of B, if that is negative and f shows it; else None."""
+    model = shown(problem, model_of(problem.grad, x, g, size, 0.0 * g), x, f, ef)
+    if model.convex or model.measured is None:
+        return None
+    _, step = shown_at(model, 0, ef)
+    up, down = problem.fun(x + step), problem.fun(x - step)
+    return (x + step if up < down else x - step) if min(up, down) < f - ef else None
 
 
 def promise(model: Model, g: Any) -> float:

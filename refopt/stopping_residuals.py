@@ -12,6 +12,8 @@ along singular vectors of J below 1e-10. The noise of f is ef = max(10 eps f, N)
 user's ftol (D ≤ ftol f) and xtol (‖Dp‖ ≤ xtol ‖Dx‖, p undamped) count in place of (a) to (d), but only where
 ‖g‖ ≤ 1e-6 ‖g(x₀)‖.
 
+Where J has not full rank, f may bend down along what J does not see: that is looked for before the run ends.
+
 A polish is tried once before the end, where the last step promised 1e-4 f or less and ‖g‖ has fallen to a hundredth: it
 converges faster than the methods do.
 """
@@ -19,6 +21,7 @@ converges faster than the methods do.
 from math import inf
 from typing import Any, NamedTuple
 
+from refopt.judgement import MANY
 from refopt.judgement_residuals import SAFE, as_function, cosine, perfected, stationary
 from refopt.linearised import polish
 from refopt.linesearch import noise_floor
@@ -32,6 +35,7 @@ from refopt.ops import (
     solve_upper,
 )
 from refopt.problem import LeastSquares, Problem
+from refopt.refinement import lower_beside
 from refopt.stopping import BUDGET, DONE, PRECISE, RUNNING, STUCK, WRONG_GRADIENT, Ending, Status, is_news, spent
 
 NEAR = 7  #: a verdict: not done, but so near that a polish may lead there
@@ -103,7 +107,8 @@ def look(method: Any, problem: LeastSquares, state: Any, old: Watch, tests: Test
     near = close and old.near and new.verdict == RUNNING and tests.differences == 0.0
     promised = method.predicted(state) if new.small or near else inf  # infinite as well where J is only learnt
     if new.small and finite(promised) and ended(problem, new, state, promised, tests):
-        return new._replace(verdict=STUCK if tests.differences > 0.0 else DONE)  # noise may look like that
+        doubtful = tests.differences > 0.0 or not state.full  # noise may look like that, and a saddle
+        return new._replace(verdict=STUCK if doubtful else DONE)
     if near and finite(promised):
         return new._replace(verdict=NEAR)
     return new
@@ -176,9 +181,25 @@ def think(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: 
     promised = method.predicted(state)
     if not finite(promised):
         return regarded(method, problem, method.renewed(problem, state), state, watch, tests)
+    if tests.differences == 0.0 and watch.small and ended(problem, watch, state, promised, tests):
+        return arrived(method, problem, state, watch, params, tests)
     measured = by_differences if tests.differences > 0.0 else by_slopes
     answer, error = measured(method, problem, state, watch, params, tests, tried, promised)
     return answer or judged(method, problem, state, watch, params, tests, tried, promised, error)
+
+
+def arrived(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: Any, tests: Tests) -> Any:
+    """The end where J has not full rank; or, where f bends down along what J does not see, on from a lower point.
+
+    Such saddles lie where two terms of a model have the same parameters. Where r vanishes, f cannot bend down.
+    """
+    (n,), left = state.x.shape, tests.maxfun - spent(state, tests)[0]
+    if not state.full and n <= MANY and left >= 2 * n + 1 and state.f > 1e-10 * watch.f0:
+        ef = noise_floor(problem, state.x, state.f)
+        x = lower_beside(as_function(problem), state.x, state.f, state.g, watch.size, ef)
+        if x is not None:
+            return regarded(method, problem, method.init(problem, x, params), state, watch, tests)
+    return problem, state, watch._replace(verdict=DONE)
 
 
 def by_differences(

@@ -296,3 +296,43 @@ def test_it_agrees_with_scipy():
     assert ours.cost <= theirs.cost * (1 + 1e-12)
     assert ours.x == pytest.approx(theirs.x, rel=1e-6)
     assert ours.jac == pytest.approx(theirs.jac, rel=1e-5)
+
+
+def two_terms(t, b):
+    """Two decays that a start at equal parameters cannot tell apart, b their difference in the data; and the Jacobian."""
+    data = np.exp(-t) + 0.7 * np.exp(-(1.0 + b) * t)
+
+    def residual(x):
+        return x[0] * np.exp(-x[1] * t) + x[2] * np.exp(-x[3] * t) - data
+
+    def jacobian(x):
+        one, two = np.exp(-x[1] * t), np.exp(-x[3] * t)
+        return np.stack([one, -x[0] * t * one, two, -x[2] * t * two], axis=1)
+
+    return residual, jacobian
+
+
+@pytest.mark.parametrize("method", ["lm", "dogleg"])
+def test_a_saddle_of_two_equal_terms_is_left(method):
+    residual, jacobian = two_terms(np.linspace(0.0, 4.0, 50), 2.0)
+    result = refopt.least_squares(residual, np.ones(4), jac=jacobian, method=method)
+    assert result.success
+    assert sorted(result.x) == pytest.approx([0.7, 1.0, 1.0, 3.0], abs=1e-6)
+
+
+def test_two_terms_that_the_data_do_not_tell_apart_stay_together():
+    residual, jacobian = two_terms(np.linspace(0.0, 4.0, 50), 0.0)
+    noise = 0.1 * np.cos(7.0 * np.arange(50.0))  # of no further decay: f bends up, or not at all
+    result = refopt.least_squares(lambda x: residual(x) - noise, np.ones(4), jac=jacobian)
+    assert result.success
+    hessian = refopt.derivatives.hessian(None, result.x, grad=lambda x: jacobian(x).T @ (residual(x) - noise))
+    values = np.linalg.eigvalsh(hessian)
+    assert values[0] >= -1e-6 * values[-1]
+
+
+def test_a_linear_fit_without_full_rank_costs_one_look_at_its_hessian():
+    A = np.ones((6, 2))
+    result = refopt.least_squares(lambda x: A @ x - np.arange(6.0), [1.0, 5.0], jac=lambda x: A)
+    assert result.success
+    assert "linearly dependent" in result.advice
+    assert result.njev <= 12
