@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from refopt.budget import CURRENT, Spent
 from refopt.derivatives.differences import all_finite
 from refopt.loop import Loop
 from refopt.ops import finite, namespace, norm_inf
@@ -71,39 +72,57 @@ def drive(
     uncounted = limits.maxfun < 1e300 and (
         tests.per_hessian + tests.gradients_per_hessian + tests.gradients_per_product > 0  # by the loop itself
     )
-    single = report is not None or trace or uncounted
+    single, budget = report is not None or trace or uncounted, CURRENT.get()
     n, noise, tried, start = x.shape[0], 0.0, 0, time.perf_counter()
-    steps = 0 if single or n not in loop.pace else min(chunk(loop.pace[n]), limits.maxiter)
+    steps = 0 if single or budget or n not in loop.pace else min(chunk(loop.pace[n]), limits.maxiter)
     state, watch, nit = loop.begin(x, size, params, tests, steps)
+    if budget:
+        budget.begin(spent(state, tests)[0])
     took = time.perf_counter() - start
     loop.pace[n] = took / (nit or 1)
     steps = 1 if single else next_chunk(steps, took) if steps else chunk(took)
     seen = [state] if trace else []
     if not (finite(watch.f0) and finite(watch.g0) and whole(state)):
         return Run(state, watch, nit, Ending(Status.NOT_FINITE, False), seen)
-    while True:
-        if ending := ended(state, watch, tests, limits, nit):
-            return Run(state, watch, nit, ending, seen)
-        if watch.verdict != RUNNING:
-            answer = think(noise, state, watch, tried)
-            if isinstance(answer[-1], Ending):
-                return Run(answer[0], watch, nit, answer[-1], seen)
-            noise, state, watch = answer
-            tried += 1
-        if nit >= limits.maxiter:
-            return Run(state, watch, nit, Ending(Status.MAXITER, False), seen)
-        start = time.perf_counter()
-        if start - began >= limits.maxtime:
-            return Run(state, watch, nit, Ending(Status.MAXTIME, False), seen)
-        state, watch, k = loop.run(noise, state, watch, params, tests, min(steps, limits.maxiter - nit))
-        took = time.perf_counter() - start
-        loop.pace[n], nit = took / (k or 1), nit + k
-        if trace:
-            seen[len(seen) - (k == 0) :] = [state]  # the same point again, judged anew, takes the place of the last
-        if report is not None and report(state, watch, nit):
-            return Run(state, watch, nit, Ending(Status.CALLBACK, False), seen)
-        if not single:
-            steps = next_chunk(steps, took)
+    try:
+        while True:
+            if ending := ended(state, watch, tests, limits, nit):
+                return Run(state, watch, nit, ending, seen)
+            if watch.verdict != RUNNING:
+                answer = think(noise, state, watch, tried)
+                if isinstance(answer[-1], Ending):
+                    return Run(answer[0], watch, nit, answer[-1], seen)
+                noise, state, watch = answer
+                tried += 1
+            if nit >= limits.maxiter:
+                return Run(state, watch, nit, Ending(Status.MAXITER, False), seen)
+            start = time.perf_counter()
+            if start - began >= limits.maxtime:
+                return Run(state, watch, nit, Ending(Status.MAXTIME, False), seen)
+            most = min(steps, limits.maxiter - nit, budget.steps(tests.per_gradient) if budget else steps)
+            state, watch, k = loop.run(noise, state, watch, params, tests, most)
+            took = time.perf_counter() - start
+            loop.pace[n], nit = took / (k or 1), nit + k
+            if trace:
+                seen[len(seen) - (k == 0) :] = [state]  # the same point again, judged anew, takes the place of the last
+            if report is not None and report(state, watch, nit):
+                return Run(state, watch, nit, Ending(Status.CALLBACK, False), seen)
+            if not single:
+                steps = next_chunk(steps, took)
+    except Spent:
+        return Run(given_up(state, tests, budget), watch, nit, Ending(Status.MAXFUN, False), seen)
+
+
+def given_up(state: Any, tests: Any, budget: Any) -> Any:
+    """The state, with what was evaluated in the step that could not be ended."""
+    nfev, njev = spent(state, tests)
+    more = {"nfev": state.nfev + int(budget.counts[0]) - nfev}
+    if tests.per_gradient == 0:
+        more["njev"] = state.njev + max(int(budget.counts[1]) - njev, 0)
+    for i, name in enumerate(("nhev", "nhvp"), 2):
+        if hasattr(state, name):
+            more[name] = max(getattr(state, name), int(budget.counts[i]))
+    return state._replace(**more)
 
 
 def ended(state: Any, watch: Any, tests: Any, limits: Limits, nit: int) -> Ending | None:

@@ -5,6 +5,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from inspect import Parameter
 from typing import Any
@@ -13,6 +14,8 @@ import numpy as np
 
 from refopt import driver, stopping, stopping_residuals
 from refopt import loop as loops
+from refopt.accounts import accounted
+from refopt.budget import Spent
 from refopt.catalogue import Entry, find, nonnegative, split_options
 from refopt.derivatives.differences import sizes
 from refopt.inputs import Later, Together, array_function, check_derivatives, own, same_kind, vector
@@ -22,6 +25,7 @@ from refopt.ops import cholesky, device, eps, finite, namespace, norm_inf
 from refopt.problem import LeastSquares
 
 
+@accounted("max_nfev", "maxfun")
 def least_squares(
     fun: Callable[..., Any], x0: Any, jac: Any = "3-point", method: str = "lm", args: Any = (),
     kwargs: dict[str, Any] | None = None, x_scale: Any = 1.0, ftol: float | None = 0.0, xtol: float | None = 0.0,
@@ -40,7 +44,8 @@ def least_squares(
     x_scale : 1.0 or "jac" to scale the variables by the columns of the Jacobian; or sizes, (n,) or one for all.
     ftol, xtol, gtol : see ``refopt.stopping_residuals``; ``gtol`` bounds the cosine between the residual and the
         columns of the Jacobian. 0 or None is off.
-    max_nfev : how many evaluations of ``fun`` at most, those of differences included; one step may overrun it.
+    max_nfev : how many evaluations of ``fun`` at most, those of differences included; the first point is evaluated in any
+        case, with its Jacobian.
     callback : ``callback(intermediate_result=...)`` or ``callback(x)`` after every step; StopIteration ends the run.
     options : fields of the method's ``Params``, and maxiter, maxfun, maxtime (seconds), gtol, gtol_abs (‖Jᵀr‖∞ at the
         end), trace, disp, compiled ("auto", True, False).
@@ -79,7 +84,7 @@ def least_squares(
     report = driver.reporter(callback, bool(common.get("disp")), describe)
     trace = bool(common.get("trace"))
     done = driver.drive(loop, think, x, sizes(x), params, tests, limits, began, report, trace)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), suppress(Spent):
         if not getattr(done.state, "exact", True):
             done = done._replace(state=entry.module.renewed(problem(done.watch.rough), done.state))
         if done.ending.status == stopping.Status.PRECISION and done.ending.success and tests.differences == 0.0:
@@ -87,6 +92,7 @@ def least_squares(
             watch = done.watch._replace(verdict=stopping.DONE)
             state, _ = stopping_residuals.finished(entry.module, final, done.state, watch, params, tests)
             done = done._replace(state=state)
+    with np.errstate(all="ignore"):
         return outcome(tests, began, done)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from refopt import stopping
+from refopt.accounts import accounted
 from refopt.catalogue import Entry, find, split_options
 from refopt.derivatives.differences import start_sizes
 from refopt.driver import MESSAGES, next_chunk
@@ -34,6 +35,7 @@ ENDED = {
 }  #: what a verdict means at the end of a run that needs no thought
 
 
+@accounted()
 def minimize_many(
     fun: Callable[..., Any], X0: Any, args: Any = (), method: str = "bfgs", jac: Any = None, hess: Any = None,
     hessp: Any = None, tol: float | None = None, options: dict[str, Any] | None = None, workers: int = 1,

@@ -11,6 +11,7 @@ import numpy as np
 
 from refopt import driver, stopping
 from refopt import loop as loops
+from refopt.accounts import accounted
 from refopt.catalogue import Entry, find, nonnegative, split_options
 from refopt.derivatives.differences import start_sizes
 from refopt.inputs import Later, Together, array_function, check_derivatives, scalar_function, start_array, vector
@@ -19,6 +20,7 @@ from refopt.problem import Problem
 from refopt.products import products_of
 
 
+@accounted("maxfun")
 def minimize(
     fun: Callable[..., Any], x0: Any, args: Any = (), method: str = "bfgs", jac: Any = None, hess: Any = None,
     hessp: Any = None, bounds: Any = None, constraints: Any = (), tol: float | None = None, callback: Any = None,

@@ -1,19 +1,25 @@
 """The words of ``refopt.ops`` for least squares.
 
-Householder reflections work on a transposed copy, whose rows are the columns of the matrix: the loops run along memory.
+Householder reflections work on a few hundred transposed rows at a time: the loops run along memory that is near.
 """
 
 # mypy: disable-error-code="index, arg-type, return-value, attr-defined, misc, var-annotated"
 
 from refopt.ops import Matrix, Vector
-from refopt.words.arithmetic import new_matrix, new_vector, zero_matrix, zero_vector
-from refopt.words.vocabulary import EPS
+from refopt.words.arithmetic import copied, new_matrix, new_vector, zero_matrix, zero_vector
+from refopt.words.vocabulary import EPS, dot, norm
+
+ROWS = 512  #: of a Jacobian that are reflected at a time
 
 
 def rmatvec(J: Matrix, r: Vector) -> Vector:
+    """Four rows at a time: g is read and written a quarter as often."""
     m, n = J.shape
-    g = zero_vector(n)
-    for i in range(m):
+    g, whole = zero_vector(n), 4 * (m // 4)
+    for i in range(0, whole, 4):
+        for j in range(n):
+            g[j] += J[i, j] * r[i] + J[i + 1, j] * r[i + 1] + J[i + 2, j] * r[i + 2] + J[i + 3, j] * r[i + 3]
+    for i in range(whole, m):
         for j in range(n):
             g[j] += J[i, j] * r[i]
     return g
@@ -21,10 +27,13 @@ def rmatvec(J: Matrix, r: Vector) -> Vector:
 
 def column_norms(J: Matrix) -> Vector:
     m, n = J.shape
-    d = zero_vector(n)
-    for i in range(m):
+    d, whole = zero_vector(n), 4 * (m // 4)
+    for i in range(0, whole, 4):
         for j in range(n):
-            d[j] += J[i, j] * J[i, j]
+            d[j] += J[i, j] ** 2 + J[i + 1, j] ** 2 + J[i + 2, j] ** 2 + J[i + 3, j] ** 2
+    for i in range(whole, m):
+        for j in range(n):
+            d[j] += J[i, j] ** 2
     for j in range(n):
         d[j] = d[j] ** 0.5
     return d
@@ -47,84 +56,95 @@ def outer(u: Vector, v: Vector) -> Matrix:
 
 def triangular(J: Matrix, r: Vector) -> tuple[Matrix, Vector, bool]:
     m, n = J.shape
-    columns = zero_matrix(n + 1, max(m, n))
-    for i in range(m):
+    T, block = zero_matrix(n, n + 1), new_matrix(n + 1, min(m, ROWS))
+    for first in range(0, m, ROWS):
+        rows = min(m - first, ROWS)
+        for i in range(rows):
+            block[n, i] = r[first + i]
         for j in range(n):
-            columns[j, i] = J[i, j]
-        columns[n, i] = r[i]
-    rank = reflected(columns, 4 * max(m, n) * EPS)
-    R, c = triangle_of(columns, rank)
-    return R, c, rank == n
+            for i in range(rows):
+                block[j, i] = J[first + i, j]
+        for j in range(n):
+            reflect(T, block, j, j, rows)
+    R, c = parted(T)
+    norms, tiny, full = column_norms(R), 4 * max(m, n) * EPS, True
+    for j in range(n):
+        full = full and abs(R[j, j]) > tiny * norms[j]
+    if not full:
+        R, c = parted(echelon(T, norms, tiny))
+    return R, c, full
 
 
 def damped(R: Matrix, c: Vector, d: Vector) -> tuple[Matrix, Vector]:
     n = len(c)
-    columns = zero_matrix(n + 1, 2 * n)
+    T, block = new_matrix(n, n + 1), zero_matrix(n + 1, n)
     for i in range(n):
-        for j in range(i, n):
-            columns[j, i] = R[i, j]
-        columns[n, i] = c[i]
-        columns[i, n + i] = d[i]
-    return triangle_of(columns, reflected(columns, 0.0))
+        for j in range(n):
+            T[i, j] = R[i, j]
+        T[i, n] = c[i]
+        block[i, i] = d[i]
+    for j in range(n):
+        reflect(T, block, j, j, j + 1)  # the rows below have nothing yet in this column
+    return parted(T)
 
 
-def reflected(columns: Matrix, tiny: float) -> int:
-    """Reflect the columns to echelon form, each down to the first row that is still free; how many rows are taken.
+def reflect(T: Matrix, block: Matrix, j: int, k: int, rows: int) -> None:
+    """Reflect column j, its entry a in row k of T and v, the first rows of the block, to (α, 0); and those after it.
 
-    The part a of column j from row k on is reflected by H = I − 2 vvᵀ/vᵀv, v = a − αe₁, to Ha = αe₁, α = −sign(a₁)‖a‖.
-    Where ‖a‖ is tiny beside the column, the column depends on those before it, and takes no row.
+    H = I − 2uuᵀ/uᵀu,  u = (a − α, v),  α = −sign(a) √(a² + vᵀv),  in units of the larger of |a| and ‖v‖. The columns
+    are the rows of ``block``; v is of no further use.
     """
-    n, rows = len(columns) - 1, columns.shape[1]
+    v = block[j, :rows]
+    length = norm(v)
+    if length == 0.0:
+        return
+    size = max(length, abs(T[k, j]))
+    for i in range(rows):
+        v[i] /= size
+    a = T[k, j] / size
+    alpha = (a * a + (length / size) ** 2) ** 0.5
+    alpha = -alpha if a > 0.0 else alpha
+    T[k, j], lead = alpha * size, a - alpha
+    for other in range(j + 1, len(block)):
+        w = block[other, :rows]
+        t = (T[k, other] * lead + dot(v, w)) / (alpha * lead)
+        T[k, other] += t * lead
+        add_to(w, t, v)
+
+
+def add_to(w: Vector, t: float, v: Vector) -> None:
+    """w ← w + tv."""
+    for i in range(len(w)):
+        w[i] += t * v[i]
+
+
+def echelon(T: Matrix, norms: Vector, tiny: float) -> Matrix:
+    """T (n, n + 1) reflected to echelon form, each column down to the first row that is still free.
+
+    Where what is left of a column is tiny beside its norm, the column depends on those before it, and takes no row.
+    """
+    n = len(T)
+    E, block = zero_matrix(n, n + 1), new_matrix(n + 1, n)
+    for i in range(n):
+        for j in range(n + 1):
+            block[j, i] = T[i, j]
     k = 0
     for j in range(n):
-        whole, alpha = length(columns, j, 0), length(columns, j, k)
-        if not alpha > tiny * whole:
-            for i in range(k, rows):
-                columns[j, i] = 0.0
-            continue
-        if length(columns, j, k + 1) > 0.0:
-            alpha = -alpha if columns[j, k] > 0.0 else alpha
-            lead = columns[j, k] - alpha
-            for other in range(j + 1, n + 1):
-                t = columns[other, k] * lead
-                for i in range(k + 1, rows):
-                    t += columns[j, i] * columns[other, i]
-                t /= alpha * lead
-                columns[other, k] += t * lead
-                for i in range(k + 1, rows):
-                    columns[other, i] += t * columns[j, i]
-            columns[j, k] = alpha
-            for i in range(k + 1, rows):
-                columns[j, i] = 0.0
-        k += 1
-    return k
+        if norm(block[j]) > tiny * norms[j]:
+            reflect(E, block, j, k, n)
+            k += 1
+    return E
 
 
-def length(columns: Matrix, j: int, first: int) -> float:
-    """The norm of column j from a row on, scaled by its largest entry."""
-    largest = 0.0
-    for i in range(first, columns.shape[1]):
-        size = abs(columns[j, i])
-        if size > largest or size != size:
-            largest = size
-    if largest == 0.0:
-        return 0.0
-    total = 0.0
-    for i in range(first, columns.shape[1]):
-        part = columns[j, i] / largest
-        total += part * part
-    return largest * total**0.5
-
-
-def triangle_of(columns: Matrix, rank: int) -> tuple[Matrix, Vector]:
-    """The upper triangle of all columns but the last, and the last down to the rank."""
-    n = len(columns) - 1
-    R, c = zero_matrix(n, n), zero_vector(n)
-    for j in range(n):
-        for i in range(j + 1):
-            R[i, j] = columns[j, i]
-    for i in range(rank):
-        c[i] = columns[n, i]
+def parted(T: Matrix) -> tuple[Matrix, Vector]:
+    """The upper triangle of all columns but the last, and the last."""
+    n = len(T)
+    R, c = zero_matrix(n, n), new_vector(n)
+    for i in range(n):
+        for j in range(n):
+            if j >= i:
+                R[i, j] = T[i, j]
+        c[i] = T[i, n]
     return R, c
 
 
@@ -132,20 +152,13 @@ def solve_upper(R: Matrix, b: Vector) -> Vector:
     n = len(b)
     x = new_vector(n)
     for i in range(n - 1, -1, -1):
-        total = 0.0
-        for j in range(i + 1, n):
-            total += R[i, j] * x[j]
-        x[i] = (b[i] - total) / R[i, i]
+        x[i] = (b[i] - dot(R[i, i + 1 :], x[i + 1 :])) / R[i, i]
     return x
 
 
 def solve_upper_t(R: Matrix, b: Vector) -> Vector:
-    n = len(b)
-    x = new_vector(n)
-    for i in range(n):
-        x[i] = b[i]
-    for i in range(n):
+    x = copied(b)
+    for i in range(len(b)):
         x[i] /= R[i, i]
-        for j in range(i + 1, n):
-            x[j] -= R[i, j] * x[i]
+        add_to(x[i + 1 :], -x[i], R[i, i + 1 :])
     return x

@@ -61,19 +61,25 @@ def test_maxiter(method, maxiter):
 @methods
 @pytest.mark.parametrize("maxfun", [0, 1, 2, 7])
 def test_maxfun(method, maxfun):
-    """Noticed after each step, and a step is a few evaluations."""
-    result = rosenbrock(method, maxfun=maxfun)
+    """Kept to the last evaluation, in the middle of a step; the first point is evaluated in any case."""
+    counter = Counter()
+    result = counter.solve(method, maxfun=maxfun)
     assert (result.status, result.success) == (Status.MAXFUN, False)
-    assert max(maxfun, 1) <= result.nfev <= maxfun + 7
+    assert result.nfev == max(maxfun, 1)
+    assert counter.agrees(result)
+    assert result.fun == ROSENBROCK.fun(result.x) <= ROSENBROCK.fun(np.array(START))
 
 
 @methods
-def test_maxfun_counts_differences(method):
+@pytest.mark.parametrize("maxfun", [1, 30, 31])
+def test_maxfun_counts_differences(method, maxfun):
     counter = Counter()
-    result = minimize(counter.part("fun"), START, method=method, options={"maxfun": 30})
+    result = minimize(counter.part("fun"), START, method=method, options={"maxfun": maxfun})
+    first = Counter()
+    minimize(first.part("fun"), START, method=method, options={"maxiter": 0})
     assert result.status == Status.MAXFUN
-    assert counter.calls["fun"] == result.nfev
-    assert 30 <= result.nfev <= 65
+    assert counter.calls["fun"] == result.nfev == max(maxfun, first.calls["fun"])
+    assert result.fun == ROSENBROCK.fun(result.x) <= ROSENBROCK.fun(np.array(START))
 
 
 @methods
