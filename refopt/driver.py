@@ -7,6 +7,7 @@ and shrink while they are slow, so that a signal, a time limit or a callback nev
 import inspect
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -257,12 +258,18 @@ def parameters(function: Any) -> set[str]:
 
 def result(run: Run, tests: Any, began: float, **fields: Any) -> Any:
     """The OptimizeResult, with the same fields for every method."""
-    from scipy.optimize import OptimizeResult
-
     state, ending = run.state, run.ending
     nfev, njev = spent(state, tests)
-    return OptimizeResult(
+    return result_type()(
         fields, nit=run.nit, nfev=nfev, njev=njev, nhev=getattr(state, "nhev", 0), nhvp=getattr(state, "nhvp", 0),
         status=ending.status, success=ending.success, message=MESSAGES[ending.status], advice=ending.advice,
         time=time.perf_counter() - began, trace=run.trace,
     )  # fmt: skip
+
+
+@cache
+def result_type() -> Any:
+    """SciPy's, imported when there is a result."""
+    from scipy.optimize import OptimizeResult
+
+    return OptimizeResult

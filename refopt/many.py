@@ -20,7 +20,7 @@ from refopt import stopping
 from refopt.accounts import accounted
 from refopt.catalogue import Entry, find, split_options
 from refopt.derivatives.differences import start_sizes
-from refopt.driver import MESSAGES, next_chunk
+from refopt.driver import MESSAGES, next_chunk, result_type
 from refopt.inputs import check_derivatives, vector
 from refopt.minimize import given, ignore_unused, jitted_problem, minimize, second, steps_at_most, wanted, why_generic
 from refopt.ops import absolute, namespace
@@ -136,12 +136,10 @@ def put(found: Any, i: int, result: Any) -> None:
 
 
 def outcome(found: Any, began: float) -> Any:
-    from scipy.optimize import OptimizeResult
-
     fun, xp = found.fun, namespace(found.fun)
     known = xp.where(xp.isnan(fun), xp.full_like(fun, xp.inf), fun)
     messages = np.array([MESSAGES[status] for status in Status], object)
-    return OptimizeResult(
+    return result_type()(
         vars(found), message=messages[found.status], best=int(xp.argmin(known)), time=time.perf_counter() - began
     )
 

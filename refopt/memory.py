@@ -2,10 +2,11 @@
 
 These functions take the place of numba's own inside one library. What they assume: while a run is in machine code, no
 other thread sees its arrays; and for ``SPARE``, that no other thread is in the same library, because the interpreter's
-lock is held. An array of up to 1016 bytes that nobody refers to any more is kept in a list of its size.
+lock is held. An array of up to 1016 bytes that nobody refers to any more is kept in a list of its size, unless there
+are 64 already: the results of the user's functions were allocated elsewhere, and would pile up.
 
 A block begins with what numba calls its MemInfo: the count, a destructor, its argument, the data, their size, and an
-allocator, each of eight bytes.
+allocator, each of eight bytes. A spare one begins with the next one, the null of its destructor, and its place.
 """
 
 COUNTED = """
@@ -60,6 +61,18 @@ define void @given_back(ptr %block) noinline {
 keep:
     %first = getelementptr i8, ptr @spare, i64 %size
     %next = load ptr, ptr %first
+    %none = icmp eq ptr %next, null
+    br i1 %none, label %put, label %below
+below:
+    %below.at = getelementptr i64, ptr %next, i64 2
+    %depth = load i64, ptr %below.at
+    %deep = icmp sgt i64 %depth, 63
+    br i1 %deep, label %free, label %put
+put:
+    %under = phi i64 [0, %keep], [%depth, %below]
+    %depth.here = add i64 %under, 1
+    %depth.at = getelementptr i64, ptr %block, i64 2
+    store i64 %depth.here, ptr %depth.at
     store ptr %next, ptr %block
     store ptr %block, ptr %first
     ret void

@@ -4,8 +4,8 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from functools import lru_cache, partial
-from typing import Any
+from functools import cache, lru_cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,34 +56,80 @@ def minimize(
     """
     began = time.perf_counter()
     refuse(bounds, constraints)
-    entry = find(method, "minimize")
-    params, common = split_options(entry, options)
-    check_derivatives(jac=jac, hess=hess, hessp=hessp)
-    ignore_unused(entry, hess=hess, hessp=hessp)
-    hess, hessp = second(entry, fun, hess, hessp)
-    if entry.fisher and (hess := common.pop("fisher", hess)) is None:
-        raise ValueError(f"{entry.name} needs a Fisher matrix: options={{'fisher': function of x that returns (n, n)}}")
-    x = vector(x0)
-    args = args if isinstance(args, tuple) else (args,)
-    jac = jac or getattr(fun, "jac", None)
-    tests = wanted(entry, tol, common, jac, hessp or hess, x)
-    limits = driver.Limits(steps_at_most(common, x.shape[0]), tests.maxfun, given(common, "maxtime", np.inf))
-    size = start_sizes(x) if tests.differences > 0.0 else absolute(x)
-    problem = Later(generic_problem, entry, fun, jac, hess, hessp, args, x)
-    loop = prepare(entry, params, fun, jac, hess, hessp, args, x, common.get("compiled", "auto"), problem)
+    x, args = vector(x0), args if isinstance(args, tuple) else (args,)
+    plan = planned(x, fun, args, method, jac, hess, hessp, tol, options)
+    ignore_unused(plan.entry, hess=hess, hessp=hessp)
+    method, params, tests, common = plan.entry.module, plan.params, plan.tests, plan.common
+    problem = Later(generic_problem, plan, fun, args, x)
+    loop = plan.loop or loops.generic(method, stopping, problem())
     kept = np.zeros((x.shape[0] + 1,) * 2) if loop.keeps else None
-    if loop.keeps:
+    if kept is not None:
         loop = loops.keeping(loop, kept)
-    if arrays := {name: start_array(name, common[name], x) for name in entry.arrays if common.get(name) is not None}:
-        loop = primed(loop, entry.module, arrays)
+    if plan.arrays:
+        loop = primed(loop, method, {name: start_array(name, common[name], x) for name in plan.arrays})
     if tests.differences > 0.0:
-        loop = loops.with_wider_differences(loop, entry.module, stopping, problem)
-    think = driver.thinker(stopping, entry.module, problem, params, tests)
-    hessians = partial(evaluations, problem, kept) if callable(hess) else None
+        loop = loops.with_wider_differences(loop, method, stopping, problem)
+    size = start_sizes(x) if tests.differences > 0.0 else absolute(x)
+    think = driver.thinker(stopping, method, problem, params, tests)
+    hessians = partial(evaluations, problem, kept) if callable(plan.hess) else None
     describe = partial(outcome, tests, began, hessians)
     report = driver.reporter(callback, bool(common.get("disp")), partial(driver.so_far, describe))
     trace = bool(common.get("trace"))
-    return describe(driver.drive(loop, think, x, size, params, tests, limits, began, report, trace))
+    return describe(driver.drive(loop, think, x, size, params, tests, plan.limits, began, report, trace))
+
+
+class Plan(NamedTuple):
+    """What is asked of a run, all but its start."""
+
+    entry: Entry
+    params: Any
+    tests: stopping.Tests
+    limits: driver.Limits
+    common: dict[str, Any]  #: the options that all methods have
+    arrays: list[str]  #: and those among them that are arrays to begin with
+    jac: Any
+    hess: Any  #: of the second derivatives given the one that the method uses
+    hessp: Any
+    loop: loops.Loop | None  #: the compiled one, if it can be
+
+
+def planned(x: Any, fun: Any, args: tuple[Any, ...], *asked: Any) -> Plan:
+    """The plan of a run from x. For jitted functions it is remembered: another run begins at once."""
+    *rest, options = asked
+    if not (jitted(fun) and type(x) is np.ndarray and x.dtype == np.float64):
+        return plan_of(x, fun, args, *asked)
+    key = x.shape[0], fun, args, *rest, *(options or {}).items()
+    try:
+        hash(key)
+    except TypeError:  # an array among the options
+        return plan_of(x, fun, args, *asked)
+    return remembered(*key)
+
+
+@lru_cache(maxsize=256, typed=True)
+def remembered(
+    n: int, fun: Any, args: Any, method: Any, jac: Any, hess: Any, hessp: Any, tol: Any, *given: Any
+) -> Plan:
+    return plan_of(np.zeros(n), fun, args, method, jac, hess, hessp, tol, dict(given))
+
+
+def plan_of(
+    x: Any, fun: Any, args: Any, method: str, jac: Any, hess: Any, hessp: Any, tol: Any, options: Any
+) -> Plan:  # fmt: skip
+    entry = find(method, "minimize")
+    params, common = split_options(entry, options)
+    check_derivatives(jac=jac, hess=hess, hessp=hessp)
+    hess, hessp = second(entry, fun, hess, hessp)
+    if entry.fisher and (hess := common.pop("fisher", hess)) is None:
+        raise ValueError(f"{entry.name} needs a Fisher matrix: options={{'fisher': function of x that returns (n, n)}}")
+    jac = jac or getattr(fun, "jac", None)
+    tests = wanted(entry, tol, common, jac, hessp or hess, x)
+    limits = driver.Limits(steps_at_most(common, x.shape[0]), tests.maxfun, given(common, "maxtime", np.inf))
+    if not callable(fun):
+        raise TypeError(f"fun must be callable; it is {type(fun).__name__}")
+    loop = compiled_loop(entry, params, fun, jac, hess, hessp, args, x, common.get("compiled", "auto"))
+    arrays = [name for name in entry.arrays if common.get(name) is not None]
+    return Plan(entry, params, tests, limits, common, arrays, jac, hess, hessp, loop)
 
 
 def primed(loop: loops.Loop, method: Any, arrays: dict[str, Any]) -> loops.Loop:
@@ -103,10 +149,10 @@ def outcome(tests: stopping.Tests, began: float, hessians: Any, run: driver.Run)
     for field, name in (("H", "hess_inv"), ("B", "hess"), ("history", "history")):
         if (value := getattr(state, field, None)) is not None:
             result[name] = value
-    if result.status == stopping.Status.NOT_FINITE:
-        culprit = "a derivative of fun" if finite(result.fun) else "fun"
+    if run.ending.status is stopping.Status.NOT_FINITE:
+        culprit = "a derivative of fun" if finite(watch.f) else "fun"
         result.advice = f"{culprit} is NaN or infinite at x0: start where it is defined, or look at it there"
-    if hessians and result.nhvp:
+    if hessians and result["nhvp"]:
         result.nhev = hessians()
     return result
 
@@ -174,48 +220,43 @@ def differenced(jac: Any) -> str:
     return "3-point" if jac is None or jac is False else jac if isinstance(jac, str) else ""
 
 
-def prepare(
-    entry: Entry, params: Any, fun: Any, jac: Any, hess: Any, hessp: Any, args: tuple[Any, ...], x: Any, wish: Any,
-    problem: Callable[[], Problem],
-) -> loops.Loop:  # fmt: skip
-    """The loop that will run: compiled, or generic."""
-    if not callable(fun):
-        raise TypeError(f"fun must be callable; it is {type(fun).__name__}")
-    obstacle = "compiled is False" if wish is False else why_generic(entry, fun, jac, hess, args, x, hessp)
+def compiled_loop(
+    entry: Entry, params: Any, fun: Any, jac: Any, hess: Any, hessp: Any, args: tuple[Any, ...], x: Any, wish: Any
+) -> loops.Loop | None:  # fmt: skip
+    """The loop that will run, if it is compiled."""
+    obstacle = "compiled is False" if not wish else why_generic(entry, fun, jac, hess, args, x, hessp)
     if not obstacle:
-        return compiled_loop(entry.module, getattr(params, "search", 0), fun, jac, hess, hessp)
-    if wish is True:
+        problem = jitted_problem(fun, jac, hess, hessp)
+        return compiled().runner(entry.module, stopping, problem, getattr(params, "search", 0))
+    if wish == 1:
         raise ValueError(f"compiled=True is not possible here: {obstacle}")
-    return loops.generic(entry.module, stopping, problem())
-
-
-@lru_cache(maxsize=256)
-def compiled_loop(method: Any, search: int, fun: Any, jac: Any, hess: Any, hessp: Any) -> loops.Loop:
-    """The compiled loop of a method with one line search on jitted functions."""
-    from refopt import compiled
-
-    return compiled.runner(method, stopping, jitted_problem(fun, jac, hess, hessp), search)
+    return None
 
 
 def jitted_problem(fun: Any, jac: Any, hess: Any, hessp: Any) -> Problem:
     """The problem of jitted functions, for the compiled loop; what is missing is differenced there."""
+    fun, jac = compiled().parts(fun) if jac is True else (fun, jac)
+    return Problem(fun, *(part if callable(part) else None for part in (jac, hess, hessp)))  # type: ignore[arg-type]
+
+
+def jitted(function: Any) -> bool:
+    return "numba" in sys.modules and compiled().is_jitted(function)
+
+
+@cache
+def compiled() -> Any:
+    """The package that needs numba."""
     from refopt import compiled
 
-    fun, jac = compiled.parts(fun) if jac is True else (fun, jac)
-    return Problem(fun, *(part if callable(part) else None for part in (jac, hess, hessp)))  # type: ignore[arg-type]
+    return compiled
 
 
 def why_generic(
     entry: Entry, fun: Any, jac: Any, hess: Any, args: tuple[Any, ...], x: Any, hessp: Any = None
 ) -> str:  # fmt: skip
     """What stands in the way of the compiled loop; nothing if nothing does."""
-    unjitted = "fun is not jitted (decorate it with numba.njit, or pass refopt.compile(fun))"
-    if "numba" not in sys.modules:
-        return unjitted
-    from refopt.compiled import is_jitted as jitted
-
     if not jitted(fun):
-        return unjitted
+        return "fun is not jitted (decorate it with numba.njit, or pass refopt.compile(fun))"
     if not isinstance(x, np.ndarray) or x.dtype != np.float64:
         return "x0 is not a NumPy vector of float64 numbers"
     if args:
@@ -226,12 +267,11 @@ def why_generic(
     return "" if entry.compiles else f"{entry.name} does not compile"
 
 
-def generic_problem(
-    entry: Entry, fun: Any, jac: Any, hess: Any, hessp: Any, args: tuple[Any, ...], x: Any, noise: float = 0.0
-) -> Problem:  # fmt: skip
+def generic_problem(plan: Plan, fun: Any, args: tuple[Any, ...], x: Any, noise: float = 0.0) -> Problem:
     """The user's functions, and differences that suit the relative noise of f, 0 for its rounding."""
     from refopt import derivatives
 
+    entry, jac, hess, hessp = plan.entry, plan.jac, plan.hess, plan.hessp
     written, pair = fun, jac is True
 
     def raw(x: Any) -> Any:

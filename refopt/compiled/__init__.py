@@ -9,8 +9,10 @@ for Python runs bytecode, and a signal that is pending then would end the proces
 the library's own that Python calls.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from itertools import repeat
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -37,11 +39,11 @@ def runner(method: Any, rules: Any, problem: Any, search: int = 0) -> Loop:
     entry, groups = entry_of(method, rules, bound, entry_source, False, search), groups_of(method, rules)
     frame = Frame(groups["state"], groups["watch"])
 
-    products, unkept = hasattr(method.State, "nhvp"), np.zeros((1, 1))
+    keeping, products, unkept = keeps(bound), hasattr(method.State, "nhvp"), np.zeros((1, 1))
 
     def rest(x: Any, kept: Any) -> tuple[Any, ...]:
         """The matrix in which the last Hessian is kept for products with it, where that may happen."""
-        if not keeps(bound):
+        if not keeping:
             return ()
         return (unkept if not products else room_for_hessian(len(x)) if kept is None else kept,)
 
@@ -56,7 +58,7 @@ def runner(method: Any, rules: Any, problem: Any, search: int = 0) -> Loop:
         return frame.filled(values, entry(*addresses, noise, *more, True, *values, *params, *tests, steps))
 
     run.code = code  # type: ignore[attr-defined]  # an address is good as long as its code is alive
-    return Loop(begin, run, {}, keeps(bound) and products)
+    return Loop(begin, run, {}, keeping and products)
 
 
 def room_for_hessian(n: int) -> Any:
@@ -99,26 +101,32 @@ class Frame:
         kinds = [*fields_of(state).values(), *fields_of(watch).values()]
         self.state, self.watch, self.split = state, watch, len(fields_of(state))
         self.size = self.split + watch._fields.index("size")
-        self.numbers = [i for i, kind in enumerate(kinds) if kind not in LEAVE]
+        self.nothing = [0] * len(kinds)
         self.arrays = {i: kind is not Vector for i, kind in enumerate(kinds) if kind in LEAVE}  #: whether a matrix
-        self.rows: dict[int, list[int]] = {}  #: of each array, for each number of variables
+        self.rows = itemgetter(*self.arrays)  #: how many each array has, of the results of the entry
+        self.shapes: dict[int, dict[int, Any]] = {}  #: of each array, for each number of variables
+
+    def shaped(self, n: int, rows: Iterable[int]) -> dict[int, Any]:
+        """The shapes of arrays with so many rows, from now on those for n variables."""
+        shapes = {i: (m, n) if matrix else (m,) for (i, matrix), m in zip(self.arrays.items(), rows, strict=True)}
+        del shapes[0], shapes[self.size]  # of the two that are given
+        self.shapes[n] = shapes
+        return shapes
 
     def blank(self, x: Any, size: Any) -> list[Any]:
         """Before the first state: x, the sizes, and empty arrays, with n rows where nothing else is known yet."""
-        n = len(x)
-        values: list[Any] = [0] * (self.split + len(self.watch._fields))
-        rows = self.rows.setdefault(n, [n] * len(self.arrays))
-        for (i, matrix), m in zip(self.arrays.items(), rows, strict=True):
-            values[i] = np.empty((m, n) if matrix else m)
+        n, values = len(x), self.nothing.copy()
+        for i, shape in (self.shapes.get(n) or self.shaped(n, repeat(n, len(self.arrays)))).items():
+            values[i] = np.empty(shape)
         values[0], values[self.size] = x.copy(), size.copy()
         return values
 
     def taken(self, values: list[Any], results: Any) -> bool:
         """Whether every array had room for what was left in it; if not, it will have the next time."""
-        rows = self.rows[len(values[0])]
-        found = [results[i] for i in self.arrays]
-        fits = found == rows
-        rows[:] = found
+        rows = self.rows(results)
+        fits = rows == tuple(map(len, self.rows(values)))
+        if not fits:
+            self.shaped(len(values[0]), rows)
         return fits
 
     def copied(self, state: Any, watch: Any) -> list[Any]:
@@ -129,6 +137,7 @@ class Frame:
 
     def filled(self, values: list[Any], results: Any) -> Any:
         """State and watch, and the number of steps taken."""
-        for i in self.numbers:
-            values[i] = results[i]
-        return self.state._make(values[: self.split]), self.watch._make(values[self.split :]), results[-1]
+        found = list(results)
+        for i in self.arrays:
+            found[i] = values[i]
+        return self.state._make(found[: self.split]), self.watch._make(found[self.split : -1]), found[-1]

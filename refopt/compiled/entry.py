@@ -14,7 +14,7 @@ from refopt import diskcache
 from refopt import loop as loops
 from refopt.compiled.kept import folder, keep, loaded
 from refopt.compiled.kinds import function_at, numba_type, record
-from refopt.compiled.ways import Apart, Together
+from refopt.compiled.ways import Apart, Together, Weight
 from refopt.dialect import (
     CROSSING,
     Bound,
@@ -58,7 +58,7 @@ def compiled_entry(method: Any, rules: Any, bound: Bound, source: Any, way: Any,
     first = method, rules, bound, Vector, Vector, groups["params"], groups["tests"], int
     later = method, rules, bound, *groups.values(), int
     with global_compiler_lock, uncollected():
-        how = way(light(loops.run, later, search))
+        how = way(weight(loops.run, later, search))
         twins = Twins(how.inner, search)
         shadows: dict[str, Any] = {"__name__": __name__, "Problem": record(bound)}
         shadows |= {"run": twins.of(loops.run, later)[0], "begin": twins.of(loops.begin, first)[0]}
@@ -81,8 +81,11 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def light(loop: Any, kinds: tuple[Kind, ...], search: int) -> bool:
-    """Whether no matrix is factored: then the calls of words are worth saving. Else it would only cost compile time."""
+def weight(loop: Any, kinds: tuple[Kind, ...], search: int) -> Weight:
+    """How much code a method is, and so how much of it may become part of its callers."""
     survey = Twins(lambda python, kinds, result: python, search)
     survey.of(loop, kinds)
-    return not any(is_tuple(result) and Matrix in get_args(result) for _, result in survey.made.values())
+    made = survey.made.values()
+    if any(is_tuple(result) and Matrix in get_args(result) for _, result in made):
+        return Weight.FACTORS
+    return Weight.SHORT if len(made) < 45 else Weight.LONG

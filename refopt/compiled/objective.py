@@ -21,7 +21,7 @@ njit: Any = numba.njit
 
 def is_jitted(function: Any) -> bool:
     """Whether a function can enter the compiled loop."""
-    return isinstance(function, Dispatcher | Compiled)
+    return isinstance(function, (Dispatcher, Compiled))
 
 
 @lru_cache(maxsize=256)

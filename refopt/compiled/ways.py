@@ -1,6 +1,7 @@
 """Two ways of compiling twins: all together as one library, or each for itself, which is slower and always works."""
 
 import sys
+from enum import IntEnum
 from math import inf
 from types import FunctionType
 from typing import Any
@@ -24,7 +25,17 @@ njit: Any = numba.njit
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True}
 REORDERED = {"reassoc", "contract", "nsz"}  # sums in any order; NaN and infinity keep their meaning
-SHORT, LONG = 200, 500  #: bytes of Python's code
+
+
+class Weight(IntEnum):
+    """A method's code: short, as where only gradients are used; long; or such that it factors matrices.
+
+    Where matrices are factored, calls of words are not worth saving, and would cost compile time.
+    """
+
+    SHORT = 0
+    LONG = 1
+    FACTORS = 2
 
 
 def is_word(python: FunctionType) -> bool:
@@ -36,9 +47,12 @@ def is_loop(python: FunctionType) -> bool:
     return python.__module__ == loops.__name__ and python.__name__ == loops.run.__name__
 
 
-def longest_part(light: bool, many: bool) -> float:
-    """The longest function that becomes a part of its caller: a call is much beside a short run, not beside others."""
-    return inf if light and many else LONG if light else SHORT
+def longest_part(weight: Weight, many: bool) -> float:
+    """The longest function that becomes a part of its caller, in bytes of Python's code.
+
+    A call is much beside a short run, and little beside a matrix that is factored.
+    """
+    return 200 if weight is Weight.FACTORS else inf if many else 500
 
 
 def options_for(python: FunctionType, longest: float) -> dict[str, Any]:
@@ -51,8 +65,8 @@ def options_for(python: FunctionType, longest: float) -> dict[str, Any]:
 class Apart:
     """Every twin becomes an ordinary jitted function, made into machine code, and again inside each caller."""
 
-    def __init__(self, name: str, threads: bool, many: bool, light: bool) -> None:
-        self.name, self.threads, self.longest = name, threads, longest_part(light, many)
+    def __init__(self, name: str, threads: bool, many: bool, weight: Weight) -> None:
+        self.name, self.threads, self.longest = name, threads, longest_part(weight, many)
 
     def inner(self, python: FunctionType, kinds: tuple[Kind, ...], result: Kind) -> Any:
         wanted = numba_type(result)(*map(numba_type, kinds))
@@ -69,17 +83,17 @@ class Together:
     Every function gets a name of its own, because all libraries share one table of symbols, internal ones included.
     """
 
-    def __init__(self, name: str, threads: bool, many: bool, light: bool) -> None:
-        self.name, self.threads, self.light = name, threads, light
-        self.longest = longest_part(light, many)
+    def __init__(self, name: str, threads: bool, many: bool, weight: Weight) -> None:
+        self.name, self.threads, self.light = name, threads, weight is not Weight.FACTORS
+        self.longest = longest_part(weight, many)
         self.context, self.typing = cpu_target.target_context, cpu_target.typing_context
         self.library = self.context.codegen().create_library(name)
         self.library.enable_object_caching()
         self.library._optimize_final_module = self.sealed
-        if not light:
+        if not self.light:
             self.library._optimize_functions = self.laid_out
         locked = not threads and getattr(sys, "_is_gil_enabled", lambda: True)()
-        counting = memory.source(spare=locked, inlined=many and light)
+        counting = memory.source(spare=locked, inlined=weight is Weight.SHORT or (many and self.light))
         self.library.add_llvm_module(binding.parse_assembly(counting))
 
     def laid_out(self, module: Any) -> None:

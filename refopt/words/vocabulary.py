@@ -33,12 +33,20 @@ def norm(x: Vector) -> float:
 
 
 def norm_inf(x: Vector) -> float:
-    largest = 0.0
-    for i in range(len(x)):
-        size = abs(x[i])
-        if size > largest or size != size:
-            largest = size
-    return largest
+    """Of four parts at a time, because each comparison waits for the one before."""
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    fours = len(x) - len(x) % 4
+    for i in range(0, fours, 4):
+        a, b, c, d = longer(a, x[i]), longer(b, x[i + 1]), longer(c, x[i + 2]), longer(d, x[i + 3])
+    for i in range(fours, len(x)):
+        a = longer(a, x[i])
+    return longer(longer(a, b), longer(c, d))
+
+
+def longer(largest: float, part: float) -> float:
+    """max(largest, |part|), NaN if one of them is."""
+    size = abs(part)
+    return size if size > largest or size != size else largest
 
 
 def eps(x: Vector) -> float:
