@@ -9,7 +9,7 @@ from math import inf
 from typing import Any
 
 from refopt.linesearch import noise_floor
-from refopt.noise import differences_for, nearby, noise_of_g
+from refopt.noise import central, central_errors, nearby, noise_of_g
 from refopt.ops import Vector, absolute, eps, larger, norm_inf, weighted_max
 from refopt.problem import Problem
 from refopt.refinement import refine
@@ -31,17 +31,20 @@ def stationary(
 ) -> Any:
     """The watch at a point that is stationary to working precision, the best one or beside it; None if it is not.
 
-    ``errors`` are those of a gradient by differences; ``left`` evaluations may be made.
+    ``errors`` are those of a gradient by differences; ``left`` evaluations may be made. Differences are central here,
+    whichever the run takes: one-sided ones are the gradient of another function, which bends where f does not.
     """
     measured = tests.per_hessian + tests.gradients_per_hessian + tests.gradients_per_product
     if promised == inf and measured == 0:
         return None
-    n, most = watch.x.shape[0], left / (1 + tests.per_gradient)
+    n = watch.x.shape[0]
+    most = left / (1 + 2 * n if tests.differences > 0.0 else 1 + tests.per_gradient)
     if tests.differences == 0.0:
         errors = 10.0 * noise_of_g(problem, watch.x, watch.size)
-    elif most >= 10:
-        problem = problem._replace(grad=differences_for(problem, watch, tests))
-        errors, most = larger(errors, 3.0 * noise_of_g(problem, watch.x, watch.size)), most - 10
+    elif most >= 12:
+        problem, most = problem._replace(grad=central(problem, watch)), most - 12
+        g = problem.grad(watch.x)
+        watch, errors = watch._replace(g=g, gnorm=norm_inf(g)), central_errors(problem, watch.x, g, watch)
     unmoved = watch.f0 - watch.f <= nothing(problem, watch, tests)
     near = unmoved or nearby(watch.x, watch.size) or watch.gnorm <= (1e-3 if sees_hessian else 1e-4) * watch.g0
     if n <= MANY and most >= 2 * n + 1:

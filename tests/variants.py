@@ -8,7 +8,9 @@
 On c·f both hold as they are written and for f. The runs of a method on all cases of its front door are a survey.
 """
 
+import ast
 import csv
+import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -17,9 +19,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import refopt
-from refopt import zoo
-from refopt.derivatives import gradient_of, jacobian_of
+from refopt import (
+    departure,
+    driver,
+    judgement,
+    judgement_residuals,
+    linearised,
+    noise,
+    refinement,
+    region,
+    stopping,
+    stopping_residuals,
+    zoo,
+)
+from refopt.derivatives import differences, gradient_of, jacobian_of
 from refopt.derivatives.differences import sizes
+from refopt.linesearch import wolfe
 from refopt.problem import LeastSquares, Problem
 from refopt.stopping import Status
 
@@ -60,12 +75,15 @@ SMALLER = {"extended_rosenbrock": 10, "chained_wood": 10, "logistic": 10, "rosen
 
 
 @cache
-def cases(door: str) -> tuple[Case, ...]:
-    """Every problem that a front door takes; "minimize" gets the certified data as f = ½‖r‖², without a Hessian."""
+def cases(door: str, quick: bool = False) -> tuple[Case, ...]:
+    """Every problem that a front door takes; "minimize" gets the certified data as f = ½‖r‖², without a Hessian.
+
+    ``quick``: the certified ones in machine code.
+    """
     found = []
     for name in zoo.names():
         if name.startswith("nist:"):
-            found += [certified(name, start, door) for start in (1, 2)]
+            found += [certified(name, start, door, quick) for start in (1, 2)]
         elif door == "minimize" and not name.endswith(":ls"):
             found.append(known(f"{name}:{SMALLER[name]}" if name in SMALLER else name))
         elif door == "least_squares" and name.endswith(":ls"):
@@ -84,10 +102,14 @@ def known(name: str) -> Case:
     return Case(name, problem, entry.x0, tuple(m.fun for m in entry.minima), truth)
 
 
-def certified(name: str, start: int, door: str) -> Case:
+def certified(name: str, start: int, door: str, quick: bool) -> Case:
     entry = zoo.get(name, start)
-    whole = as_function(entry.problem)
-    problem = entry.problem if door == "least_squares" else whole
+    fit, whole = entry.problem, as_function(entry.problem)
+    if quick:
+        import fits
+
+        fit, whole = fits.fit(name)
+    problem = fit if door == "least_squares" else whole
     return Case(f"{name}/{start}", problem, entry.x0, (whole.fun(entry.solution),), whole.fun)
 
 
@@ -195,6 +217,8 @@ VARIANTS = {
     "1e-6 from the answer": restarted(1e-6),
 }  # fmt: skip
 DERIVATIVES = ("analytic", "3-point", "2-point")
+TIGHT = 1e-12
+PATIENCE = {"maxiter": 1000, "maxfun": 20_000}  #: of a survey: what ends here claims nothing
 
 
 # --- runs ------------------------------------------------------------------------------------------------------------
@@ -289,7 +313,7 @@ def survey(
     """Runs on all cases of the method's front door, or a part of them."""
     names: dict[str, list[str]] = {}
     costs = []
-    for case in cases(refopt.available()[method].door)[part]:
+    for case in cases(refopt.available()[method].door, quick=True)[part]:
         changed = VARIANTS[variant](case)
         result = solve(changed, method, derivatives, **options)
         said = verdict(changed, result, method, derivatives)
@@ -303,6 +327,11 @@ def survey(
 FOLDER = Path(__file__).parents[1] / "docs" / "honesty"
 KEYS = ("derivatives", "gtol", "variant")
 COUNTS = ("solved", "elsewhere", "given up", "false success", "false alarm")
+FIELDS = (*KEYS, *COUNTS, "evaluations", "rules")
+RULES = (
+    stopping, stopping_residuals, judgement, judgement_residuals, noise, refinement, linearised, region, departure,
+    wolfe, driver, differences,
+)  # fmt: skip
 
 
 def tolerance(gtol: float | None) -> str:
@@ -322,10 +351,31 @@ def keep(method: str, key: tuple[str, ...], found: Survey) -> None:
     """Put a survey on record; the false claims by name."""
     counts = [str(found.count(verdict)) for verdict in COUNTS[:3]]
     claims = [" ".join(found.names.get(verdict, ())) for verdict in COUNTS[3:]]
-    fields = (*KEYS, *COUNTS, "evaluations")
-    row = dict(zip(fields, (*key, *counts, *claims, f"{found.nfev:.0f}"), strict=True))
+    row = dict(zip(FIELDS, (*key, *counts, *claims, f"{found.nfev:.0f}", rules(method)), strict=True))
     rows = record(method) | {key: row}
-    with (FOLDER / f"{method}.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fields, lineterminator="\n")
+    path = FOLDER / f"{method}.csv"
+    with (new := path.with_suffix(".new")).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows[key] for key in sorted(rows))
+    new.replace(path)
+
+
+@cache
+def rules(method: str) -> str:
+    """A digest of the code that decides when a run of the method ends; a row with another is due to be made again."""
+    sources = [Path(module.__file__).read_text(encoding="utf-8") for module in (*RULES, method_of(method))]
+    return hashlib.sha256("".join(ast.dump(bare(ast.parse(source))) for source in sources).encode()).hexdigest()[:8]
+
+
+def method_of(name: str) -> Any:
+    return refopt.available()[name].module
+
+
+def bare(tree: ast.Module) -> ast.Module:
+    """Without docstrings."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+            del body[0]
+    return tree
