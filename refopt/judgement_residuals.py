@@ -62,8 +62,10 @@ def perfected(
             return True
         return last and error <= 1e-3 * watch.g0 and unmoved(x, state.f, ef, watch, tests)
 
-    begun = small(state.x, g) or (last and norm_inf(g) <= 1e-2 * watch.g0)
-    if not begun or n > MANY or most < 2 * n + 14 or state.f > (1.0 + 1e-6) * watch.f0:
+    promising = norm_inf(g) <= 1e-2 * watch.g0 or unmoved(state.x, state.f, ef, watch, tests)
+    if not (small(state.x, g) or (last and promising)):
+        return None
+    if n > MANY or most < 2 * n + 14 or state.f > (1.0 + 1e-6) * watch.f0:
         return None
     enough = 10.0 * ef
     if not exact:

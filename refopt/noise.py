@@ -208,7 +208,12 @@ def differences_of(
 
 def scheme_of(step: float, x: Any) -> str:
     """The kind of differences that has this relative step."""
-    return "2-point" if step < eps(x) ** 0.4 else "3-point"
+    return "2-point" if one_sided(step, x) else "3-point"
+
+
+def one_sided(step: float, x: Any) -> bool:
+    """Whether differences with this relative step are 2-point ones."""
+    return 0.0 < step < eps(x) ** 0.4
 
 
 def differences_for(problem: Any, watch: Any, tests: Any) -> Callable[[Any], Any]:

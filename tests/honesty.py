@@ -31,7 +31,7 @@ def due(words: list[str]) -> list[tuple[str, str, str, float | None]]:
 
 
 def main(words: list[str]) -> None:
-    for method, derivatives, variant, gtol in due(words):
+    for method, derivatives, variant, gtol in due(words):  # the rules are read before the first row is made
         start = time.process_time()
         found = survey(method, variant, derivatives, gtol=gtol, **PATIENCE)
         keep(method, (derivatives, tolerance(gtol), variant), found)
