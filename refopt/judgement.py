@@ -9,7 +9,7 @@ from math import inf
 from typing import Any
 
 from refopt.linesearch import noise_floor
-from refopt.noise import differences_for, nearby, noise_of_g
+from refopt.noise import central, central_errors, nearby, noise_of_g, one_sided
 from refopt.ops import Vector, absolute, eps, larger, norm_inf, weighted_max
 from refopt.problem import Problem
 from refopt.refinement import refine
@@ -26,6 +26,25 @@ def safe(problem: Problem, watch: Any, promised: float, sees_hessian: bool) -> b
     return promised < inf and watch.gnorm <= SAFE * watch.g0 and small
 
 
+def centred(problem: Problem, watch: Any, tests: Any) -> Any:
+    """The watch with the gradient by central differences, where the run takes one-sided ones.
+
+    Those are the gradient of another function, whose minimum is elsewhere: nothing is claimed by them alone.
+    Cost: one gradient.
+    """
+    if not one_sided(tests.differences, watch.x) or watch.x.shape[0] > MANY:
+        return watch
+    g = central(problem, watch)(watch.x)
+    return watch._replace(g=g, gnorm=norm_inf(g))
+
+
+def confirmed(problem: Problem, watch: Any) -> bool:
+    """Whether the gradient by central differences is small beside the first, or within their errors."""
+    if watch.x.shape[0] > MANY or watch.gnorm <= 5.0 * SAFE * watch.g0:
+        return True
+    return watch.gnorm <= norm_inf(central_errors(problem, watch.x, watch.g, watch))
+
+
 def stationary(
     problem: Problem, watch: Any, promised: float, tests: Any, sees_hessian: bool, errors: Vector, left: float
 ) -> Any:
@@ -36,12 +55,13 @@ def stationary(
     measured = tests.per_hessian + tests.gradients_per_hessian + tests.gradients_per_product
     if promised == inf and measured == 0:
         return None
-    n, most = watch.x.shape[0], left / (1 + tests.per_gradient)
+    n = watch.x.shape[0]
+    most = left / (1 + 2 * n if tests.differences > 0.0 else 1 + tests.per_gradient)
     if tests.differences == 0.0:
         errors = 10.0 * noise_of_g(problem, watch.x, watch.size)
-    elif most >= 10:
-        problem = problem._replace(grad=differences_for(problem, watch, tests))
-        errors, most = larger(errors, 3.0 * noise_of_g(problem, watch.x, watch.size)), most - 10
+    elif most >= 11:
+        errors, most = central_errors(problem, watch.x, watch.g, watch), most - 11
+        problem = problem._replace(grad=central(problem, watch))
     unmoved = watch.f0 - watch.f <= nothing(problem, watch, tests)
     near = unmoved or nearby(watch.x, watch.size) or watch.gnorm <= (1e-3 if sees_hessian else 1e-4) * watch.g0
     if n <= MANY and most >= 2 * n + 1:

@@ -197,27 +197,47 @@ def differences_of(
 ) -> Differences:  # fmt: skip
     """What the differences of a run are worth at x; ``function`` is its f, J the Jacobian of its residuals."""
 
-    def slope(noise: float) -> Any:
-        return by_differences(problem, x, watch.size, tests.differences, noise)
-
     scheme = scheme_of(tests.differences, x)
+
+    def slope(noise: float) -> Any:
+        return by_differences(problem, x, watch.size, scheme, noise)
+
     residual = Tremor() if J is None else tremor(problem, x, J, watch.size)
     return measure_differences(function, slope, scheme, x, f, g, watch, search, content, residual)
 
 
 def scheme_of(step: float, x: Any) -> str:
     """The kind of differences that has this relative step."""
-    return "2-point" if step < eps(x) ** 0.4 else "3-point"
+    return "2-point" if one_sided(step, x) else "3-point"
+
+
+def one_sided(step: float, x: Any) -> bool:
+    """Whether differences with this relative step are 2-point ones."""
+    return 0.0 < step < eps(x) ** 0.4
 
 
 def differences_for(problem: Any, watch: Any, tests: Any) -> Callable[[Any], Any]:
     """The gradient by the differences of a run, as they are made at the moment."""
-    return lambda x: by_differences(problem, x, watch.size, tests.differences, watch.rough)
+    return lambda x: by_differences(problem, x, watch.size, scheme_of(tests.differences, x), watch.rough)
 
 
-def by_differences(problem: Any, x: Any, size: Any, step: float, noise: float) -> Any:
-    """The gradient by the kind of differences that has this relative step, made for some noise."""
-    scheme = scheme_of(step, x)
+def central(problem: Any, watch: Any) -> Callable[[Any], Any]:
+    """The gradient by central differences, for the noise that those of a run are made for."""
+    return lambda x: by_differences(problem, x, watch.size, "3-point", watch.rough)
+
+
+def central_errors(problem: Any, x: Any, g: Any, watch: Any) -> Any:
+    """The errors of its components: three times what steps twice as long change, or what their noise is.
+
+    Cost: 11 gradients.
+    """
+    longer = by_differences(problem, x, watch.size, "3-point", 8.0 * (watch.rough or eps(x)))
+    slope = Problem(None, central(problem, watch))  # type: ignore[arg-type]
+    return 3.0 * larger(absolute(longer - g), noise_of_g(slope, x, watch.size))
+
+
+def by_differences(problem: Any, x: Any, size: Any, scheme: str, noise: float) -> Any:
+    """The gradient by this kind of differences, made for some noise."""
     if isinstance(problem, Problem):
         return gradient(problem.fun, x, scheme, size, noise)
     return rmatvec(jacobian(problem.residual, x, scheme, size, noise), problem.residual(x))

@@ -4,7 +4,7 @@ Three things must hold before a run may say CONVERGED, and scaling or shifting f
 
     (a)  ‖g‖ ≤ min(gtol · max over visited states of ‖g‖,  max(gtol, 1e-6) · ‖g(x₀)‖)
     (b)  maxᵢ |gᵢ| wᵢ ≤ gtol (f₀ − f) + ef                     wᵢ = max(|xᵢ|, |x₀ᵢ|)
-    (c)  what the method's own model still promises ≤ max(1e-15 (f₀ − f), ef)
+    (c)  what the method's own model still promises ≤ max(eps (f₀ − f), ef)
 
 Norms of g are ∞-norms; ef = max(10 eps |f|, N) is the noise of f, N what was measured of it (0 until then).
 (b) is the relative gradient of J. E. Dennis & R. B. Schnabel, *Numerical Methods for Unconstrained Optimization and
@@ -16,11 +16,14 @@ from enum import IntEnum
 from math import inf
 from typing import Any, NamedTuple
 
-from refopt.judgement import SAFE, safe, stationary
+from refopt.judgement import SAFE, centred, confirmed, safe, stationary
 from refopt.linesearch import noise_floor
 from refopt.noise import Differences, differences_of, measure_f
 from refopt.ops import Vector, absolute, eps, finite, larger, namespace, norm, norm_inf, weighted_max
 from refopt.problem import Problem
+
+
+LITTLE = 2.0**-52  #: of all that was gained, a part that is not worth a step: its last digit
 
 
 class Status(IntEnum):
@@ -156,7 +159,7 @@ def settle(problem: Problem, old: Watch, x: Vector, f: float, g: Vector, promise
     What is claimed of a point is claimed of no other: it becomes the best one, and must be as low as that was.
     """
     ef = noise_floor(problem, x, f)
-    if promised <= ef or promised <= 1e-15 * (old.f0 - f) or (tests.absolute_only and promised < inf):
+    if promised <= ef or promised <= LITTLE * (old.f0 - f) or (tests.absolute_only and promised < inf):
         if tests.differences > 0.0 or f > old.f + slack(old, ef):  # noise may look like that
             return old._replace(verdict=STUCK)
         new = best_here(old, x, f, g)
@@ -208,7 +211,7 @@ def think(method: Any, problem: Problem, state: Any, watch: Watch, params: Any, 
     promised = method.predicted(state)
     measured = by_differences if tests.differences > 0.0 else by_slopes
     answer, errors = measured(method, problem, state, watch, tests, tried, promised, here)
-    return answer or judged(method, problem, state, watch, tests, tried, promised, errors)
+    return answer or judged(method, problem, state, centred(problem, watch, tests), tests, tried, promised, errors)
 
 
 def by_differences(
@@ -217,12 +220,12 @@ def by_differences(
     """What to do at once where the differences can be better, or are good; and the errors of the gradient."""
     ef, left = noise_floor(problem, watch.x, watch.f), tests.maxfun - spent(state, tests)[0]
     search = tried < 6 and left >= 12 * tests.per_gradient
-    content = here and watch.small and promised <= max(ef, 1e-15 * (watch.f0 - watch.f))
+    content = here and watch.small and promised <= max(ef, LITTLE * (watch.f0 - watch.f))
     found = differences_of(problem, problem, watch.x, watch.f, watch.g, watch, tests, search, content)
     if search and is_news(found, problem.noise, watch.rough, ef):
         watch = watch._replace(rough=found.rough, verdict=RUNNING)
         return (problem._replace(noise=found.noise), method.resume(state), watch), watch.g
-    if found.sound:
+    if found.sound and confirmed(problem, centred(problem, watch, tests)):
         return (problem, state, watch._replace(verdict=DONE)), watch.g
     return None, 3.0 * found.errors
 

@@ -2,13 +2,17 @@
 
     false success   success, although ‖g‖∞ > max(1e-6 · max(1, ‖g(x₀)‖∞), 10 G),  G the noise of g, measured here,
                     or, where a Hessian was given, λmin(H) < −1e-6 ‖H‖
-    false alarm     f − f* ≤ max(1e-8 |f*|, 1e-10 · min(1, f₀ − f*)), f* a known minimum, and no success, nor a limit;
-                    where f has a saddle of the same value, the Hessian tells
+    false alarm     f − f* ≤ max(1e-8 |f*|, 1e-10 · min(1, f₀ − f*)), f* a known minimum, and no success, nor a limit
 
-On c·f both hold as they are written and for f. The runs of a method on all cases of its front door are a survey.
+On c·f both hold as they are written and for f. G is what the rounding of x, and of r, does to g. Where a run has only
+values of f, it is what that rounding does to the best differences there are, central ones of the width that suits it;
+how many successes need this is told. The runs of a method on all cases of its front door are a survey.
 """
 
+import ast
 import csv
+import hashlib
+import inspect
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -17,9 +21,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import refopt
-from refopt import zoo
-from refopt.derivatives import gradient_of, jacobian_of
+from refopt import (
+    departure,
+    driver,
+    judgement,
+    judgement_residuals,
+    linearised,
+    noise,
+    refinement,
+    region,
+    stopping,
+    stopping_residuals,
+    zoo,
+)
+from refopt.derivatives import differences, gradient_of, jacobian_of
 from refopt.derivatives.differences import sizes
+from refopt.linesearch import wolfe
 from refopt.problem import LeastSquares, Problem
 from refopt.stopping import Status
 
@@ -60,12 +77,15 @@ SMALLER = {"extended_rosenbrock": 10, "chained_wood": 10, "logistic": 10, "rosen
 
 
 @cache
-def cases(door: str) -> tuple[Case, ...]:
-    """Every problem that a front door takes; "minimize" gets the certified data as f = ½‖r‖², without a Hessian."""
+def cases(door: str, quick: bool = False) -> tuple[Case, ...]:
+    """Every problem that a front door takes; "minimize" gets the certified data as f = ½‖r‖², without a Hessian.
+
+    ``quick``: the certified ones in machine code.
+    """
     found = []
     for name in zoo.names():
         if name.startswith("nist:"):
-            found += [certified(name, start, door) for start in (1, 2)]
+            found += [certified(name, start, door, quick) for start in (1, 2)]
         elif door == "minimize" and not name.endswith(":ls"):
             found.append(known(f"{name}:{SMALLER[name]}" if name in SMALLER else name))
         elif door == "least_squares" and name.endswith(":ls"):
@@ -84,10 +104,14 @@ def known(name: str) -> Case:
     return Case(name, problem, entry.x0, tuple(m.fun for m in entry.minima), truth)
 
 
-def certified(name: str, start: int, door: str) -> Case:
+def certified(name: str, start: int, door: str, quick: bool) -> Case:
     entry = zoo.get(name, start)
-    whole = as_function(entry.problem)
-    problem = entry.problem if door == "least_squares" else whole
+    fit, whole = entry.problem, as_function(entry.problem)
+    if quick:
+        import fits
+
+        fit, whole = fits.fit(name)
+    problem = fit if door == "least_squares" else whole
     return Case(f"{name}/{start}", problem, entry.x0, (whole.fun(entry.solution),), whole.fun)
 
 
@@ -195,6 +219,8 @@ VARIANTS = {
     "1e-6 from the answer": restarted(1e-6),
 }  # fmt: skip
 DERIVATIVES = ("analytic", "3-point", "2-point")
+TIGHT = 1e-12
+PATIENCE = {"maxiter": 1000, "maxfun": 20_000}  #: of a survey: what ends here claims nothing
 
 
 # --- runs ------------------------------------------------------------------------------------------------------------
@@ -223,33 +249,43 @@ def gradient_noise(case: Case, x: np.ndarray) -> float:
     return noise
 
 
-def difference_error(case: Case, x: np.ndarray, derivatives: str) -> float:
-    """How far differences, of the width that suits the noise of f, are from the gradient, at x and beside it."""
+def difference_error(case: Case, x: np.ndarray) -> float:
+    """How far central differences, of the width that suits the noise of f, are from the gradient, at x and beside it."""
     value, size, noise = case.problem[0], sizes(case.x0), max(case.noise, case.rounding)
     exact, rng, error = case.exact or as_function(case.problem).grad, np.random.default_rng(1), 0.0
     if isinstance(case.problem, Problem):
-        found = gradient_of(value, derivatives, size, noise)
+        found = gradient_of(value, "3-point", size, noise)
     else:
-        found = as_function(LeastSquares(value, jacobian_of(value, derivatives, size, noise))).grad
+        found = as_function(LeastSquares(value, jacobian_of(value, "3-point", size, noise))).grad
     for k in range(9):
         y = x * (1 + (k > 0) * 1e-8 * rng.uniform(-1, 1, len(x)))
         error = max(error, abs(found(y) - exact(y)).max())
     return error
 
 
+def enough(case: Case, m: float, shift: float = 0.0) -> float:
+    """max(1e-8 |f*|, 1e-10 · min(1, f₀ − f*)), of c·f and of f; f* = m is that without scale, and without shift."""
+    return max(1e-8 * abs(m + shift), 1e-10 * min(max(1.0, 1.0 / case.scale), case.truth(case.x0) - m))
+
+
 def near_a_minimum(case: Case, x: np.ndarray) -> bool:
-    """f − f* ≤ max(1e-8 |f*|, 1e-10 · min(1, f₀ − f*)), or less than shows beside the shift."""
-    f, f0, unit, visible = case.truth(x), case.truth(case.x0), max(1.0, 1.0 / case.scale), 10 * EPS * case.shift
-    return any(abs(f - m) <= max(1e-8 * abs(m), 1e-10 * min(unit, f0 - m), visible) for m in case.minima)
+    """f − f* as small, or less than shows beside the shift; from below only where f* is the lowest value known."""
+    f, visible = case.truth(x), 10 * EPS * case.shift
+    return any(abs(f - m) <= max(enough(case, m), visible) for m in case.minima) or f <= min(case.minima, default=-np.inf)
 
 
-def flat(case: Case, x: np.ndarray, derivatives: str) -> bool:
+def as_good(case: Case, x: np.ndarray) -> bool:
+    """The same, beside |f*| with its shift: what no run may deny."""
+    f = case.truth(x)
+    return near_a_minimum(case, x) or any(abs(f - m) <= enough(case, m, case.shift) for m in case.minima)
+
+
+def flat(case: Case, x: np.ndarray, derivatives: str = "analytic") -> bool:
     """Whether ‖g‖∞ is as small as a success must have it."""
     g0, g = (abs(as_function(case.problem).grad(y)).max() for y in (case.x0, x))
-    if g <= 1e-6 * min(max(1.0, g0), max(case.scale, g0)):
+    if g <= 1e-6 * min(max(1.0, g0), max(case.scale, g0)) or g <= 10 * gradient_noise(case, x):
         return True
-    error = 0.0 if derivatives == "analytic" else difference_error(case, x, derivatives)
-    return g <= 10 * max(error, gradient_noise(case, x))
+    return derivatives != "analytic" and g <= 10 * difference_error(case, x)
 
 
 def convex(case: Case, x: np.ndarray) -> bool:
@@ -261,16 +297,13 @@ def convex(case: Case, x: np.ndarray) -> bool:
 @np.errstate(all="ignore")
 def verdict(case: Case, result: Any, method: str, derivatives: str = "analytic") -> str:
     """ "false success", "false alarm", "solved", "elsewhere" (a success at another point), or "given up"."""
-    uses = derivatives == "analytic" and {"hess", "hessp"} & set(refopt.available()[method].needs)
+    sees = derivatives == "analytic" and {"hess", "hessp"} & set(refopt.available()[method].needs)
     saddle = getattr(case.problem, "hess", None) is not None and not convex(case, result.x)
-    near = near_a_minimum(case, result.x) and not saddle
-    if result.success and not (flat(case, result.x, derivatives) and not (uses and saddle)):
+    if not result.success:
+        return "false alarm" if as_good(case, result.x) and result.status not in LIMITS else "given up"
+    if not flat(case, result.x, derivatives) or (sees and saddle):
         return "false success"
-    if near and not result.success and result.status not in LIMITS:
-        return "false alarm"
-    if result.success:
-        return "solved" if near else "elsewhere"
-    return "given up"
+    return "solved" if near_a_minimum(case, result.x) and not saddle else "elsewhere"
 
 
 class Survey(NamedTuple):
@@ -278,6 +311,7 @@ class Survey(NamedTuple):
 
     names: dict[str, list[str]]
     nfev: float  #: the median over what was solved
+    leeway: int  #: successes whose gradient is only small beside the errors of differences
 
     def count(self, verdict: str) -> int:
         return len(self.names.get(verdict, ()))
@@ -288,14 +322,15 @@ def survey(
 ) -> Survey:
     """Runs on all cases of the method's front door, or a part of them."""
     names: dict[str, list[str]] = {}
-    costs = []
-    for case in cases(refopt.available()[method].door)[part]:
+    costs, leeway = [], 0
+    for case in cases(refopt.available()[method].door, quick=True)[part]:
         changed = VARIANTS[variant](case)
         result = solve(changed, method, derivatives, **options)
         said = verdict(changed, result, method, derivatives)
         names.setdefault(said, []).append(case.name)
         costs += [result.nfev] if said == "solved" else []
-    return Survey(names, float(np.median(costs)) if costs else np.nan)
+        leeway += derivatives != "analytic" and said in ("solved", "elsewhere") and not flat(changed, result.x)
+    return Survey(names, float(np.median(costs)) if costs else np.nan, leeway)
 
 
 # --- on record -------------------------------------------------------------------------------------------------------
@@ -303,6 +338,15 @@ def survey(
 FOLDER = Path(__file__).parents[1] / "docs" / "honesty"
 KEYS = ("derivatives", "gtol", "variant")
 COUNTS = ("solved", "elsewhere", "given up", "false success", "false alarm")
+FIELDS = (*KEYS, *COUNTS, "evaluations", "within errors", "rules")
+SHARED = noise, refinement, region, driver, differences, wolfe
+RULES = {
+    "minimize": (*SHARED, stopping, judgement, departure),
+    "least_squares": (*SHARED, stopping_residuals, judgement_residuals, linearised),
+}
+
+
+DEFINITIONS = gradient_noise, difference_error, enough, near_a_minimum, as_good, flat, convex, verdict
 
 
 def tolerance(gtol: float | None) -> str:
@@ -322,10 +366,29 @@ def keep(method: str, key: tuple[str, ...], found: Survey) -> None:
     """Put a survey on record; the false claims by name."""
     counts = [str(found.count(verdict)) for verdict in COUNTS[:3]]
     claims = [" ".join(found.names.get(verdict, ())) for verdict in COUNTS[3:]]
-    fields = (*KEYS, *COUNTS, "evaluations")
-    row = dict(zip(fields, (*key, *counts, *claims, f"{found.nfev:.0f}"), strict=True))
+    row = dict(zip(FIELDS, (*key, *counts, *claims, f"{found.nfev:.0f}", found.leeway, rules(method)), strict=True))
     rows = record(method) | {key: row}
-    with (FOLDER / f"{method}.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fields, lineterminator="\n")
+    path = FOLDER / f"{method}.csv"
+    with (new := path.with_suffix(".new")).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows[key] for key in sorted(rows))
+    new.replace(path)
+
+
+@cache
+def rules(method: str) -> str:
+    """A digest of the code that ends a run of the method and judges it; a row with another is due to be made again."""
+    entry = refopt.available()[method]
+    sources = [Path(module.__file__).read_text(encoding="utf-8") for module in (*RULES[entry.door], entry.module)]
+    sources += [inspect.getsource(part) for part in DEFINITIONS]
+    return hashlib.sha256("".join(ast.dump(bare(ast.parse(source))) for source in sources).encode()).hexdigest()[:8]
+
+
+def bare(tree: ast.Module) -> ast.Module:
+    """Without docstrings."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+            del body[0]
+    return tree
