@@ -102,8 +102,8 @@ def concave(draw, truncated, steihaug, gltr, escape):
     scale=lambda B, g, x, radius: (
         radius, radius, (size(g) + size(B) * radius) * radius, size(g) * radius, size(x), 1, 1, 1
     ),
-    because="sums of terms of this size",
-    slack=1e5,
+    because="sums of terms of this size; GLTR is asked for ‖p‖ = Δ to 1e-13",
+    slack=1e3,
     exact=False,
 )  # fmt: skip
 def is_concave(B, g, x, radius, points, promised, gains, edges, spent, origin):
