@@ -7,6 +7,7 @@ linesearch --sample 50`` a part of it, on a smaller sample.
 import argparse
 import csv
 import hashlib
+import io
 import json
 import os
 import random
@@ -47,13 +48,15 @@ class Mutation:
         )  # fmt: skip
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        asked, cache = self.asked, Path(str(session.config.cache.mkdir("mutation")))
+        asked, cache, code = self.asked, Path(str(session.config.cache.mkdir("mutation"))), state()
         of_claims, of_tests, reach = claims(), tests(session.items), Reach({}, {})
         if asked.patience:
             reach = recorded(of_tests, cache)
         before = cache / "noticed.json"
         known = json.loads(before.read_text()) if before.exists() else {}
         judge = Judge(joined(reach, record(of_claims)), of_claims, of_tests, known)
+        done = Done(cache / f"judged-{code}-{asked.patience:g}.jsonl")
+        table = []
         reasons = tomllib.loads(EQUIVALENTS.read_text())["equivalent"]
         for package in asked.packages:
             chosen = selected(package, asked.sample, asked.seed, asked.only)
@@ -61,16 +64,48 @@ class Mutation:
             judged = []
             for k, mutant in enumerate(chosen):
                 why = reason(mutant, reasons)
-                judged.append((mutant, judge(mutant, asked.patience / 10 if why else asked.patience), why))
+                patience = asked.patience / 10 if why else asked.patience
+                judged.append((mutant, done.fate(mutant, judge, patience), why))
                 print(f"[{k + 1}/{len(chosen)}] {said(*judged[-1])}", flush=True)
-            before.write_text(json.dumps(known))
+            replace(before, json.dumps(known))
             for name in (mutant.name for mutant, fate, why in judged if why and fate.killed):
                 print(f"listed as equivalent, but killed: {name}")
-            lines = rows(package, judged, asked)
-            print(*lines, sep="\n")
-            if asked.write:
-                write(lines)
+            table += rows(package, judged, asked, code)
+            print(*table, sep="\n")
+        if asked.write:
+            write(table)
         return True
+
+
+def state() -> str:
+    """A name for the code that is judged and what judges it: all sources of the library and of its tests."""
+    digest = hashlib.sha256()
+    for path in sorted([*(ROOT / "refopt").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]):
+        digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
+    return digest.hexdigest()[:10]
+
+
+def replace(path: Path, text: str) -> None:
+    """Write the file whole, or not at all."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.replace(path)
+
+
+class Done:
+    """What was judged of this state of the code, kept line by line: a run that was broken off goes on from there."""
+
+    def __init__(self, path: Path) -> None:
+        lines = path.read_text().split("\n") if path.exists() else []
+        self.path, self.fates = path, {name: Fate(*fate) for name, fate in map(json.loads, filter(None, lines[:-1]))}
+
+    def fate(self, mutant: Mutant, judge: Judge, patience: float) -> Fate:
+        name = f"{mutant.name} {mutant.path} {mutant.choice}"
+        if name not in self.fates:
+            self.fates[name] = judge(mutant, patience)
+            with self.path.open("a") as out:
+                out.write(json.dumps([name, self.fates[name]]) + "\n")
+        return self.fates[name]
 
 
 def recorded(of_tests: Each, cache: Path) -> Reach:
@@ -134,27 +169,28 @@ class Row(NamedTuple):
     by_time: int  #: of the killed, because something did not end
     killed_percent: float  #: of those that are not equivalent
     by_verify_percent: float
+    code: str  #: the state of the library and its tests that the row is of
 
 
-def row(package: str, what: str, judged: list[Judged]) -> Row:
+def row(package: str, what: str, judged: list[Judged], code: str) -> Row:
     equivalent = sum(bool(why) and not fate.killed for _, fate, why in judged)
     killed = sum(fate.killed for _, fate, _ in judged)
     named, timed = sum(bool(fate.claim) for _, fate, _ in judged), sum(fate.timed for _, fate, _ in judged)
     counted = max(len(judged) - equivalent, 1)
     return Row(
         package, what, len(judged), equivalent, killed, len(judged) - equivalent - killed, named, timed,
-        round(100 * killed / counted, 1), round(100 * named / counted, 1),
+        round(100 * killed / counted, 1), round(100 * named / counted, 1), code,
     )  # fmt: skip
 
 
-def rows(package: str, judged: list[Judged], asked: argparse.Namespace) -> list[Row]:
+def rows(package: str, judged: list[Judged], asked: argparse.Namespace, code: str) -> list[Row]:
     """What the table says of a package."""
     found = []
     if asked.only != "sample":
-        found.append(row(package, "equations", [each for each in judged if each[0].equation]))
+        found.append(row(package, "equations", [each for each in judged if each[0].equation], code))
     if asked.only != "equations":
         what = f"sample of {asked.sample}, seed {asked.seed}"
-        found.append(row(package, what, [each for each in judged if each[0].sampled]))
+        found.append(row(package, what, [each for each in judged if each[0].sampled], code))
     return found
 
 
@@ -165,8 +201,9 @@ def write(lines: list[Row]) -> None:
     new = {row[:2]: row for row in [*old, *lines]}
     order = {(package, what): k for k, (package, what) in enumerate(new)}
     rows = sorted(new.values(), key=lambda row: (list(PACKAGES).index(row.package), order[row[:2]]))
-    with TABLE.open("w", newline="") as out:
-        csv.writer(out, lineterminator="\n").writerows([names, *rows])
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([names, *rows])
+    replace(TABLE, out.getvalue())
 
 
 def main() -> int:

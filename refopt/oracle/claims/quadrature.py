@@ -119,7 +119,7 @@ def dominated(draw, lanczos, quadrature):
 
 @claim(
     "quadrature.reorthogonalised",
-    "Orthogonalised twice against all of it, the basis is orthonormal to rounding where one eigenvalue dwarfs the others",
+    "Orthogonalised twice against all of it, the basis is orthonormal, though one eigenvalue dwarf the others",
     GM + "; B. N. Parlett, The Symmetric Eigenvalue Problem, §6.9 (twice is enough)",
     dominated,
     given="QAQᵀ is the tridiagonal T, to rounding of ‖A‖",

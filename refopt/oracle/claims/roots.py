@@ -198,7 +198,7 @@ def dominant(draw, power_iteration):
     "The power iteration ends within ‖Av − θv‖ of an eigenvalue; within ‖Av − θv‖²/gap of the largest in modulus",
     "G. H. Golub & C. F. Van Loan, Matrix Computations, 4th ed., §8.1 and §8.2",
     dominant,
-    given="A = Aᵀ, and one eigenvalue has the largest modulus; it begins with a unit vector: with n = 1 one product is all",
+    given="A = Aᵀ, and one eigenvalue has the largest modulus; the first v is a unit vector: if n = 1 it ends there",
     uses=("linalg.power_iteration",),
     scale=lambda A: (1, size(A), size(A) ** 2, 10 * size(A), 1),
     because="sums of a few products of this size",

@@ -75,7 +75,7 @@ def lost_in_rounding(draw, root):
     "Of A + εI, eigenvalues below n eps max|λ| are not known: they are raised to it, or to ε where that is less",
     "G. H. Golub & C. F. Van Loan, Matrix Computations, 4th ed., §8.1 (perturbations) and §8.3 (the QR algorithm)",
     lost_in_rounding,
-    given="A is positive semidefinite to rounding; they are counted; reported are the κ of what the root is of, and eps κ for XᵖA − I",
+    given="A ⪰ 0 to rounding; reported are how many, κ of what is left, and eps κ for XᵖA − I",
     uses=ROOT,
     scale=lambda values, floor, p: (
         floor ** (-1 / p), floor, 1, values.max() / floor, 1
@@ -140,7 +140,7 @@ def refused(draw, root):
 
 @claim(
     "roots.refused",
-    "An indefinite matrix has no real root for every p: it is refused, and its lowest eigenvalue is named, to three digits",
+    "An indefinite matrix is refused, for every p; its lowest eigenvalue is named, to three digits",
     IANNAZZO,
     refused,
     given="a ridge is smaller than |λ₁|; by Newton's iteration it is refused without a name",
