@@ -110,7 +110,7 @@ def hard_case(g: Vector, B: Symmetric, radius: float, lam: float, v: Vector, siz
 
 
 def nearly_hard(g: Vector, B: Symmetric, radius: float, lam: float) -> Step:
-    """λ > −λ₁ is known to rounding, and p(λ) lies inside: the rest goes along v, of which B + λI leaves hardly anything.
+    """λ > −λ₁ is known to rounding, and p(λ) lies inside: the rest goes along v, of which B + λI leaves hardly any.
 
     p = −(B + λI)⁻¹ g + τ v,    ‖p‖ = Δ
     """

@@ -26,6 +26,10 @@ from tests.mutation.runs import Each, Fate, Judge, Reach, claims, record, tests
 EQUIVALENTS = Path(__file__).with_name("equivalents.toml")
 TABLE = ROOT / "docs" / "mutation.csv"
 SELECTED = "not jit and not gpu and not peers and not slow"
+TESTS = (  #: of these packages; all of them are reached by these, every branch
+    "methods", "linesearch", "linalg", "test_subproblem.py", "test_region.py", "test_krylov.py", "test_linearised.py",
+    "test_inexact.py",
+)  # fmt: skip
 
 Judged = tuple[Mutant, Fate, str]  #: and why it is equivalent, if it is listed
 
@@ -49,14 +53,14 @@ class Mutation:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         asked, cache, code = self.asked, Path(str(session.config.cache.mkdir("mutation"))), state()
-        of_claims, of_tests, reach = claims(), tests(session.items), Reach({}, {})
+        of_claims, of_tests = claims(), tests(session.items)
+        reach = kept(cache / f"claims-{code}.json", of_claims)
         if asked.patience:
-            reach = recorded(of_tests, cache)
+            reach = joined(reach, kept(cache / f"tests-{code}.json", of_tests))
         before = cache / "noticed.json"
         known = json.loads(before.read_text()) if before.exists() else {}
-        judge = Judge(joined(reach, record(of_claims)), of_claims, of_tests, known)
-        done = Done(cache / f"judged-{code}-{asked.patience:g}.jsonl")
-        table = []
+        judge = Judge(reach, of_claims, of_tests, known)
+        done, table = Done(cache / f"judged-{code}-{asked.patience:g}.jsonl"), list[Row]()
         reasons = tomllib.loads(EQUIVALENTS.read_text())["equivalent"]
         for package in asked.packages:
             chosen = selected(package, asked.sample, asked.seed, asked.only)
@@ -108,21 +112,12 @@ class Done:
         return self.fates[name]
 
 
-def recorded(of_tests: Each, cache: Path) -> Reach:
-    """What the tests reach, file by file: recorded once for each state of it and of the packages."""
-    sources = b"".join(file.read_bytes() for package in PACKAGES for file in files(package))
-    whole = Reach({}, {})
-    by_file: dict[str, Each] = {}
-    for name, passes in of_tests.items():
-        by_file.setdefault(name.partition("::")[0], {})[name] = passes
-    for name, group in by_file.items():
-        digest = hashlib.sha256(sources + (ROOT / name).read_bytes()).hexdigest()[:16]
-        kept = cache / f"{Path(name).stem}-{digest}.json"
-        if not kept.exists():
-            kept.write_text(json.dumps(record(group)))
-        seconds, lines = json.loads(kept.read_text())
-        whole = joined(whole, Reach(seconds, {at: {int(n): who for n, who in t.items()} for at, t in lines.items()}))
-    return whole
+def kept(path: Path, each: Each) -> Reach:
+    """What they reach: recorded once for a state of the code."""
+    if not path.exists():
+        replace(path, json.dumps(record(each)))
+    seconds, lines = json.loads(path.read_text())
+    return Reach(seconds, {file: {int(n): who for n, who in table.items()} for file, table in lines.items()})
 
 
 def joined(one: Reach, two: Reach) -> Reach:
@@ -217,7 +212,8 @@ def main() -> int:
     asked = parser.parse_args()
     asked.packages = [name for name in asked.what if name in PACKAGES] or list(PACKAGES)
     asked.files = [name for name in asked.what if name not in PACKAGES]
-    options = ["-q", "--tb=no", "-p", "no:randomly", "--benchmark-disable", "-m", SELECTED, str(ROOT / "tests")]
+    options = ["-q", "--tb=no", "-p", "no:randomly", "--benchmark-disable", "-m", SELECTED]
+    options += [str(ROOT / "tests" / name) for name in TESTS]
     return int(pytest.main(options, plugins=[Mutation(asked)]))
 
 
