@@ -294,7 +294,7 @@ def test_sr1_learns_nothing_from_what_it_knows():
     state = sr1.primed(sr1.init(problem, np.ones(2), sr1.Params()), 2.0 * np.eye(2))
     new = sr1.step(problem, state, sr1.Params())
     assert new.taken
-    assert (new.B == 2.0 * np.eye(2)).all()
+    assert (2.0 * np.eye(2) == new.B).all()
 
 
 def test_a_search_of_sr1_that_finds_nothing_lower_shrinks_the_region():

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.mutation.mutants import PACKAGES, ROOT, Mutant, files, mutants
+from tests.mutation.mutants import PACKAGES, ROOT, Mutant, mutants
 from tests.mutation.runs import Each, Fate, Judge, Reach, claims, record, tests
 
 EQUIVALENTS = Path(__file__).with_name("equivalents.toml")
