@@ -158,6 +158,12 @@ def size(A: Any) -> Any:
     return float(np.linalg.norm(A.astype(float)))
 
 
+def apart(found: Any, expected: Any, *of: Any) -> Any:
+    """found − expected, relative to the largest number of either, and of what they are sums of."""
+    largest = max(float(np.abs(part).max(initial=0.0)) for part in map(np.asarray, (found, expected, *of)))
+    return (found - expected) / (largest or 1.0)
+
+
 def bulk(A: Any) -> Any:
     """Σ|aᵢⱼ|, which bounds the norms and stays rational."""
     return abs(A).sum()
