@@ -68,6 +68,11 @@ def planned(draw):
     state = hessian_free.init(problem, x, hessian_free.Params())
     done = hessian_free.planned(problem, state._replace(first=state.f + 1e15), hessian_free.Params())
     rows += [float(done.nhvp - products.calls)]
+    options = hessian_free.Params()
+    eta = min(options.forcing, 0.5)
+    first = hessian_free.damped(problem, x, state.g, state.p, state.lam, eta, options.progress)
+    newton = hessian_free.damped(problem, x, state.g, first.step.p, 0.0, eta, options.progress)
+    rows += [done.promised - newton.step.promised, done.size - max(state.size, first.size)]
     problem, x = quartic(draw, dead=True)
     start = inexact.begun(problem, x, 3.0)
     rows += [float(np.shape(start.p) != np.shape(x)),

@@ -52,9 +52,18 @@ def followed(draw, solver):
     c[values.argmin()] *= 10.0 ** -draw.rng.integers(0, 8)
     B, g = with_spectrum(Q, values), Q @ c
     radius = size(g) / size(B) * draw.magnitude(3)
+    if draw.rng.integers(2):
+        values, radius = failing(draw, c)
+        B = with_spectrum(Q, values)
     _, lam, _ = solver(g, B, radius, ACCURACY)
     expected = multipliers(values, c, B, radius)
     return {"B": B, "lam": lam, "expected": lam if expected is None else expected, "values": values}
+
+
+def failing(draw, c):
+    """λ₁ = −1 far below the others, and Δ = ‖p(λ)‖ for a λ beyond 1: the first three λ are too small, or more."""
+    values = np.append(-1.0, draw.rng.uniform(0.0, 0.3, len(c) - 1))
+    return values, size(c / (values + 1.0 + float(draw.number("1/50", "1/2"))))
 
 
 @claim(
