@@ -22,8 +22,8 @@ def solvers(draw, truncated, steihaug, gltr):
     B, g, x = draw.spd(n := draw.size(1, 4), 10), draw.vector(n) * draw.magnitude(1), draw.vector(n)
     radius = 1e3 * size(g) * size(inverse(B))
     found = [
-        truncated(products(B), x, g, 1e-8), steihaug(products(B), x, g, radius, 1e-8),
-        gltr(products(B), x, g, radius, 1e-8, 99),
+        truncated(products(B), x, g, 1e-13), steihaug(products(B), x, g, radius, 1e-13),
+        gltr(products(B), x, g, radius, 1e-13, 99),
     ]  # fmt: skip
     return {
         "g": g, "newton": -inverse(B) @ g, "points": np.array([each.p for each in found]),
@@ -40,8 +40,8 @@ def solvers(draw, truncated, steihaug, gltr):
     given="B ≻ 0, κ(B) ≤ 10",
     uses=("krylov.truncated", "krylov.steihaug", "krylov.gltr"),
     scale=lambda g, newton: (size(newton), size(g) * size(newton), size(g) * size(newton), 1, 1),
-    because="the tolerance of 1e-8 leaves 1e-8 κ of the step",
-    slack=1e9,
+    because="the tolerance of 1e-13 leaves 1e-13 κ of the step",
+    slack=1e4,
     exact=False,
 )
 def solved_inside(g, newton, points, promised, gain, edge, spent):

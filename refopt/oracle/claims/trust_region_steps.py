@@ -75,7 +75,7 @@ def failing(draw, c):
     uses=EXACT,
     scale=lambda B, expected, values: (size(B) + abs(expected)) * (1 + size(B) / (values.min() + expected)),
     because="λ is a few quotients of solves with B + λI",
-    slack=1e4,
+    slack=1e3,
     exact=False,
 )
 def secular_steps(lam, expected):
