@@ -106,7 +106,7 @@ def basis(A, q, T):
     return Q @ Q.T - np.eye(len(Q)), Q @ A @ Q.T - np.diag(alpha) - np.diag(beta, 1) - np.diag(beta, -1), Q[0] - q
 
 
-def dominated(draw, lanczos, quadrature):
+def dominated(draw, lanczos):
     """One eigenvalue 1, the others of 1e-7 and less: what is new in a product is drowned in what is not."""
     n = draw.size(6, 12)
     values = draw.positive(n, 10)
@@ -123,7 +123,7 @@ def dominated(draw, lanczos, quadrature):
     GM + "; B. N. Parlett, The Symmetric Eigenvalue Problem, §6.9 (twice is enough)",
     dominated,
     given="QAQᵀ is the tridiagonal T, to rounding of ‖A‖",
-    uses=USES,
+    uses=("linalg.lanczos",),
     scale=lambda A: 10.0,
     because=FULL,
     exact=False,

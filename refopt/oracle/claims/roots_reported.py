@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 
+from refopt.linalg import inverse_root
 from refopt.oracle.claim import EPS, claim
 from refopt.oracle.claims.roots import IANNAZZO
 from refopt.oracle.draw import size, with_spectrum
@@ -124,14 +125,14 @@ def condition(A, values, p, reported):
     )  # fmt: skip
 
 
-def refused(draw, root):
+def refused(draw):
     """A matrix with a negative eigenvalue that no ridge of less than its modulus mends."""
     n, p = draw.size(2), (1, 2, 3, 4)[int(draw.rng.integers(4))]
     A, said = draw.indefinite(n), ["", ""]
     least = np.linalg.eigvalsh(A)[0]
     for k, method in enumerate(METHODS):
         try:
-            root(A, p, method, -least * float(draw.number("1/10", "9/10")))
+            inverse_root(A, p, method, -least * float(draw.number("1/10", "9/10")))
         except ValueError as refusal:
             said[k] = str(refusal)
     named = re.search(r"the eigenvalue (\S+);", said[0])
@@ -144,7 +145,6 @@ def refused(draw, root):
     IANNAZZO,
     refused,
     given="a ridge is smaller than |λ₁|; by Newton's iteration it is refused without a name",
-    uses=ROOT,
     scale=lambda: (5e-3 / (100 * EPS), 1),
     because="three digits are printed",
     exact=False,
