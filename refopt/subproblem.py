@@ -114,7 +114,7 @@ def nearly_hard(g: Vector, B: Symmetric, radius: float, lam: float) -> Step:
 
     p = −(B + λI)⁻¹ g + τ v,    ‖p‖ = Δ
     """
-    _, v = lowest(B)
+    _mu, v = lowest(B)
     L, _ = cholesky(B, lam)
     p = -solve(L, g)
     v = -v if dot(p, v) < 0.0 else v
