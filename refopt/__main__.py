@@ -173,8 +173,8 @@ def summary(reports: "Sequence[ClaimReport]") -> str:
     exact = sum(report.exact for report in reports)
     names = ", ".join(report.id for report in reports if report.status == "failed")
     text = f"{len(reports)} claims: {', '.join(parts)}; {exact} decided without rounding too"
-    if not digits.available():
-        text += "\nno certain digits: they need python-flint, which pip install 'refopt[exact]' brings"
+    if not digits.kind():
+        text += "\nno certain digits: they need python-flint or mpmath; pip install 'refopt[exact]' brings both"
     return f"{text}\nfailed: {names}" if names else text
 
 

@@ -44,7 +44,8 @@ def more_sorensen(g: Vector, B: Symmetric, radius: float, accuracy: float) -> St
         B + λI = LLᵀ,    LLᵀp = −g,    Lw = p,    λ ← λ + (‖p‖/‖w‖)² (‖p‖ − Δ)/Δ
 
     λ = 0 comes first: a Newton step inside the region is the answer. Where the factorisation has failed three times,
-    or the iteration lingers, the lowest eigenpair decides whether this is the hard case.
+    or the iteration lingers, the lowest eigenpair decides whether this is the hard case. Where λ is known to rounding,
+    and ‖p(λ)‖ is not, as next to −λ₁, the same eigenvector leads to the boundary.
     """
     least, most = gershgorin(B)
     size = max(abs(least), abs(most))
@@ -68,6 +69,8 @@ def more_sorensen(g: Vector, B: Symmetric, radius: float, accuracy: float) -> St
             if length > 0.0:
                 ratio = length / norm(solve_lower(L, p))
                 newton = lam + ratio * ratio * (length - radius) / radius
+            if abs(newton - lam) <= 2.0 * eps(g) * (size + lam):
+                return nearly_hard(g, B, radius, lam + 4.0 * eps(g) * (size + lam))
         else:
             failures = failures + 1
             low = lam
@@ -104,6 +107,19 @@ def hard_case(g: Vector, B: Symmetric, radius: float, lam: float, v: Vector, siz
     tau = max(radius * radius - dot(p, p), 0.0) ** 0.5
     p = p - (tau if slope > 0.0 else -tau) * v
     return Step(p, lam + abs(slope) / radius, decrease(g, B, p))
+
+
+def nearly_hard(g: Vector, B: Symmetric, radius: float, lam: float) -> Step:
+    """λ > −λ₁ is known to rounding, and p(λ) lies inside: the rest goes along v, of which B + λI leaves hardly any.
+
+    p = −(B + λI)⁻¹ g + τ v,    ‖p‖ = Δ
+    """
+    _mu, v = lowest(B)
+    L, _ = cholesky(B, lam)
+    p = -solve(L, g)
+    v = -v if dot(p, v) < 0.0 else v
+    p = p + boundary(p, v, radius) * v
+    return Step(p, lam, decrease(g, B, p))
 
 
 def cauchy(g: Vector, B: Symmetric, radius: float) -> Vector:

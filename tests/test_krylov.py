@@ -242,3 +242,27 @@ def test_every_array_kind(namespace, solver, dtype):
     # a few products of condition 9
     assert namespace.to_numpy(found.p) == pytest.approx(wanted.p, abs=1e4 * float(np.finfo(dtype).eps))
     assert (found.edge, found.products) == (wanted.edge, wanted.products)
+
+
+# --- starts, looks and limits ----------------------------------------------------------------------------------------
+
+
+def test_a_start_without_positive_curvature_is_none():
+    """gᵀs < 0 and sᵀBs < 0: no multiple of s is the lowest point along it, and they begin at 0."""
+    B, g, start = np.diag([1.0, -1.0]), np.array([1.0, 0.25]), np.array([-0.5, -2.0])
+    assert g @ start < 0 > start @ B @ start
+    begun, fresh = solve_by_cg(B, g, start), solve_by_cg(B, g)
+    assert (begun.z == fresh.z).all()
+    assert begun.products == fresh.products + 1
+
+
+def test_gltr_looks_at_the_ninth_to_fifteenth_space_no_more():
+    """Where k = 9 would do, sixteen products are spent; and none where none are allowed."""
+    B, g = np.diag(np.linspace(1.0, 30.0, 40)), np.ones(40)
+    residuals = [np.linalg.norm(B @ z + g) for z in path(g, B, inf, 20)]
+    forcing = (residuals[9] * residuals[8]) ** 0.5 / np.linalg.norm(g)
+    found = gltr(products(B), 0 * g, g, 1e3, forcing, 40)
+    assert found.products == 16
+    none = gltr(products(B), 0 * g, g, 1e3, forcing, 0)
+    assert (none.products, none.promised, none.edge) == (0, 0.0, False)
+    assert not none.p.any()

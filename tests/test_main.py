@@ -73,7 +73,7 @@ def test_verify_says_why_there_are_no_certain_digits(capsys, monkeypatch):
     main(["verify", "trust-region.optimality", "--examples", "1"])
     printed = capsys.readouterr().out
     assert "digits certain" not in printed
-    assert "they need python-flint" in printed
+    assert "they need python-flint or mpmath" in printed
 
 
 def test_json_is_as_documented(tmp_path, capsys):

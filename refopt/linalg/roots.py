@@ -40,8 +40,8 @@ class RootInfo(NamedTuple):
     ridge: float  #: ε, absolute
     floor: float  #: by eigh n eps max |λ|, or the ridge where that is smaller; by Newton what it needs at least
     clamped: int  #: eigenvalues of A + ridge · I that were below the floor
-    condition: float  #: κ of what the root is of; by Newton in the norm of Frobenius, for p = a/b of its a-th root
-    residual: float  #: max |XᵖA − I| as measured by Newton; as rounding leaves it by eigh, eps · condition
+    condition: float  #: κ of what the root is of; by Newton in the norm of Frobenius
+    residual: float  #: max |XᵖA − I| as measured by Newton, for p = a/b with the a-th root; by eigh eps · condition
     iterations: int  #: of Newton; 0 by eigh
 
 
@@ -97,8 +97,8 @@ def by_newton(A: Symmetric, p: Fraction, ridge: float, relative: bool) -> tuple[
     if largest == 0.0:
         raise ValueError("A is zero, which has no inverse root: give an absolute ridge")
     size = largest * frobenius(B / largest)
-    B, z = B / size, (a + 1) / 2.0
-    X, M, best, far, iterations = z ** (1.0 / a) * one, z * B, one, inf, 0
+    B = B / size
+    (X, M), best, far, iterations = newton_start(B, a), one, inf, 0
     while iterations < MOST:
         now = distance(M, one)
         if not now <= a + 1 or (far < 1e-6 and now >= 0.5 * far):  # an eigenvalue is negative; no nearer any more
@@ -112,6 +112,12 @@ def by_newton(A: Symmetric, p: Fraction, ridge: float, relative: bool) -> tuple[
         raise ValueError("A + ridge · I is singular or not positive definite, to rounding: give a larger ridge")
     X = size ** float(-1 / p) * symmetrised(power(best, p.denominator))
     return X, RootInfo(ridge, floor * size, 0, condition, distance(Y @ B, one), iterations)
+
+
+def newton_start(A: Symmetric, p: int) -> tuple[Matrix, Matrix]:
+    """z^{1/p} I and zA, with z = (p + 1) / 2‖A‖_F: the eigenvalues of zA are at most (p + 1)/2."""
+    z = (p + 1) / (2.0 * frobenius(A))
+    return z ** (1.0 / p) * identity(A[:, 0]), z * A
 
 
 def newton_step(X: Matrix, M: Matrix, p: int) -> tuple[Matrix, Matrix]:

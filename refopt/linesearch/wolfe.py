@@ -53,7 +53,7 @@ def strong_wolfe(
                     alpha = between(lo, f_lo, d_lo, hi, f_hi, d_hi, sloped, ef, trial)
                 else:
                     alpha = alpha + longer
-        if bracketed and hi - lo <= (4.0 * eps(x) if finite(f_hi) or lo == 0.0 else 0.01) * hi:
+        if bracketed and hi - lo <= (4.0 * eps(x) if finite(f_hi) else 0.01) * hi:
             return spent(best, trial, njev)
     return spent(best, trials, njev)
 

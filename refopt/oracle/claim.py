@@ -193,7 +193,7 @@ class ClaimReport(NamedTuple):
     detail: str = ""  #: what went wrong
     code: str = ""  #: Python text that shows it again
     fails: tuple[str, ...] = ()  #: what was run as a counterexample
-    digits: int | None = None  #: of the float64 results are certain, at least, in a sample of ball arithmetic
+    digits: int | None = None  #: of the float64 results are certain, at least, in a sample at fifty digits
 
 
 Implementation = Equation | Mapping[str, Equation]

@@ -127,13 +127,13 @@ def eye(A: np.ndarray) -> np.ndarray:
     return np.eye(len(A), dtype=int) + 0 * A
 
 
-def in_balls(A: np.ndarray) -> bool:
-    return A.dtype == object and A.size > 0 and hasattr(A.flat[0], "rad")
+def of_many_digits(A: np.ndarray) -> bool:
+    return A.dtype == object and A.size > 0 and digits.of_many(A.flat[0])
 
 
 def least(A: np.ndarray) -> Any:
     """The smallest eigenvalue of a symmetric A, or, over rational numbers, its smallest pivot: of the same sign."""
-    if in_balls(A):
+    if of_many_digits(A):
         return digits.lowest(A)
     return min(rationals.pivots(A)) if A.dtype == object else np.linalg.eigvalsh(A)[0]
 
@@ -151,11 +151,17 @@ def excess(value: Any) -> Any:
 
 
 def size(A: Any) -> Any:
-    """‖A‖₂ of a vector, ‖A‖_F of a matrix, |A| of a number, as a float; of balls, as a ball."""
+    """‖A‖₂ of a vector, ‖A‖_F of a matrix, |A| of a number, as a float; of numbers of many digits, as one of them."""
     A = np.asarray(A)
-    if in_balls(A):
+    if of_many_digits(A):
         return (A * A).sum().sqrt()
     return float(np.linalg.norm(A.astype(float)))
+
+
+def apart(found: Any, expected: Any, *of: Any) -> Any:
+    """found − expected, relative to the largest number of either, and of what they are sums of."""
+    largest = max(float(np.abs(part).max(initial=0.0)) for part in map(np.asarray, (found, expected, *of)))
+    return (found - expected) / (largest or 1.0)
 
 
 def bulk(A: Any) -> Any:

@@ -53,3 +53,13 @@ def test_every_kind_of_array(namespace):
     assert quadrature(T.alpha, T.beta)[0] == pytest.approx(
         quadrature(*lanczos(lambda v: np.diag([1.0, 2.0, 4.0]) @ v, np.ones(3), 2)[:2])[0]
     )
+
+
+def test_there_is_nothing_to_begin_with_in_zero():
+    with pytest.raises(ValueError, match="zero"):
+        lanczos(lambda v: v, np.zeros(3), 2)
+
+
+def test_no_steps_give_an_empty_matrix():
+    T = lanczos(lambda v: v, np.ones(3), 0)
+    assert (len(T.alpha), len(T.beta)) == (0, 0)

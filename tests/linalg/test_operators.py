@@ -6,6 +6,7 @@ import scipy.sparse
 from scipy.sparse.linalg import aslinearoperator
 
 from refopt.linalg import operator
+from refopt.linalg.operators import probe_matrix
 
 A = np.array([[1.0, 2.0, 0.0], [0.5, -1.0, 3.0], [0.0, 1.0, 4.0]])
 V = np.array([[1.0, 2.0], [0.0, -1.0], [3.0, 0.5]])
@@ -100,3 +101,32 @@ def test_wrong_products_are_named():
         operator(lambda v: v[:2], 3).matmat(V)
     with pytest.raises(ValueError, match="not finite"):
         operator(lambda v: v * np.nan, 3).matmat(V)
+
+
+def test_complex_numbers_are_refused():
+    with pytest.raises(ValueError, match="real numbers; it has dtype complex128"):
+        operator(A + 1j)
+
+
+def test_probes_are_signs_drawn_from_the_seed_or_those_that_are_given():
+    op = operator(A)
+    Z = probe_matrix(op, None, 7, 5)
+    assert Z.shape == (3, 5)
+    assert (abs(Z) == 1.0).all()
+    assert (probe_matrix(op, 5, 7, 1) == Z).all()
+    assert (probe_matrix(op, V, None, 1) == V).all()
+    assert probe_matrix(op, V[:, 0], None, 1).shape == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("probes", "rng", "error", "message"),
+    [
+        (0, 1, ValueError, "probes must be at least 1; it is 0"),
+        (None, None, TypeError, "only from a Generator or a seed"),
+        (np.ones((2, 2)), None, ValueError, r"an array \(3, k\), k ≥ 1; it has shape \(2, 2\)"),
+        (np.ones((3, 0)), None, ValueError, r"shape \(3, 0\)"),
+    ],
+)
+def test_probes_that_are_none_are_refused(probes, rng, error, message):
+    with pytest.raises(error, match=message):
+        probe_matrix(operator(A), probes, rng, 1)

@@ -262,3 +262,9 @@ def test_power_iteration_of_zero():
 def test_power_iteration_asks_for_its_generator():
     with pytest.raises(TypeError, match="Generator or a seed"):
         power_iteration(np.eye(2))
+
+
+def test_newton_gives_up_what_a_hundred_iterations_do_not_bring_near():
+    """p = 1 doubles the smallest eigenvalue of M in each: 1e-40 is not there after a hundred."""
+    with pytest.raises(ValueError, match="singular"):
+        inverse_root(np.diag([1.0, 1e-40]), 1, "coupled-newton")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import line_search
 
 from refopt.linesearch import noise_floor, strong_wolfe
+from refopt.linesearch.wolfe import between
 from refopt.ops import dot
 from refopt.problem import Problem
 from strategies import seeds
@@ -403,3 +404,8 @@ def test_every_array_kind_takes_the_same_trials(namespace, dtype):
     assert namespace.owns(found.x)
     assert namespace.owns(found.g)
     assert namespace.to_numpy(found.x).dtype == np.dtype(dtype)
+
+
+def test_slopes_whose_squares_overflow_are_bisected():
+    """d₁² is infinite, and the cubic's minimiser no number."""
+    assert between(1.0, 0.0, -1e200, 3.0, 1.0, 1e200, True, 0.0, 1) == 2.0

@@ -283,3 +283,28 @@ def test_nothing_ends_on_a_jacobian_that_is_only_learnt(method):
         assert fresh.exact
         assert (jacobian(state.x) == fresh.J).all()
         assert fresh.njev == state.njev + 1
+
+
+# --- what ends a try -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", [dogleg_method, lm, *BROYDEN], ids=["dogleg", "lm", "good", "bad"])
+def test_another_try_begins_with_the_first_region(method):
+    """‖Dx‖ times the factor."""
+    problem, x = squares("bard")
+    state = method.init(problem, x, method.Params(factor=3.0))
+    again = method.resume(state._replace(radius=1e-30, rejected=7, ok=False), method.Params(factor=3.0))
+    assert again.radius == pytest.approx(3.0 * size(state.d * x), rel=4 * EPS)
+    assert (again.rejected, again.ok) == (0, True)
+
+
+def test_a_step_that_the_slopes_speak_against_is_refused_where_f_is_noise():
+    """From 1 to 0.4, with slopes 1 and −3.6 said there: by the trapezoid rule −½(1 − 3.6)(−0.6) < 0 is gained."""
+    problem = LeastSquares(lambda x: x, lambda x: np.array([[1.0 if x[0] > 0.5 else -9.0]]), noise=1e3)
+    params = dogleg_method.Params(factor=0.6)
+    state = dogleg_method.init(problem, np.ones(1), params)
+    new = dogleg_method.step(problem, state, params)
+    assert not new.taken
+    assert (new.x == state.x).all()
+    assert (new.nfev, new.njev) == (2, 2)
+    assert new.radius < state.radius

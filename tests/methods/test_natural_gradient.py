@@ -7,6 +7,7 @@ from hypothesis import given
 import refopt
 from refopt import zoo
 from refopt.methods import natural_gradient
+from refopt.problem import Problem
 from strategies import basis, seeds, spd
 
 EPS = 2.0**-52
@@ -78,3 +79,11 @@ def test_fifteen_steps_on_the_quartic_end_where_they_should(method, options, dis
     run = refopt.minimize(f.fun, quartic.x0, method=method, jac=f.grad, options={**options, "trace": True}, **needs)
     assert len(run.trace) == 16
     assert np.linalg.norm(run.trace[-1].x - quartic.solution) == pytest.approx(distance, abs=half)
+
+
+def test_where_the_fisher_matrix_is_singular_there_is_no_step():
+    problem = Problem(lambda x: x @ x / 2, lambda x: x, lambda x: np.diag([1.0, 0.0]))
+    state = natural_gradient.init(problem, np.ones(2), natural_gradient.Params())
+    new = natural_gradient.step(problem, state, natural_gradient.Params())
+    assert (new.taken, new.ok) == (False, False)
+    assert (new.x == 1.0).all()

@@ -120,3 +120,21 @@ def test_a_step_to_where_f_is_not_finite_is_shortened_by_tenths():
     first, second = states_of(newton, problem, np.array([3.0]), 2)
     assert second.x[0] == pytest.approx(3.0 - 0.1 * 6.0)  # the whole step: −(1 − ⅓)·9 = −6
     assert second.nfev == first.nfev + 2
+
+
+def test_where_the_damped_hessian_is_singular_there_is_no_step():
+    problem, params = quadratic(np.diag([1.0, -0.5]), np.zeros(2)), damped_newton.Params(damping=0.5)
+    state = damped_newton.init(problem, np.ones(2), params)
+    new = damped_newton.step(problem, state, params)
+    assert (new.taken, new.ok) == (False, False)
+    assert (new.x == state.x).all()
+
+
+def test_a_point_whose_hessian_is_not_finite_is_not_gone_to():
+    problem = quadratic(np.eye(2), np.zeros(2))
+    broken = problem._replace(hess=lambda x: np.eye(2) if x.any() else np.full((2, 2), np.inf))
+    state = newton.init(broken, np.ones(2), newton.Params())
+    new = newton.step(broken, state, newton.Params())
+    assert (new.taken, new.ok) == (False, False)
+    assert (new.x == 1.0).all()
+    assert new.nhev == state.nhev + 1

@@ -275,3 +275,34 @@ def test_scaling_f_by_a_power_of_two_changes_no_bit(method):
     for ours, theirs in zip(islice(iterate(method, scaled, problem.x0), 12), plain, strict=True):
         assert (ours.x == theirs.x).all()
         assert ours.nfev == theirs.nfev
+
+
+@given(st.data(), st.integers(2, 4))
+def test_the_rank_one_update_is_the_books(data, n):
+    H, s, y = data.draw(spd(n, 1e2)), data.draw(nonzero_vectors(n)), data.draw(nonzero_vectors(n))
+    r = s - H @ y
+    assume(abs(r @ y) > 0.01 * np.linalg.norm(r) * np.linalg.norm(y))
+    wanted = rank_one_formula(H, s, y)
+    # r is what s and Hy leave, and is magnified by ‖r‖/|rᵀy| ≤ 100/‖y‖
+    scale = 100 * (np.abs(H).max() + np.linalg.norm(s) / np.linalg.norm(y)) * (1 + np.abs(wanted).max())
+    assert broyden.update(H.copy(), s, y) == pytest.approx(wanted, abs=100 * EPS * scale)
+
+
+def test_sr1_learns_nothing_from_what_it_knows():
+    """B is the Hessian: y = Bs, and r = 0 decides no update."""
+    problem = Problem(lambda x: x @ x, lambda x: 2.0 * x)
+    state = sr1.primed(sr1.init(problem, np.ones(2), sr1.Params()), 2.0 * np.eye(2))
+    new = sr1.step(problem, state, sr1.Params())
+    assert new.taken
+    assert (2.0 * np.eye(2) == new.B).all()
+
+
+def test_a_search_of_sr1_that_finds_nothing_lower_shrinks_the_region():
+    problem = Problem(lambda x: 1.0 if (x == 1.0).all() else 2.0, lambda x: np.array([1.0, 2.0]))
+    params = sr1.Params(search=SEARCHES.index("armijo"))
+    state = sr1.init(problem, np.ones(2), params)
+    new = sr1.step(problem, state, params)
+    assert (new.x == state.x).all()
+    assert not new.taken
+    assert new.rejected == 1
+    assert new.radius < state.radius

@@ -7,6 +7,7 @@ linesearch --sample 50`` a part of it, on a smaller sample.
 import argparse
 import csv
 import hashlib
+import io
 import json
 import os
 import random
@@ -19,12 +20,16 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.mutation.mutants import PACKAGES, ROOT, Mutant, files, mutants
+from tests.mutation.mutants import PACKAGES, ROOT, Mutant, mutants
 from tests.mutation.runs import Each, Fate, Judge, Reach, claims, record, tests
 
 EQUIVALENTS = Path(__file__).with_name("equivalents.toml")
 TABLE = ROOT / "docs" / "mutation.csv"
 SELECTED = "not jit and not gpu and not peers and not slow"
+TESTS = (  #: of these packages; all of them are reached by these, every branch
+    "methods", "linesearch", "linalg", "test_subproblem.py", "test_region.py", "test_krylov.py", "test_linearised.py",
+    "test_inexact.py",
+)  # fmt: skip
 
 Judged = tuple[Mutant, Fate, str]  #: and why it is equivalent, if it is listed
 
@@ -47,13 +52,15 @@ class Mutation:
         )  # fmt: skip
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        asked, cache = self.asked, Path(str(session.config.cache.mkdir("mutation")))
-        of_claims, of_tests, reach = claims(), tests(session.items), Reach({}, {})
+        asked, cache, code = self.asked, Path(str(session.config.cache.mkdir("mutation"))), state()
+        of_claims, of_tests = claims(), tests(session.items)
+        reach = kept(cache / f"claims-{code}.json", of_claims)
         if asked.patience:
-            reach = recorded(of_tests, cache)
+            reach = joined(reach, kept(cache / f"tests-{code}.json", of_tests))
         before = cache / "noticed.json"
         known = json.loads(before.read_text()) if before.exists() else {}
-        judge = Judge(joined(reach, record(of_claims)), of_claims, of_tests, known)
+        judge = Judge(reach, of_claims, of_tests, known)
+        done, table = Done(cache / f"judged-{code}-{asked.patience:g}.jsonl"), list[Row]()
         reasons = tomllib.loads(EQUIVALENTS.read_text())["equivalent"]
         for package in asked.packages:
             chosen = selected(package, asked.sample, asked.seed, asked.only)
@@ -61,33 +68,56 @@ class Mutation:
             judged = []
             for k, mutant in enumerate(chosen):
                 why = reason(mutant, reasons)
-                judged.append((mutant, judge(mutant, asked.patience / 10 if why else asked.patience), why))
+                patience = asked.patience / 10 if why else asked.patience
+                judged.append((mutant, done.fate(mutant, judge, patience), why))
                 print(f"[{k + 1}/{len(chosen)}] {said(*judged[-1])}", flush=True)
-            before.write_text(json.dumps(known))
+            replace(before, json.dumps(known))
             for name in (mutant.name for mutant, fate, why in judged if why and fate.killed):
                 print(f"listed as equivalent, but killed: {name}")
-            lines = rows(package, judged, asked)
-            print(*lines, sep="\n")
-            if asked.write:
-                write(lines)
+            table += rows(package, judged, asked, code)
+            print(*table, sep="\n")
+        if asked.write:
+            write(table)
         return True
 
 
-def recorded(of_tests: Each, cache: Path) -> Reach:
-    """What the tests reach, file by file: recorded once for each state of it and of the packages."""
-    sources = b"".join(file.read_bytes() for package in PACKAGES for file in files(package))
-    whole = Reach({}, {})
-    by_file: dict[str, Each] = {}
-    for name, passes in of_tests.items():
-        by_file.setdefault(name.partition("::")[0], {})[name] = passes
-    for name, group in by_file.items():
-        digest = hashlib.sha256(sources + (ROOT / name).read_bytes()).hexdigest()[:16]
-        kept = cache / f"{Path(name).stem}-{digest}.json"
-        if not kept.exists():
-            kept.write_text(json.dumps(record(group)))
-        seconds, lines = json.loads(kept.read_text())
-        whole = joined(whole, Reach(seconds, {at: {int(n): who for n, who in t.items()} for at, t in lines.items()}))
-    return whole
+def state() -> str:
+    """A name for the code that is judged and what judges it: all sources of the library and of its tests."""
+    digest = hashlib.sha256()
+    for path in sorted([*(ROOT / "refopt").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]):
+        digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
+    return digest.hexdigest()[:10]
+
+
+def replace(path: Path, text: str) -> None:
+    """Write the file whole, or not at all."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.replace(path)
+
+
+class Done:
+    """What was judged of this state of the code, kept line by line: a run that was broken off goes on from there."""
+
+    def __init__(self, path: Path) -> None:
+        lines = path.read_text().split("\n") if path.exists() else []
+        self.path, self.fates = path, {name: Fate(*fate) for name, fate in map(json.loads, filter(None, lines[:-1]))}
+
+    def fate(self, mutant: Mutant, judge: Judge, patience: float) -> Fate:
+        name = f"{mutant.name} {mutant.path} {mutant.choice}"
+        if name not in self.fates:
+            self.fates[name] = judge(mutant, patience)
+            with self.path.open("a") as out:
+                out.write(json.dumps([name, self.fates[name]]) + "\n")
+        return self.fates[name]
+
+
+def kept(path: Path, each: Each) -> Reach:
+    """What they reach: recorded once for a state of the code."""
+    if not path.exists():
+        replace(path, json.dumps(record(each)))
+    seconds, lines = json.loads(path.read_text())
+    return Reach(seconds, {file: {int(n): who for n, who in table.items()} for file, table in lines.items()})
 
 
 def joined(one: Reach, two: Reach) -> Reach:
@@ -134,27 +164,28 @@ class Row(NamedTuple):
     by_time: int  #: of the killed, because something did not end
     killed_percent: float  #: of those that are not equivalent
     by_verify_percent: float
+    code: str  #: the state of the library and its tests that the row is of
 
 
-def row(package: str, what: str, judged: list[Judged]) -> Row:
+def row(package: str, what: str, judged: list[Judged], code: str) -> Row:
     equivalent = sum(bool(why) and not fate.killed for _, fate, why in judged)
     killed = sum(fate.killed for _, fate, _ in judged)
     named, timed = sum(bool(fate.claim) for _, fate, _ in judged), sum(fate.timed for _, fate, _ in judged)
     counted = max(len(judged) - equivalent, 1)
     return Row(
         package, what, len(judged), equivalent, killed, len(judged) - equivalent - killed, named, timed,
-        round(100 * killed / counted, 1), round(100 * named / counted, 1),
+        round(100 * killed / counted, 1), round(100 * named / counted, 1), code,
     )  # fmt: skip
 
 
-def rows(package: str, judged: list[Judged], asked: argparse.Namespace) -> list[Row]:
+def rows(package: str, judged: list[Judged], asked: argparse.Namespace, code: str) -> list[Row]:
     """What the table says of a package."""
     found = []
     if asked.only != "sample":
-        found.append(row(package, "equations", [each for each in judged if each[0].equation]))
+        found.append(row(package, "equations", [each for each in judged if each[0].equation], code))
     if asked.only != "equations":
         what = f"sample of {asked.sample}, seed {asked.seed}"
-        found.append(row(package, what, [each for each in judged if each[0].sampled]))
+        found.append(row(package, what, [each for each in judged if each[0].sampled], code))
     return found
 
 
@@ -165,8 +196,9 @@ def write(lines: list[Row]) -> None:
     new = {row[:2]: row for row in [*old, *lines]}
     order = {(package, what): k for k, (package, what) in enumerate(new)}
     rows = sorted(new.values(), key=lambda row: (list(PACKAGES).index(row.package), order[row[:2]]))
-    with TABLE.open("w", newline="") as out:
-        csv.writer(out, lineterminator="\n").writerows([names, *rows])
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([names, *rows])
+    replace(TABLE, out.getvalue())
 
 
 def main() -> int:
@@ -180,7 +212,8 @@ def main() -> int:
     asked = parser.parse_args()
     asked.packages = [name for name in asked.what if name in PACKAGES] or list(PACKAGES)
     asked.files = [name for name in asked.what if name not in PACKAGES]
-    options = ["-q", "--tb=no", "-p", "no:randomly", "--benchmark-disable", "-m", SELECTED, str(ROOT / "tests")]
+    options = ["-q", "--tb=no", "-p", "no:randomly", "--benchmark-disable", "-m", SELECTED]
+    options += [str(ROOT / "tests" / name) for name in TESTS]
     return int(pytest.main(options, plugins=[Mutation(asked)]))
 
 

@@ -261,7 +261,8 @@ def _connective(node: ast.BoolOp, names: set[str]) -> Iterator[ast.expr]:
 def _swapped(node: ast.Call, names: set[str]) -> Iterator[ast.expr]:
     simple = [isinstance(a, ast.Name | ast.Attribute) for a in node.args[:2]] == [True, True]
     known = any(isinstance(a, ast.Name) and a.id in HANDED_ON for a in node.args[:2])
-    if simple and not known and not (isinstance(node.func, ast.Name) and node.func.id in COMMUTE):
+    same = len(set(map(ast.dump, node.args[:2]))) < 2
+    if simple and not (known or same) and not (isinstance(node.func, ast.Name) and node.func.id in COMMUTE):
         yield ast.Call(node.func, [node.args[1], node.args[0], *node.args[2:]], node.keywords)
 
 

@@ -133,7 +133,7 @@ def first(draw, mean, corrected, direction):
     uses=("adaptive.mean", "adaptive.corrected", "adaptive.direction"),
     scale=lambda g, eps: (0.1 * size(g), 0.1),
     because="(1 − β)g/(1 − β) is g to a few roundings over 1 − β ≥ 0.01",
-    slack=1e4,
+    slack=1e3,
     exact=False,
 )
 def first_step(g, eps, p, p_free):
@@ -169,7 +169,7 @@ def squared(draw, mean, corrected, direction):
     uses=("adaptive.mean", "adaptive.corrected", "adaptive.direction"),
     scale=lambda p: size(p),
     because=FEW + ", divided by 1 − 0.99³",
-    slack=1e4,
+    slack=1e3,
     exact=False,
     fails=(Fails("exponent 1", squared, lambda p, p_scaled: (p_scaled - p) / max(abs(p).max(), abs(p_scaled).max())),),
 )
@@ -196,7 +196,6 @@ def constant(draw, mean, corrected):
     uses=("adaptive.mean", "adaptive.corrected"),
     scale=lambda g: size(g) ** 2,
     because="1 − βᵗ ≥ 0.01 loses 100 eps",
-    slack=1e4,
     fails=(Fails("as stated", constant, lambda g, v: v / (g * g).max()),),
 )
 def variance(g, v):

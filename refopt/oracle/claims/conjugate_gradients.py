@@ -58,7 +58,7 @@ def basis(B, g, k):
 
 @claim(
     "conjugate-gradients.krylov-optimal",
-    "zₖ minimises the model over the Krylov space span{g, Bg, …, Bᵏ⁻¹g}, and no vector of it has a longer memory",
+    "zₖ minimises the model over the Krylov space span{g, Bg, …, Bᵏ⁻¹g}",
     NW + "§5.1 (expanding subspace minimisation; the Krylov space)",
     drawn,
     given="B ≻ 0; over floats here with κ(B) ≤ 10",

@@ -101,7 +101,7 @@ def monotone(B, g, start, points, promised):
     uses=CG,
     scale=lambda B, g: size(solve(B, g)) + size(g) / size(B),
     because="five steps of well-conditioned arithmetic, each magnified by the condition",
-    slack=1e4,
+    slack=1e3,
     exact=False,
 )
 def finite_termination(B, g, points):

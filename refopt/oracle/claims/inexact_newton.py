@@ -164,7 +164,6 @@ def stopped_by_curvature(draw, cg):
     uses=("krylov.conjugate_gradients",),
     scale=lambda B, g, z, d: (size(B) * size(d) ** 2, size(B) * size(d) ** 2, size(g) * size(d), size(g) * size(z)),
     because="sums of products of this size",
-    slack=1e5,
     exact=False,
 )
 def negative_curvature(B, g, z, d, bend):

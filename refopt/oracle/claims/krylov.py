@@ -48,13 +48,8 @@ def indefinite(draw):
     NW + "§5.1",
     definite,
     given="B ≻ 0, exact arithmetic; over floats here with κ(B) ≤ 10",
-    scale=lambda B, g, points: (
-        (size(B) * size(points)) ** 2 + size(g) ** 2,
-        size(g) ** 2,
-        size(B) * size(points) + size(g),
-    ),
+    scale=lambda B, g, points: (size(B) * size(g) ** 2, size(g) ** 2, size(B) * size(points) + size(g)),
     because="four steps of well-conditioned arithmetic",
-    slack=1e4,
 )
 def finite_termination(B, g, points, residuals, d):
     conjugate, orthogonal = d @ B @ d.T, residuals @ residuals.T
@@ -99,7 +94,6 @@ def stepped(draw, solver):
         (size(g) + size(B) * size(p)) * size(p),
     ),
     because="values of the model are sums of terms of this size",
-    slack=1e4,
     exact=False,
 )
 def steihaug_cauchy(B, g, radius, p, promised):

@@ -6,9 +6,10 @@ import numpy as np
 
 from refopt.oracle.claim import claim
 from refopt.oracle.claims import NW
+from refopt.oracle.claims.conjugate_gradients import basis
 from refopt.oracle.claims.krylov import GLTR, products
 from refopt.oracle.claims.trust_region import model
-from refopt.oracle.draw import Counted, excess, inverse, size, with_spectrum
+from refopt.oracle.draw import Counted, excess, inverse, size, solve, with_spectrum
 from refopt.problem import Problem
 
 CG = ("krylov.conjugate_gradients",)
@@ -21,8 +22,8 @@ def solvers(draw, truncated, steihaug, gltr):
     B, g, x = draw.spd(n := draw.size(1, 4), 10), draw.vector(n) * draw.magnitude(1), draw.vector(n)
     radius = 1e3 * size(g) * size(inverse(B))
     found = [
-        truncated(products(B), x, g, 1e-8), steihaug(products(B), x, g, radius, 1e-8),
-        gltr(products(B), x, g, radius, 1e-8, 99),
+        truncated(products(B), x, g, 1e-13), steihaug(products(B), x, g, radius, 1e-13),
+        gltr(products(B), x, g, radius, 1e-13, 99),
     ]  # fmt: skip
     return {
         "g": g, "newton": -inverse(B) @ g, "points": np.array([each.p for each in found]),
@@ -39,8 +40,8 @@ def solvers(draw, truncated, steihaug, gltr):
     given="B ≻ 0, κ(B) ≤ 10",
     uses=("krylov.truncated", "krylov.steihaug", "krylov.gltr"),
     scale=lambda g, newton: (size(newton), size(g) * size(newton), size(g) * size(newton), 1, 1),
-    because="the tolerance of 1e-8 leaves 1e-8 κ of the step",
-    slack=1e9,
+    because="the tolerance of 1e-13 leaves 1e-13 κ of the step",
+    slack=1e4,
     exact=False,
 )
 def solved_inside(g, newton, points, promised, gain, edge, spent):
@@ -102,8 +103,8 @@ def concave(draw, truncated, steihaug, gltr, escape):
     scale=lambda B, g, x, radius: (
         radius, radius, (size(g) + size(B) * radius) * radius, size(g) * radius, size(x), 1, 1, 1
     ),
-    because="sums of terms of this size",
-    slack=1e5,
+    because="sums of terms of this size; GLTR is asked for ‖p‖ = Δ to 1e-13",
+    slack=1e3,
     exact=False,
 )  # fmt: skip
 def is_concave(B, g, x, radius, points, promised, gains, edges, spent, origin):
@@ -154,8 +155,7 @@ def small_space(draw, gltr):
     B, g = draw.indefinite(n := draw.size(3)), draw.vector(n) * draw.magnitude(2)
     most, radius = int(draw.rng.integers(1, n)), size(g) / size(B) * draw.magnitude(1)
     found = gltr(products(B), 0 * g, g, radius, 1e-12, most)
-    K = np.array([np.linalg.matrix_power(B / size(B), j) @ g for j in range(most)])
-    Q = np.linalg.qr(K.T)[0]
+    Q = np.linalg.qr(basis(B, g, most).T)[0]
     return {"B": B, "g": g, "radius": radius, "p": found.p, "Q": Q, "promised": found.promised, "most": most,
             "spent": found.products}  # fmt: skip
 
@@ -170,8 +170,8 @@ def small_space(draw, gltr):
     scale=lambda B, g, radius, p: (
         radius, (size(g) + size(B) * radius), (size(g) + size(B) * radius) * radius, 1, radius
     ),
-    because="‖p‖ = Δ is asked for to 1e-13; the basis of powers loses digits",
-    slack=1e7,
+    because="‖p‖ = Δ is asked for to 1e-13",
+    slack=1e3,
     exact=False,
 )  # fmt: skip
 def gltr_space(B, g, radius, p, Q, promised, most, spent):
@@ -229,7 +229,40 @@ def gltr_ends(spent):
     return float(spent - 2)
 
 
+def on_the_boundary(values, c, radius):
+    """λ ≥ 0 with ‖c/(values + λ)‖ = Δ, by bisection."""
+    low, high = 0.0, size(c) / radius
+    for _ in range(100):
+        lam = (low + high) / 2
+        low, high = (lam, high) if size(c / (values + lam)) > radius else (low, lam)
+    return high
+
+
+def looked_outside(draw, gltr):
+    """The same on the boundary, where the small problem is solved by eigenvectors."""
+    n = 40
+    B, g = np.diag(np.linspace(1, 30, n)), draw.rng.uniform(0.5, 2.0, n)
+    radius, rests = size(solve(B, g)) * float(draw.number("1/20", "1/2")), []
+    for k in range(1, 9):
+        K = basis(B, g, k)
+        Q = K / np.sqrt((K * K).sum(1))[:, None]
+        values, S = np.linalg.eigh(Q @ B @ Q.T)
+        c = S.T @ Q @ g
+        lam = on_the_boundary(values, c, radius)
+        p = -(S @ (c / (values + lam))) @ Q
+        rests.append(size(B @ p + lam * p + g) / size(g))
+    first = int(draw.rng.integers(1, 8))
+    return {"spent": gltr(products(B), 0 * g, g, radius, np.sqrt(rests[first - 1] * rests[first]), n).products,
+            "k": first + 1}  # fmt: skip
+
+
 def looked(draw, gltr):
+    if draw.rng.integers(2):
+        return looked_outside(draw, gltr)
+    return looked_inside(draw, gltr)
+
+
+def looked_inside(draw, gltr):
     """A residual that is small enough at one k, first; at which k of them GLTR may see it."""
     n = 40
     B, g = np.diag(np.linspace(1, 30, n)), draw.rng.uniform(0.5, 2.0, n)
@@ -252,7 +285,7 @@ def looked(draw, gltr):
     "GLTR looks whether ‖(B + λI)p + g‖ ≤ η‖g‖ at k = 1, …, 8, 16, 24, …, and ends at the first where it is",
     GLTR + "here not at every k, since the small problem costs k³",
     looked,
-    given="inside the region, where the steps are those of conjugate gradients",
+    given="inside the region, where the steps are those of conjugate gradients, and on its boundary",
     uses=("krylov.gltr",),
     scale=lambda: 1.0,
     because="the number of products is an integer",

@@ -121,7 +121,6 @@ def searched(draw, constrained):
         kappa * (longest + expected), kappa * size(p), radius
     ),
     because=QR,
-    slack=1e4,
     exact=False,
 )  # fmt: skip
 def multiplier_steps(lam, expected, away, radius, length, edge):
@@ -193,7 +192,6 @@ def accelerated(draw):
     given="r is quadratic, so that a difference quotient is exact",
     scale=lambda terms, whole: (terms, 1, terms + whole, 1),
     because="the difference with step 0.1 magnifies roundings of r two hundredfold",
-    slack=1e4,
     exact=False,
 )
 def acceleration(a, expected, clear, x, moved, counts, none):
@@ -276,7 +274,7 @@ def shortened(draw):
     given="p = −J⁺r; r = s·arctan(Qx), or s(1 + (Qx)²)",
     scale=lambda p, x, slope, kappa: (kappa * size(p) + size(x), kappa, kappa**2 * abs(slope), 1, 1),
     because=QR,
-    slack=1e5,
+    slack=1e3,
     exact=False,
 )
 def gauss_newton_search(tried, expected, alpha, last, promised, taken, counts):

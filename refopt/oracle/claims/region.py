@@ -145,7 +145,7 @@ def secular_scale(g, K):
     CGT + "§7.3; J. J. Moré & D. C. Sorensen, SIAM J. Sci. Stat. Comput. 4 (1983) 553",
     beyond_the_pole,
     given="λ > −λ₁, p = −(B + λI)⁻¹g;  N′ = −2pᵀKp, N″ = 6‖Kp‖²",
-    scale=lambda g, K: (secular_scale(g, K) ** 2 * size(K) ** 2, secular_scale(g, K) * size(K)),
+    scale=lambda g, K: (12 * secular_scale(g, K) ** 2 * size(K) ** 2, 2 * secular_scale(g, K) * size(K)),
     because="sums of terms of this size",
 )
 def secular_concave(B, g, lam, K):

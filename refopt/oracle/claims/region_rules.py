@@ -223,7 +223,6 @@ def bent_path(draw, dogleg):
         kappa * (1 + 1 / gap) * (1 + longest / radius) * (radius + longest), 1, radius, 1
     ),
     because="the solve loses eps κ(A), an eigenvector eps over its gap",
-    slack=1e4,
     exact=False,
 )  # fmt: skip
 def dogleg_path(p, expected, edge, flat, beyond):

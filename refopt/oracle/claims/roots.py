@@ -182,13 +182,15 @@ def ridge(Q, values, eps, p, X):
 
 
 def dominant(draw, power_iteration):
-    """A symmetric A whose largest eigenvalue in modulus has 1.5 times the modulus of the next."""
-    n = draw.size(2)
+    """A symmetric A whose largest eigenvalue in modulus has 1.5 times the modulus of the next, if there is one."""
+    n = draw.size()
     Q, values = draw.orthogonal(n), draw.mixed(n) * draw.rng.permutation(n).astype(bool)
-    values[-1] = 1.5 * (abs(values[:-1]).max() or 1.0) * draw.rng.choice([-1, 1])
+    second = abs(values[:-1]).max(initial=0.0)
+    values[-1] = 1.5 * (second or 1.0) * draw.rng.choice([-1, 1])
     A, noise = with_spectrum(Q, values), draw.rng.integers(2**32)
-    theta, v, _ = power_iteration(lambda u: A @ u, n, noise, 1e-8)
-    return {"A": A, "first": values[-1], "next": abs(values[:-1]).max(), "theta": theta, "v": v}
+    theta, v, spent = power_iteration(lambda u: A @ u, n, noise, 1e-8)
+    late = spent - 1.0 if n == 1 else 0.0
+    return {"A": A, "first": values[-1], "next": second, "theta": theta, "v": v, "late": late}
 
 
 @claim(
@@ -196,13 +198,16 @@ def dominant(draw, power_iteration):
     "The power iteration ends within ‖Av − θv‖ of an eigenvalue; within ‖Av − θv‖²/gap of the largest in modulus",
     "G. H. Golub & C. F. Van Loan, Matrix Computations, 4th ed., §8.1 and §8.2",
     dominant,
-    given="A = Aᵀ, and one eigenvalue has the largest modulus",
+    given="A = Aᵀ, and one eigenvalue has the largest modulus; the first v is a unit vector: if n = 1 it ends there",
     uses=("linalg.power_iteration",),
-    scale=lambda A: (1, size(A), size(A) ** 2, 10 * size(A)),
+    scale=lambda A: (1, size(A), size(A) ** 2, 10 * size(A), 1),
     because="sums of a few products of this size",
     exact=False,
 )
-def power_iteration_ends(A, first, next, theta, v):
+def power_iteration_ends(A, first, next, theta, v, late):
     rest = size(A @ v - theta * v)
     bound = rest**2 / (abs(first) - next)
-    return v @ v - 1, excess(rest - 2e-8 * abs(theta)), theta * (theta - v @ A @ v), excess(abs(theta - first) - bound)
+    return (
+        v @ v - 1, excess(rest - 2e-8 * abs(theta)), theta * (theta - v @ A @ v), excess(abs(theta - first) - bound),
+        late,
+    )  # fmt: skip

@@ -174,7 +174,7 @@ def curving(draw, wolfe):
     uses=ALL[:1],
     scale=lambda m: m,
     because="secants through slopes that are a few roundings of numbers of their size",
-    slack=1e4,
+    slack=1e3,
     exact=False,
 )
 def extension_path(m, tried, slope):
@@ -319,7 +319,7 @@ def secants(draw, search):
     uses=ALL[1:2],
     scale=lambda first: first,
     because="secants through slopes that are a few roundings of numbers of their size",
-    slack=1e6,
+    slack=1e4,
     exact=False,
 )
 def double_secant(first, slope, m, tried):

@@ -12,7 +12,7 @@ from refopt.oracle.claim import claim
 from refopt.oracle.claims import CGT, NW
 from refopt.oracle.claims.states import SAME, quartic, together
 from refopt.oracle.claims.trust_region import model
-from refopt.oracle.draw import Counted, excess, size
+from refopt.oracle.draw import Counted, apart, excess, size
 from refopt.problem import Problem
 
 MARTENS = "J. Martens, Deep learning via Hessian-free optimization, ICML 2010"
@@ -28,10 +28,10 @@ def planned(draw):
         params = method.Params()
         state = method.init(problem, x, params)
         steep = size(state.g)
-        rows += [state.first - state.f, state.steep - steep, float(not (state.taken and state.ok))]
+        rows += [state.first - state.f, apart(state.steep, steep), float(not (state.taken and state.ok))]
         rows.append(float(getattr(state, "weak", 0) + getattr(state, "rejected", 0)))
         shorter = method.step(problem, state._replace(steep=0.0), params)
-        rows.append((shorter.steep - size(shorter.g)) * shorter.taken)
+        rows.append(apart(shorter.steep, size(shorter.g)) * shorter.taken)
         if method in (newton_cg, hessian_free):
             blind = method.step(problem._replace(fun=lambda x: np.nan), state._replace(weak=1), params)
             rows += [blind.weak - 2.0, blind.x - x, float(blind.taken or blind.ok)]
@@ -42,24 +42,25 @@ def planned(draw):
             H, g = problem.hess.function(state.x), problem.grad.function(state.x)
             rows += [state.g - g, state.f - problem.fun.function(state.x), float(state.nhvp - products.calls),
                      state.nfev - problem.fun.calls, state.njev - problem.grad.calls,
-                     state.steep - steep]  # fmt: skip
+                     apart(state.steep, steep)]  # fmt: skip
             eta = min(0.5, np.sqrt(size(g) / steep))
             if method in (trust_ncg, trust_krylov):
-                rows += [state.promised + model(g, H, state.p), excess(size(state.p) - state.radius * (1 + 0.1 * eta)),
-                         excess(size(H @ state.p + g) - eta * size(g)) * (not state.edge)]  # fmt: skip
+                rows += [apart(state.promised, -model(g, H, state.p), g @ state.p),
+                         excess(size(state.p) / state.radius - (1 + 0.1 * eta)),
+                         excess(size(H @ state.p + g) / size(g) - eta) * (not state.edge)]  # fmt: skip
             elif method is newton_cg:
-                rows += [excess(size(H @ state.p + g) - eta * size(g)), state.bend]
+                rows += [excess(size(H @ state.p + g) / size(g) - eta), state.bend]
             else:
-                rows += [state.promised + model(g, H, state.p), state.bend, excess(-state.gain)]
+                rows += [apart(state.promised, -model(g, H, state.p), g @ state.p), state.bend, excess(-state.gain)]
             new = method.step(problem, state, params)
             steep = max(steep, size(new.g)) if new.taken or method in (trust_ncg, trust_krylov) else steep
             if size(new.g) < 1e-3 or not new.taken:
                 break
             if method is newton_cg or method is hessian_free:
                 moved = new.x - state.x
-                rows.append(moved - (moved @ state.p) / (state.p @ state.p) * state.p)
+                rows.append(apart(moved, (moved @ state.p) / (state.p @ state.p) * state.p, state.x))
             else:
-                rows.append(new.x - state.x - state.p)
+                rows.append(apart(new.x, state.x + state.p, state.x))
             state = new
     problem, x = quartic(draw)
     products = Counted(problem.hvp)
@@ -67,17 +68,22 @@ def planned(draw):
     state = hessian_free.init(problem, x, hessian_free.Params())
     done = hessian_free.planned(problem, state._replace(first=state.f + 1e15), hessian_free.Params())
     rows += [float(done.nhvp - products.calls)]
+    options = hessian_free.Params()
+    eta = min(options.forcing, 0.5)
+    first = hessian_free.damped(problem, x, state.g, state.p, state.lam, eta, options.progress)
+    newton = hessian_free.damped(problem, x, state.g, first.step.p, 0.0, eta, options.progress)
+    rows += [done.promised - newton.step.promised, done.size - max(state.size, first.size)]
     problem, x = quartic(draw, dead=True)
     start = inexact.begun(problem, x, 3.0)
     rows += [float(np.shape(start.p) != np.shape(x)),
              start.radius - 3.0, start.p, start.promised, start.gain, float(start.edge), float(start.nhvp),
-             inexact.begun(problem, x, 0.0).radius - size(x)]  # fmt: skip
+             apart(inexact.begun(problem, x, 0.0).radius, size(x))]  # fmt: skip
     taken = bool(draw.rng.integers(2))
     found = Inner(x, 2.0, True, 5.0, 4)
     after = inexact.adopted(problem, start._replace(taken=taken, gain=9.0, first=start.f), found)
     rows += [after.p - x, after.promised - 2.0, after.gain - (5.0 if taken else 9.0), after.nhvp - 4.0]
     again = inexact.resume(after._replace(rejected=4, ok=False))
-    rows += [again.promised, again.radius - size(x), float(again.rejected), float(not again.ok)]
+    rows += [again.promised, apart(again.radius, size(x)), float(again.rejected), float(not again.ok)]
     return {"rows": rows}
 
 
@@ -87,9 +93,8 @@ def planned(draw):
     NW + "§7.1",
     planned,
     given="inside a region, or with a search; a region that shrank leaves no less to gain",
-    scale=lambda: 1e3,
+    scale=lambda: 10.0,
     because=SAME,
-    slack=1e3,
     exact=False,
 )
 def inexact_states(rows):
@@ -101,33 +106,33 @@ def damped(draw):
     problem, x = quartic(draw)
     g, H, n = problem.grad.function(x), problem.hess.function(x), len(x)
     lam, last = float(draw.number("1/2", 2)), draw.vector(n)
-    found = hessian_free.damped(problem, x, g, last, lam, 1e-8, 0.0)
-    p = -np.linalg.solve(H + lam * np.eye(n), g)
-    tall = hessian_free.damped(problem, x, 1e3 * g, 1e3 * last, lam, 1e-8, 0.0)
+    found = hessian_free.damped(problem, x, g, last, lam, 1e-13, 0.0)
+    p, values = -np.linalg.solve(H + lam * np.eye(n), g), np.linalg.eigvalsh(H)
+    tall = hessian_free.damped(problem, x, 1024 * g, 1024 * last, lam, 1e-13, 0.0)
     rows = [
-        found.step.p - p, found.step.promised + model(g, H, p), found.step.gain + model(g, H + lam * np.eye(n), p),
-        float(found.step.edge), excess(np.linalg.eigvalsh(H)[0] + lam - found.size),
-        excess(found.size - np.linalg.eigvalsh(H)[-1] - lam), tall.step.p / 1e3 - found.step.p,
-        tall.step.promised / 1e6 - found.step.promised, tall.step.gain / 1e6 - found.step.gain, tall.size - found.size,
+        apart(found.step.p, p), apart(found.step.promised, -model(g, H, p), g @ p),
+        apart(found.step.gain, -model(g, H + lam * np.eye(n), p), g @ p), float(found.step.edge),
+        excess(1 - found.size / (values[0] + lam)), excess(found.size / (values[-1] + lam) - 1),
+        tall.step.p / 2.0**10 - found.step.p, tall.step.promised / 2.0**20 - found.step.promised,
+        tall.step.gain / 2.0**20 - found.step.gain, tall.size - found.size,
     ]  # fmt: skip
     down = problem._replace(hvp=lambda x, v: -v)
     for y, whole in ((x, size(x)), (0 * x, 1.0)):
         none = hessian_free.damped(down, y, g, 0 * g, 0.5, 0.5, 0.0)
-        rows += [none.step.p + whole / size(g) * g, none.step.promised, float(none.step.gain != inf)]
+        rows += [apart(none.step.p, -whole / size(g) * g), none.step.promised, float(none.step.gain != inf)]
         none = hessian_free.damped(problem._replace(hvp=lambda x, v: 0 * v), y, g, 0 * g, 0.0, 0.5, 0.0)
-        rows += [none.step.p + whole / size(g) * g]
+        rows += [apart(none.step.p, -whole / size(g) * g)]
     for _ in range(40):
-        B, last, h = draw.indefinite(4), draw.vector(4), draw.vector(4)
-        h = h / size(h)
+        B, last, h = draw.indefinite(4), draw.vector(4), np.eye(4)[draw.rng.integers(4)]
         bent = problem._replace(hvp=lambda x, v, B=B: B @ v)
         z = conjugate_gradients(bent, h, h, last, 0.0, inf, 0.1, 0.0, 40).z
         turned = hessian_free.damped(bent, h, h, last, 0.0, 0.1, 0.0).step.p
-        rows += [excess(turned @ h), turned - (-z if z @ h > 0 else z) if z.any() else 0.0]
+        rows += [excess(turned @ h) / size(turned), apart(turned, -z if z @ h > 0 else z) if z.any() else 0.0]
     long = Problem(lambda x: 0.0, hvp=lambda x, v: 10.0 ** -np.linspace(0, 10, 30) * v)
     rows.append(
         hessian_free.damped(long, np.ones(30), draw.vector(30), np.zeros(30), 0.0, 0.0, 0.0).step.products - 300
     )
-    return {"rows": rows}
+    return {"rows": rows, "kappa": (values[-1] + lam) / (values[0] + lam)}
 
 
 @claim(
@@ -136,9 +141,9 @@ def damped(draw):
     MARTENS,
     damped,
     given="they start from the best multiple of the last p, and take 10n products at most; no p leads uphill",
-    scale=lambda: 1e3,
-    because=SAME + "; a tolerance of 1e-8",
-    slack=1e6,
+    scale=lambda kappa: 10 * kappa,
+    because=SAME + "; a tolerance of 1e-13 leaves κ times as much",
+    slack=1000.0,
     exact=False,
 )
 def hessian_free_damped(rows):

@@ -4,10 +4,11 @@ import numpy as np
 
 from refopt.oracle.claim import claim
 from refopt.oracle.claims import CGT, NW
-from refopt.oracle.claims.trust_region import EXACT, model
+from refopt.oracle.claims.trust_region import EXACT, MS, model
 from refopt.oracle.draw import excess, size, with_spectrum
 
 ACCURACY = 0.1
+SHARP = 1e-13
 EPS = 2.0**-52
 
 
@@ -51,9 +52,18 @@ def followed(draw, solver):
     c[values.argmin()] *= 10.0 ** -draw.rng.integers(0, 8)
     B, g = with_spectrum(Q, values), Q @ c
     radius = size(g) / size(B) * draw.magnitude(3)
+    if draw.rng.integers(2):
+        values, radius = failing(draw, c)
+        B = with_spectrum(Q, values)
     _, lam, _ = solver(g, B, radius, ACCURACY)
     expected = multipliers(values, c, B, radius)
     return {"B": B, "lam": lam, "expected": lam if expected is None else expected, "values": values}
+
+
+def failing(draw, c):
+    """λ₁ = −1 far below the others, and Δ = ‖p(λ)‖ for a λ beyond 1: the first three λ are too small, or more."""
+    values = np.append(-1.0, draw.rng.uniform(0.0, 0.3, len(c) - 1))
+    return values, size(c / (values + 1.0 + float(draw.number("1/50", "1/2"))))
 
 
 @claim(
@@ -65,7 +75,7 @@ def followed(draw, solver):
     uses=EXACT,
     scale=lambda B, expected, values: (size(B) + abs(expected)) * (1 + size(B) / (values.min() + expected)),
     because="λ is a few quotients of solves with B + λI",
-    slack=1e4,
+    slack=1e3,
     exact=False,
 )
 def secular_steps(lam, expected):
@@ -150,6 +160,67 @@ def leaning(draw, hard_case):
 )  # fmt: skip
 def is_leaning(p, lam, promised):
     return p, lam, promised
+
+
+def short(draw, nearly_hard):
+    """A λ > −λ₁ whose p(λ) is shorter than Δ."""
+    n = draw.size(2)
+    values, Q, c = np.sort(draw.positive(n, 1e2)), draw.orthogonal(n), draw.vector(n)
+    values = values - values[0] * (1 + draw.rng.integers(3))
+    lam = max(-values[0], 0.0) + size(values) * float(draw.number("1/100", 1))
+    B, g, p = with_spectrum(Q, values), Q @ c, -c / (values + lam)
+    radius = size(p) * float(draw.number("11/10", 9))
+    p[0] = -np.sign(c[0]) * np.sqrt(radius**2 - size(p[1:]) ** 2)
+    found = nearly_hard(g, B, radius, lam)
+    return {"B": B, "g": g, "radius": radius, "p": Q @ p, "found": found.p, "lam": lam, "same": found.lam,
+            "promised": found.predicted, "apart": values[1] - values[0]}  # fmt: skip
+
+
+@claim(
+    "trust-region.short",
+    "A p(λ) that is too short is lengthened along the lowest eigenvector v, its own way: −(B + λI)⁻¹g + τv, ‖p‖ = Δ",
+    MS + "§3 (the nearly hard case)",
+    short,
+    given="v is known to eps‖B‖ over its distance from the next eigenvalue",
+    uses=("subproblem.nearly_hard",),
+    scale=lambda B, g, radius, apart, lam: (
+        radius * (size(B) / apart + 100), radius, lam, (size(g) + size(B) * radius) * radius
+    ),
+    because="a solve with κ ≤ 1e2 or so",
+    exact=False,
+)  # fmt: skip
+def too_short(B, g, radius, p, found, lam, same, promised):
+    return found - p, size(found) - radius, same - lam, promised + model(g, B, found)
+
+
+def hardly_any(draw, solver):
+    """g with 1e-1 to 1e-7 of itself along the lowest eigenvector, and a region that reaches beyond p(−λ₁)."""
+    n = draw.size(2)
+    values, Q, c = np.sort(draw.positive(n, 1e2)), draw.orthogonal(n), draw.vector(n)
+    values[1:] += 0.1 * values.max()
+    values = values - values[0] * (1 + float(draw.number(0, 1)))
+    c[0] = size(c) * 10.0 ** draw.rng.uniform(-7, -1) * draw.rng.choice([-1, 1])
+    B, g = with_spectrum(Q, values), Q @ c
+    radius = size(c[1:] / (values[1:] - values[0])) * float(draw.number("11/10", 9))
+    p, lam, promised = solver(g, B, radius, SHARP)
+    return {"B": B, "g": g, "radius": radius, "p": p, "lam": lam, "promised": promised, "lowest": values[0]}
+
+
+@claim(
+    "trust-region.nearly-hard",
+    "However little of g is along the lowest eigenvector: (B + λI)p = −g, ‖p‖ = Δ and λ > −λ₁, all to rounding",
+    MS + "§3; " + CGT + "§7.3",
+    hardly_any,
+    given="λ is known to eps‖B‖, and p(λ) only to eps‖B‖/(λ + λ₁): the length is made good along that eigenvector",
+    uses=EXACT,
+    scale=lambda B, g, radius, lam: (
+        (size(B) + lam) * radius + size(g), 10 * radius, size(B), (size(g) + (size(B) + lam) * radius) * radius
+    ),
+    because="a stable solve; ‖p‖ = Δ is asked for to 1e-13",
+    exact=False,
+)  # fmt: skip
+def nearly_hard(B, g, radius, p, lam, promised, lowest):
+    return B @ p + lam * p + g, size(p) - radius, excess(-lowest - lam), promised + model(g, B, p)
 
 
 def bounded(draw, inside):

@@ -113,3 +113,9 @@ def test_an_accuracy_beyond_rounding_ends_with_what_rounding_allows(case):
     step = constrained(J, r, d, radius, accuracy=0.0)
     assert step.length <= radius * (1 + 1e3 * EPS * np.linalg.cond(J / d) ** 2)
     assert step.lam == 0.0 or step.length >= radius * (1 - 1e3 * EPS * np.linalg.cond(J / d) ** 2)
+
+
+def test_newtons_iteration_for_the_multiplier_needs_a_step():
+    """p = 0 has no w = S⁻ᵀD²p to divide by; −1 is below every multiplier, and no iterate."""
+    none = lm.Step(np.zeros(2), np.eye(2), 0.5, 0.0, 0.0, 0.0)
+    assert lm.newton(none, np.ones(2), 1.0) == -1.0
