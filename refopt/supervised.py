@@ -78,7 +78,7 @@ class Supervised:
         if isinstance(network, Layer):
             if network.size == 0:
                 raise ValueError(f"{network} has no parameters")
-            self.loss.check((self.samples, *self._outputs), self.y)
+            self.loss.check((self.samples, *self.outputs_of_one), self.y)
         if xp is np:
             _keep_memory()
 
@@ -88,7 +88,7 @@ class Supervised:
         return self.X.shape[0]
 
     @cached_property
-    def _outputs(self) -> tuple[int, ...]:
+    def outputs_of_one(self) -> tuple[int, ...]:
         """The shape of one sample's outputs, (…, C)."""
         xp = namespace(self.X)
         x = xp.linspace(-1.0, 1.0, self.network.size, dtype=self.dtype, device=device(self.X))
@@ -108,7 +108,7 @@ class Supervised:
     def c(self) -> float:
         """The factor of the reduction."""
         if isinstance(self.network, Layer):
-            return self.factor(self._outputs)
+            return self.factor(self.outputs_of_one)
         if self.reduction == "mean-elements":
             raise ValueError("how many outputs a function has is known only at a point: problem.at(x).c")
         return self.factor(())
