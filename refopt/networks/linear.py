@@ -107,7 +107,9 @@ class Linear(Layer):
     def per_sample_into(self, views: list[Any], tape: Any, u: Any) -> None:
         if self.groups > 1 or tape.ndim > 2:
             return super().per_sample_into(views, tape, u)
-        np.multiply(u[..., :, None], tape[:, None, :], out=views[0])
+        with np.errstate():
+            np.setbufsize(16)  # no copies of short rows into buffers, which take as long as the product
+            np.multiply(u[..., :, None], tape[:, None, :], out=views[0])
         if self.bias:
             views[1][...] = u
 
