@@ -26,7 +26,7 @@ def row(w, H, gone, factored, swept):
     """SparseGPT's row for a given mask, in blocks of two columns."""
     V, d = factored(H)
     new, _, costs, _ = swept(w[None, :], V, d, lambda scores, first: gone[None, first : first + scores.shape[1]], 2)
-    return new[0], costs.sum()
+    return new[0], sum(block.sum() for block in costs)
 
 
 # --- rows ----------------------------------------------------------------------------------------------------------
