@@ -75,9 +75,9 @@ class Expansion:
         along = xp.sum(u * self.jvp(v), axis=tuple(range(1, u.ndim)), keepdims=True)
         return self.vjp(self.c * along * u)
 
-    def per_sample_grad(self, labels: Any = None) -> Any:
-        """sₙ = ∇ℓₙ, unreduced, (N, P), for the labels of the problem or others."""
-        return self.per_sample_vjp(self.scores(labels))
+    def per_sample_grad(self, labels: Any = None, out: Any = None) -> Any:
+        """sₙ = ∇ℓₙ, unreduced, (N, P), for the labels of the problem or others; written into `out`, if there is one."""
+        return self.per_sample_vjp(self.scores(labels), out)
 
     def squared_grad(self, labels: Any = None) -> Any:
         """Σ sₙ² (P,): the diagonal of the empirical Fisher is c times this."""
@@ -93,12 +93,14 @@ class Expansion:
         """Σ Jₙᵀuₙ (P,), or (S, P) for a stack of u."""
         return self.net.flat(self._sweep(reals(u), "sums"))
 
-    def per_sample_vjp(self, u: Any) -> Any:
-        """Jₙᵀuₙ for every sample, (N, P), or (S, N, P)."""
+    def per_sample_vjp(self, u: Any, out: Any = None) -> Any:
+        """Jₙᵀuₙ for every sample, (N, P), or (S, N, P); written into `out`, if there is one."""
         u = reals(u)
         if not isinstance(u, np.ndarray):
-            return self.net.flat(self._sweep(u, "per_sample"))
-        out = np.empty((*self._stack(u), self.f.shape[0], self.net.size), dtype=np.result_type(u, self.x))
+            return _written(out, self.net.flat(self._sweep(u, "per_sample")))
+        shape = (*self._stack(u), self.f.shape[0], self.net.size)
+        if out is None or out.shape != shape or not out.flags.c_contiguous:
+            return _written(out, self.per_sample_vjp(u, np.empty(shape, dtype=np.result_type(u, self.x))))
         self.net.vjp(self.p, self.tape, u, self.net.into(out), False)
         return out
 
@@ -204,12 +206,12 @@ class OfFunction(Expansion):
             return rows @ self._jacobian
         return gradient_of(lambda x: self._flat(x) @ rows, "autograd")(self.x)
 
-    def per_sample_vjp(self, u: Any) -> Any:
+    def per_sample_vjp(self, u: Any, out: Any = None) -> Any:
         u = reals(u)
         xp, stack, N = namespace(u), self._stack(u), self.f.shape[0]
         rows = xp.reshape(u, (*stack, N, 1, -1))
         J = xp.reshape(self._jacobian, (N, -1, self.x.shape[0]))
-        return (rows @ J)[..., 0, :]
+        return _written(out, (rows @ J)[..., 0, :])
 
     def squared_vjp(self, u: Any) -> Any:
         s = self.per_sample_vjp(u)
@@ -220,6 +222,16 @@ class OfFunction(Expansion):
 
     def jacobian(self) -> Any:
         return self._jacobian
+
+
+def _written(out: Any, found: Any) -> Any:
+    """What was found; in `out`, if there is one."""
+    if out is None:
+        return found
+    if tuple(out.shape) != tuple(found.shape):
+        raise ValueError(f"out has shape {tuple(out.shape)}; the gradients per sample have {tuple(found.shape)}")
+    out[...] = found
+    return out
 
 
 def _collecting(found: list[Any], what: str) -> Any:

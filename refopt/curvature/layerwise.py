@@ -37,7 +37,7 @@ from refopt.ops import device, namespace
 KINDS = ("exact", "monte-carlo", "empirical", "forward-only")
 SHARINGS = ("expand", "reduce")
 BIASES = ("joint", "separate")
-AT_ONCE = 2**18  #: numbers in the gradients g of a layer for a few samples
+AT_ONCE = 2**19  #: numbers in the gradients g of a layer for a few samples
 
 
 class Part(NamedTuple):
@@ -101,7 +101,7 @@ def pieces(problem: Any, x: Any, fisher: str) -> Iterator[Any]:
     if fisher != "exact" or not hasattr(net, "plan") or problem.masks:
         yield problem
         return
-    N, outputs = problem.samples, prod(net(x, problem.X[:1, ...]).shape[1:])
+    N, outputs = problem.samples, prod(problem.outputs_of_one)
     widest = max((slot.shape[0] for slot in net.plan.slots), default=1)
     few = -(-N // max(1, N * widest * outputs // AT_ONCE))
     for k in range(0, N, few):

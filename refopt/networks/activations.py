@@ -24,11 +24,9 @@ class Activation(Layer):
     """y = φ(x); those who inherit say φ, the slope s = φ′, and φ″ẋ, given y, s and ẏ = sẋ as well."""
 
     by_input = True  #: the derivatives need x, not only y
+    scales = True
 
     def value(self, x: Any) -> Any:
-        raise NotImplementedError
-
-    def slope(self, x: Any, y: Any) -> Any:
         raise NotImplementedError
 
     def bend(self, x: Any, y: Any, s: Any, dx: Any, dy: Any) -> Any:

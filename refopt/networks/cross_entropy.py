@@ -1,7 +1,9 @@
 """Cross-entropy of a softmax, −Σ y_c log p_c with p = softmax(f), for classes or probabilities y.
 
-    ∇ℓ = p − y        ∇²ℓ = F = diag(p) − ppᵀ = Σ_c p_c (e_c − p)(e_c − p)ᵀ
+    ∇ℓ = p − y        ∇²ℓ = F = diag(p) − ppᵀ = LLᵀ
+    L: √(p_k / (p_k + t_k)) (√t_k e_k − Σ_{i>k} p_i e_i / √t_k),   t_k = Σ_{i>k} p_i       columns k = 1 … C − 1
 
+L is Cholesky's factor in closed form (K. Tanabe & M. Sagae, *J. R. Stat. Soc. B* 54 (1992) 211): nothing cancels in it.
 Where a position does not count, p and y are 0 in all of these. Logits are shifted by their largest before they are
 exponentiated, so that nothing overflows.   Shapes: f (N, …, C); y integers (N, …) or probabilities (N, …, C).
 """
@@ -12,7 +14,7 @@ import numpy as np
 
 from refopt.networks.layer import Shape
 from refopt.networks.loss import Loss, like
-from refopt.ops import device, namespace, scalar
+from refopt.ops import device, namespace, positive, scalar
 
 IGNORED = -100  #: the class of a position that does not count, as in PyTorch
 
@@ -39,11 +41,16 @@ class CrossEntropy(Loss):
         return pv
 
     def fisher_factor(self, f: Any, y: Any) -> Any:
-        xp, classes = namespace(f), f.shape[-1]
-        p = self._probabilities(f, y)
-        one = xp.eye(classes, dtype=f.dtype, device=device(f))
-        one = xp.reshape(one, (classes, *(1,) * (f.ndim - 1), classes))
-        return xp.sqrt(xp.moveaxis(p, -1, 0))[..., None] * (one - p)
+        """The columns of L."""
+        xp, C = namespace(f), f.shape[-1]
+        p, k = self._probabilities(f, y), xp.arange(C, device=device(f))
+        equal, later = (xp.astype(mask, f.dtype) for mask in (k[:, None] == k, k[:, None] > k))
+        t = p @ later
+        share, root = xp.sqrt(p / positive(p + t)), xp.sqrt(t)
+        K = max(1, C - 1)
+        on, below = (xp.moveaxis(z[..., :K], -1, 0)[..., None] for z in (share * root, share / positive(root)))
+        equal, later = (xp.reshape(M[:K, :], (K, *(1,) * (f.ndim - 1), C)) for M in (equal, later.T))
+        return on * equal - below * (later * p)
 
     def sample(self, f: Any, y: Any, rng: np.random.Generator) -> Any:
         xp, counts = namespace(f), self._counts(f, y)

@@ -82,6 +82,9 @@ class Layer:
         """Whether its inputs are integers."""
         return bool(self.children) and self.children[0].takes_indices
 
+    multiplies = False  #: v = (∂f/∂x)ᵀu is a product of matrices, and an array of its own
+    scales = False  #: v = slope · u, entry by entry
+
     # --- formulas: what a layer without children overrides -----------------------------------------------------
 
     def initial(self, rng: np.random.Generator) -> tuple[Any, ...]:
@@ -96,6 +99,10 @@ class Layer:
 
     def pull(self, p: Any, tape: Any, u: Any) -> Any:
         """v = (∂f/∂x)ᵀu."""
+        raise NotImplementedError
+
+    def slope(self, *tape: Any) -> Any:
+        """∂y/∂x, entry by entry, of a layer that ``scales``."""
         raise NotImplementedError
 
     def rpull(self, p: Any, tape: Any, dp: Any, dtape: Any, u: Any, du: Any) -> tuple[Any, Any]:
@@ -232,7 +239,7 @@ class Layer:
             raise ValueError(f"the network has {self.dropouts} layers of Dropout, but {len(masks)} masks were given")
         return self.nest(owned, iter(masks))
 
-    @property
+    @cached_property
     def dropouts(self) -> int:
         """How many layers take a mask."""
         return sum(child.dropouts for child in self.children)

@@ -33,6 +33,8 @@ class Linear(Layer):
     groups: int = 1
     kernel: Shape = ()  #: W has the shape (outputs, inputs / groups / prod(kernel), *kernel)
 
+    multiplies = True
+
     def __post_init__(self) -> None:
         if self.inputs % self.groups or self.outputs % self.groups:
             raise ValueError(f"{self.inputs} inputs and {self.outputs} outputs do not fall into {self.groups} groups")
@@ -105,7 +107,9 @@ class Linear(Layer):
     def per_sample_into(self, views: list[Any], tape: Any, u: Any) -> None:
         if self.groups > 1 or tape.ndim > 2:
             return super().per_sample_into(views, tape, u)
-        np.multiply(u[..., :, None], tape[:, None, :], out=views[0])
+        with np.errstate():
+            np.setbufsize(16)  # no copies of short rows into buffers, which take as long as the product
+            np.multiply(u[..., :, None], tape[:, None, :], out=views[0])
         if self.bias:
             views[1][...] = u
 
@@ -156,8 +160,10 @@ class Linear(Layer):
     def _by_sample(self, z: Any, lead: int) -> Any:
         """(…, N, groups, R, k / groups)."""
         xp = namespace(z)
-        positions = prod(z.shape[lead + 1 : -1])
-        parts = xp.reshape(z, (*z.shape[: lead + 1], positions, self.groups, z.shape[-1] // self.groups))
+        samples, positions = z.shape[: lead + 1], prod(z.shape[lead + 1 : -1])
+        if self.groups == 1:
+            return xp.reshape(z, (*samples, 1, positions, z.shape[-1]))
+        parts = xp.reshape(z, (*samples, positions, self.groups, z.shape[-1] // self.groups))
         return xp.moveaxis(parts, -2, -3)
 
     def _bias_per_sample(self, u: Any, tape: Any) -> tuple[Any, ...]:

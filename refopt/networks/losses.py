@@ -11,7 +11,7 @@ Every loss knows ∇ℓ and ∇²ℓ in f, columns r_k with ∇²ℓ = Σ σ_k r
 E[∇ℓ ∇ℓᵀ], the expectation over y ~ e^{−ℓ}, and how to draw such a y. In all but the last f are the natural parameters
 of an exponential family: there ∇²ℓ does not depend on y and is the Fisher matrix, and all signs are +.
 
-    cross-entropy    ∇ℓ = p − y,       ∇²ℓ = diag(p) − ppᵀ = Σ_c p_c (e_c − p)(e_c − p)ᵀ
+    cross-entropy    ∇ℓ = p − y,       ∇²ℓ = diag(p) − ppᵀ, of rank C − 1
     binary, poisson  ∇ℓ = m − y,       ∇²ℓ = diag(v),   m, v mean and variance: σ(f) and σ(1 − σ), or both e^f
     gaussian         ∇ℓ = (−de⁻ˢ, ½ − ½d²e⁻ˢ),   ∇²ℓ = e⁻ˢ(1, d; d, ½d²),   F = diag(e⁻ˢ, ½),   d = y − μ
 

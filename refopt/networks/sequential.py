@@ -36,8 +36,14 @@ class Chain(Layer):
         return dx, dtapes
 
     def vjp(self, p: Any, tape: Any, u: Any, use: Use, inputs: bool = True) -> Any:
+        own = False  # whether nobody else holds u
         for k in range(len(self.children) - 1, -1 if inputs else self.first - 1, -1):
-            u = self.children[k].vjp(p[k], tape[k], u, use, inputs or k > self.first)
+            layer = self.children[k]
+            if own and layer.scales:
+                u *= layer.slope(*tape[k])
+            else:
+                u = layer.vjp(p[k], tape[k], u, use, inputs or k > self.first)
+                own = layer.multiplies
         return u if inputs else None
 
     def rvjp(

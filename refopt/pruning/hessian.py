@@ -20,7 +20,7 @@ nothing; they are taken out of the system. Any other H that is not positive defi
 
 E. Frantar & D. Alistarh, SparseGPT, arXiv:2301.00774, §3;  for F⁻¹: S. P. Singh & D. Alistarh, WoodFisher,
 arXiv:2004.14340.
-Shapes: X (n, N), H, V (n, n), d (n,).   Cost: 2n²N flops for H, 2n³/3 for V.   Memory: one copy of H beside it.
+Shapes: X (n, N), H, V (n, n), d (n,).   Cost: 2n²N flops for H, 2n³/3 for V.   Memory: a copy of H becomes V.
 """
 
 from typing import Any
@@ -79,8 +79,14 @@ def symmetric(H: Any, n: int, what: str) -> Any:
     return symmetrised(H)
 
 
-def prepared(H: Any, damping: float, n: int, counted: bool = False) -> tuple[Any, Any]:
-    """H + λI, λ = damping · mean(diag H), with ones for dead columns; and which are dead.
+def prepared(H: Any, damping: float, n: int) -> tuple[Any, Any]:
+    """H + λI, λ = damping · mean(diag H), with ones for dead columns; and which are dead."""
+    shift, dead = shifted(H, damping, n)
+    return raised(H, shift), dead
+
+
+def shifted(H: Any, damping: float, n: int, counted: bool = False) -> tuple[Any, Any]:
+    """What to add to the diagonal of H: λ = damping · mean(diag H), and ones for dead columns; and which are dead.
 
     counted: those ones are in the mean, as the public code of SparseGPT has it.
     """
@@ -88,7 +94,7 @@ def prepared(H: Any, damping: float, n: int, counted: bool = False) -> tuple[Any
     if not damping >= 0:
         raise ValueError(f"damping is {damping}: it is a multiple of the mean of the diagonal, 0 or more")
     if n == 0:
-        return H, diagonal(H) == 0
+        return diagonal(H), diagonal(H) == 0
     if H.dtype != object and not (bool(xp.isfinite(xp.max(H))) and bool(xp.isfinite(xp.min(H)))):
         raise ValueError("the Hessian has entries that are not finite: look for them in the inputs or gradients")
     diag = diagonal(H)
@@ -100,7 +106,7 @@ def prepared(H: Any, damping: float, n: int, counted: bool = False) -> tuple[Any
     else:
         ones = xp.astype(dead, H.dtype)
     lam = damping * xp.sum(diag + ones if counted else diag) / n if damping else 0
-    return raised(H, ones + lam), dead
+    return ones + lam, dead
 
 
 ADVICE = (
@@ -109,16 +115,18 @@ ADVICE = (
 )
 
 
-def factored(H: Any) -> tuple[Any, Any]:
-    """V and d with H⁻¹ = Vᵀ diag(d) V, V unit upper triangular; H symmetric positive definite."""
+def factored(H: Any, shift: Any = 0) -> tuple[Any, Any]:
+    """V and d with (H + diag(shift))⁻¹ = Vᵀ diag(d) V, V unit upper triangular; H + diag(shift) ≻ 0, symmetric."""
     if H.dtype == object:
-        return _rational(H)
-    M = _inverse_of_factor(H, reverse=True)
-    root = 1 * diagonal(M)  # no view of what changes
+        return _rational(raised(H, shift))
     if type(H) is np.ndarray:
+        M = _inverse_of_factor(raised(H[::-1, ::-1], shift[::-1] if np.ndim(shift) else shift))
+        root = M.diagonal().copy()
         M /= root[:, None]
         return M[::-1, ::-1], (root * root)[::-1]
     xp = namespace(H)
+    M = _inverse_of_factor(xp.flip(raised(H, shift)))
+    root = diagonal(M)
     return xp.flip(M / root[:, None]), xp.flip(root * root)
 
 
@@ -127,7 +135,7 @@ def inverse(H: Any) -> Any:
     if H.dtype == object:
         V, d = _rational(H)
         return (V.T * d) @ V
-    M = _inverse_of_factor(H, reverse=False)
+    M = _inverse_of_factor(H.copy() if type(H) is np.ndarray else H)
     return M.T @ M if type(H) is np.ndarray else symmetrised(M.T @ M)
 
 
@@ -162,23 +170,20 @@ def _accumulated(G: Any, damping: float) -> Any:
 def raised(H: Any, shift: Any) -> Any:
     """H + diag(shift), new."""
     if type(H) is np.ndarray:
-        H = H.copy()
+        H = H.copy()  # in C order
         H.reshape(-1)[:: len(H) + 1] += shift
         return H
     return H + namespace(H).eye(H.shape[0], dtype=H.dtype, device=device(H)) * shift
 
 
-def _inverse_of_factor(H: Any, reverse: bool) -> Any:
-    """L⁻¹, lower triangular, for LLᵀ = H, or for LLᵀ = JHJ."""
-    n = H.shape[0]
-    if type(H) is not np.ndarray:
-        xp = namespace(H)
-        A = xp.flip(H) if reverse else H
+def _inverse_of_factor(A: Any) -> Any:
+    """L⁻¹, lower triangular, for LLᵀ = A; an A of NumPy becomes L⁻¹."""
+    if type(A) is not np.ndarray:
+        xp, n = namespace(A), A.shape[0]
         L, ok = cholesky(A, 0.0)
         _check(ok, diagonal(A), diagonal(L))
-        return xp.linalg.solve(L, xp.eye(n, dtype=H.dtype, device=device(H))) if n else L
-    A = H[::-1, ::-1].copy() if reverse else H.copy()
-    if n == 0:
+        return xp.linalg.solve(L, xp.eye(n, dtype=A.dtype, device=device(A))) if n else L
+    if len(A) == 0:
         return A
     from scipy.linalg import get_lapack_funcs
 

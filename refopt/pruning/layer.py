@@ -6,9 +6,9 @@ Shapes: W (out, n), X (n, N), H (n, n).
 from math import inf
 from typing import Any
 
-from refopt.ops import diagonal, namespace
+from refopt.ops import device, diagonal, namespace
 from refopt.pruning.hessian import layer_hessian, symmetric
-from refopt.pruning.result import Pruned, like, numbers, total
+from refopt.pruning.result import Pruned, like, numbers, pieces, total
 
 
 def layer_of(W: Any, X: Any, hessian: Any) -> tuple[Any, Any]:
@@ -30,25 +30,30 @@ def layer_of(W: Any, X: Any, hessian: Any) -> tuple[Any, Any]:
     return W, H
 
 
-def report(W: Any, weights: Any, mask: Any, H: Any, scores: Any, costs: Any, order: Any = None) -> Pruned:
-    """The result for a layer; without an order, column by column."""
-    xp, n = namespace(W), W.shape[1]
+def report(W: Any, weights: Any, mask: Any, H: Any, scores: Any, increases: Any, order: Any = None) -> Pruned:
+    """The result for a layer: what went in an order, by these increases (count,); without one, column by column."""
     actual = quadratic(weights - W, H)
-    if order is None:
-        column_by_column = xp.nonzero(xp.reshape((~mask).T, (-1,)))[0]
-        order = column_by_column % W.shape[0]
-        order *= n
-        column_by_column //= W.shape[0]
-        order += column_by_column
-    increases = xp.take(xp.reshape(costs, (-1,)), order)
+    order = by_columns(mask, increases.shape[0]) if order is None else order
     return Pruned(mask, weights, order, scores, increases, total(increases), actual, "hessian")
+
+
+def by_columns(mask: Any, count: int) -> Any:
+    """(count,) the places of what goes, column by column."""
+    xp, (rows, n), done = namespace(mask), mask.shape, 0
+    order = xp.empty(count, dtype=xp.int64, device=device(mask))
+    for some in pieces(n):
+        places = xp.nonzero(xp.reshape(~mask[:, some].T, (-1,)))[0]
+        order[done : done + places.shape[0]] = places % rows * n + places // rows + some.start
+        done += places.shape[0]
+    return order
 
 
 def uncorrected(W: Any, gone: Any, H: Any, ranking: Any) -> Pruned:
     """The result where the others stay as they are; what ranks lowest went first."""
     xp, scores = namespace(W), like(diagonal(H), W) * W * W / 2
     weights = xp.where(gone, xp.zeros_like(W), W)
-    made = report(W, weights, ~gone, H, scores, scores, lowest_first(ranking, gone))
+    order = lowest_first(ranking, gone)
+    made = report(W, weights, ~gone, H, scores, xp.take(xp.reshape(scores, (-1,)), order), order)
     return made._replace(predicted_increase=made.actual_increase)
 
 
@@ -61,5 +66,5 @@ def lowest_first(ranking: Any, gone: Any) -> Any:
 
 def quadratic(delta: Any, H: Any) -> Any:
     """Σᵢ ½ δᵢᵀHδᵢ."""
-    delta = like(delta, H)
-    return total(namespace(H).vecdot(delta @ H, delta)) / 2
+    parts = (like(delta[some, :], H) for some in pieces(delta.shape[0]))
+    return sum(total(namespace(H).vecdot(part @ H, part)) for part in parts) / 2

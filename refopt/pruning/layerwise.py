@@ -62,11 +62,11 @@ def obs_rows(
             trace if counts[i] == len(trace.order) else greedy(start[i, :], P, counts[i], inf, compiled)
             for i, trace in enumerate(traces)
         ]
-    costs = dict(zip(chain(*([i * n + q for q in row.order] for i, row in enumerate(done))),
-                     chain(*(row.increases for row in done)), strict=True))  # fmt: skip
+    places = chain(*([i * n + q for q in row.order] for i, row in enumerate(done)))
+    costs = dict(zip(places, chain(*(row.increases for row in done)), strict=True))
     gone = set(order)
     mask = xp.reshape(integers([q not in gone for q in range(k * n)], W) == 1, W.shape)
     new = xp.stack([row.w for row in done])
     weights = xp.where(mask, xp.where(dead, W, new), xp.zeros_like(W))
-    spent = xp.reshape(xp.asarray([costs.get(q, 0) for q in range(k * n)], dtype=W.dtype, device=device(W)), W.shape)
+    spent = xp.asarray([costs[q] for q in order], dtype=W.dtype, device=device(W))
     return report(W, weights, mask, H, saliencies(start, P), spent, integers(order, W))

@@ -88,9 +88,10 @@ def lowest(scores: Any, count: int) -> Any:
         return xp.reshape(flat != flat, scores.shape)
     ordered = xp.partition(flat, count - 1) if hasattr(xp, "partition") else xp.sort(flat)
     below, equal = flat < ordered[count - 1], flat == ordered[count - 1]
-    missing = count - int(xp.sum(xp.astype(below, xp.int64)))
-    first = xp.cumulative_sum(xp.astype(equal, xp.int64)) <= missing
-    return xp.reshape(below | (equal & first), scores.shape)
+    missing = count - int(xp.count_nonzero(below))
+    if missing < int(xp.count_nonzero(equal)):
+        equal = equal & (xp.cumulative_sum(xp.astype(equal, xp.int64)) <= missing)
+    return xp.reshape(below | equal, scores.shape)
 
 
 def lowest_of_rows(scores: Any, count: int) -> Any:
@@ -109,3 +110,9 @@ def total(values: Any) -> Any:
     """Σ values: a float, or a rational number."""
     value = namespace(values).sum(values)
     return float(value) if hasattr(value, "dtype") else value
+
+
+def pieces(size: int, least: int = 1) -> list[slice]:
+    """Slices one after the other, a 32nd of the whole or `least` long: for what would take much memory at once."""
+    length = max(least, -(-size // 32))
+    return [slice(start, min(start + length, size)) for start in range(0, size, length)]

@@ -21,7 +21,7 @@ block in proportion, where the public code takes every score ≤ sorted[int(k ·
 least one more (``ties="reference"``; there all weights of dead columns go as well, and a one for each of these columns
 is in the mean that λ is relative to).
 Shapes: W (out, n), X (n, N).   Cost: 2n²N for H, 2n³/3 for V, out·n² for the sweep.
-Memory: H, V and about five copies of W.
+Memory beside W and H: V, or what else is at hand then, and the result, four copies of W in all; block by block.
 """
 
 from typing import Any
@@ -29,11 +29,11 @@ from typing import Any
 import numpy as np
 
 from refopt.ops import namespace
-from refopt.pruning.hessian import factored, prepared
+from refopt.pruning.hessian import factored, shifted
 from refopt.pruning.kernels import CHUNK, compiles, sweep_block
 from refopt.pruning.kernels import compiled as _compiled
 from refopt.pruning.layer import layer_of, report
-from refopt.pruning.result import Pruned, how_many, integers, kept, like, lowest, lowest_of_rows, pattern_of
+from refopt.pruning.result import Pruned, how_many, integers, kept, like, lowest, lowest_of_rows, pattern_of, pieces
 
 TIES = ("exact", "reference")
 SMALL = 4096  #: below this many weights a compiled loop is not worth its start
@@ -72,16 +72,20 @@ def sparsegpt(
     mask = None if mask is None else kept(mask, W)
     xp, n, literal = namespace(W), W.shape[1], ties == "reference"
     n_of_m = (0, 0) if pattern is None else pattern_of(pattern, n)
-    H_damped, dead = prepared(H, damping, n, counted=literal)
-    V, d = (like(part, W) for part in factored(H_damped))
-    del H_damped
+    shift, dead = shifted(H, damping, n, counted=literal)
+    V, d = (like(part, W) for part in factored(H, shift))
     choose, width = chooser(W, sparsity, mask, literal), _width(block_size, n_of_m[1])
-    zero = xp.zeros_like(W[:1, :])
-    new, gone, costs, scores = swept(xp.where(dead, zero, W), V, d, choose, width, n_of_m, compiled)
-    del V, d
-    gone = gone | dead if literal else gone
-    new = xp.where(gone, zero, xp.where(dead, W, new))
-    return report(W, new, ~gone, H, scores, costs)
+    some_dead = bool(xp.any(dead))
+    start = xp.where(dead, xp.zeros_like(W[:1, :]), W) if some_dead else W
+    new, gone, costs, scores = swept(start, V, d, choose, width, n_of_m, compiled, dead if literal else None)
+    del V, d, start
+    increases = xp.concat(costs)
+    costs.clear()
+    if some_dead:
+        new = xp.where(gone | ~dead, new, W)
+    mask = ~gone
+    del gone
+    return report(W, new, mask, H, scores, increases)
 
 
 def chooser(W: Any, sparsity: float | None, mask: Any, literal: bool) -> Any:
@@ -117,26 +121,29 @@ def _width(block_size: int, m: int) -> int:
 
 
 def swept(
-    rest: Any, V: Any, d: Any, choose: Any, width: int, n_of_m: tuple[int, int] = (0, 0), compiled: bool | None = None
-) -> tuple[Any, ...]:
-    """The weights after the sweep, which went, what each cost when it went, and the saliencies.
+    rest: Any, V: Any, d: Any, choose: Any, width: int, n_of_m: tuple[int, int] = (0, 0), compiled: bool | None = None,
+    besides: Any = None,
+) -> tuple[Any, ...]:  # fmt: skip
+    """The weights after the sweep, which went, what each cost, a list of blocks, column by column, and the saliencies.
 
     rest: (out, n) the weights before it.   choose: which weights of a block go, by its saliencies and first column.
+    besides: (n,) True for columns that go with all their weights, which are 0.
     """
     n, block = rest.shape[1], block_swept
     if compiles(compiled, n * rest.shape[0] >= SMALL, rest, V, d):
         block = _block_compiled
-    parts: tuple[list[Any], ...] = ([], [], [], [])
+    rest, scores = 1 * rest, 0 * rest
+    gone, costs = rest != rest, list[Any]()
     for first in range(0, n, width):
-        stop = min(first + width, n)
-        w, here = rest[:, : stop - first], d[first:stop]
-        scores = w * w / (2 * here)
-        inside, beyond = V[first:stop, first:stop], V[first:stop, stop:]
-        w, gone, E, scores = block(w, inside, here, choose(scores, first), scores, *n_of_m)
-        rest = _less(rest[:, stop - first :], E, beyond)
-        for part, piece in zip(parts, (w, gone, E * E / (2 * here), scores), strict=True):
-            part.append(piece)
-    return tuple(_joined(part) for part in parts)
+        here, beyond = slice(first, min(first + width, n)), slice(min(first + width, n), n)
+        before = rest[:, here] * rest[:, here] / (2 * d[here])
+        chosen = choose(before, first)
+        w, lost, E, before = block(rest[:, here], V[here, here], d[here], chosen, before, *n_of_m)
+        lost = lost if besides is None else lost | besides[here]
+        rest[:, here], gone[:, here], scores[:, here] = w, lost, before
+        costs.append(_of_columns(E * E / (2 * d[here]), lost))
+        _subtract(E, V[here, beyond], rest, beyond)
+    return rest, gone, costs, scores
 
 
 def block_swept(W: Any, V: Any, d: Any, gone: Any, scores: Any, n: int, m: int) -> tuple[Any, Any, Any, Any]:
@@ -158,8 +165,8 @@ def block_swept(W: Any, V: Any, d: Any, gone: Any, scores: Any, n: int, m: int) 
 
 
 def _block_compiled(W: Any, V: Any, d: Any, gone: Any, scores: Any, n: int, m: int) -> tuple[Any, Any, Any, Any]:
-    W, V, d, gone = np.array(W, order="C"), np.array(V, order="C"), np.array(d), np.array(gone, order="C")
-    scores, E = np.array(scores, order="C"), np.empty_like(W)
+    W, V, d = np.array(W, order="C"), np.array(V, order="C"), np.array(d)
+    gone, scores, E = np.ascontiguousarray(gone), np.ascontiguousarray(scores), np.empty_like(W)
     rows = max(1, int(CHUNK / W.shape[1] ** 2))
     for i in range(0, W.shape[0], rows):
         some = slice(i, i + rows)
@@ -167,14 +174,14 @@ def _block_compiled(W: Any, V: Any, d: Any, gone: Any, scores: Any, n: int, m: i
     return W, gone, E, scores
 
 
-def _joined(pieces: list[Any]) -> Any:
-    """The pieces side by side; they are let go of."""
-    whole = namespace(pieces[0]).concat(pieces, axis=1)
-    pieces.clear()
-    return whole
+def _of_columns(values: Any, chosen: Any) -> Any:
+    """The chosen of the values (k, b), column by column."""
+    xp = namespace(values)
+    return xp.take(xp.reshape(values.T, (-1,)), xp.nonzero(xp.reshape(chosen.T, (-1,)))[0])
 
 
-def _less(W: Any, E: Any, V: Any) -> Any:
-    """W − EV."""
-    product = E @ V
-    return np.subtract(W, product, out=product) if type(product) is np.ndarray else W - product
+def _subtract(E: Any, V: Any, rest: Any, columns: slice) -> None:
+    """EV from those columns, some rows at a time."""
+    V = 1 * V  # in C order
+    for some in pieces(rest.shape[0], 128):
+        rest[some, columns] -= E[some, :] @ V

@@ -1,4 +1,4 @@
-"""Paired timing: two contenders in turn in one process, the medians of their times and of their ratios.
+"""Paired timing: two contenders in turn in one process, the medians of their CPU times and of their ratios.
 
 Without `--benchmark-enable` every contender runs once, so that the results are still tested. With it the table is
 printed at the end, and written to the file named by REFOPT_BENCHMARKS if there is one.
@@ -6,6 +6,7 @@ printed at the end, and written to the file named by REFOPT_BENCHMARKS if there 
 
 import csv
 import os
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -56,10 +57,16 @@ def paired(request: pytest.FixtureRequest) -> Callable[..., tuple[Any, Any]]:
 
 
 def timed(call: Callable[[], Any], repeats: int) -> float:
-    start = time.perf_counter()
+    start = cpu_time()
     for _ in range(repeats):
         call()
-    return (time.perf_counter() - start) / repeats
+    return (cpu_time() - start) / repeats
+
+
+def cpu_time() -> float:
+    """Seconds of this process and of those it has waited for: steadier than those of a clock on a shared machine."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def repeats(call: Callable[[], Any]) -> int:
@@ -70,7 +77,7 @@ def repeats(call: Callable[[], Any]) -> int:
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     if not ROWS:
         return
-    terminalreporter.section("one thread, medians of alternated rounds")
+    terminalreporter.section("one thread, CPU time, medians of alternated rounds")
     table = [(row.what, readable(row.ours), row.than, readable(row.theirs), f"{1 / row.ratio:.2f}") for row in ROWS]
     for what, ours, than, theirs, times in table:
         terminalreporter.line(f"{what:54s} {ours:>12s}   {than:20s} {theirs:>12s}   {times:>7s} times faster")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import refopt
+from benchmarks.beside_torch import both
 from refopt.networks import Linear, Sequential, Tanh
 
 
@@ -60,3 +61,25 @@ def test_gradients_per_sample(paired, problem):
         lambda: np.full((256, problem.network.size), 1.0),
     )
     np.testing.assert_allclose(problem.c * ours.sum(axis=0), problem.grad(x), rtol=0, atol=1e-14)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("N", [64, 256, 1024])
+def test_gradients_per_sample_beside_pytorch(paired, N):
+    """PyTorch's are one array for each array of parameters; ours are rows (N, P), the same memory in each round."""
+    torch = pytest.importorskip("torch")
+    problem, x, model, X, y = both(N)
+    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+    def loss(parameters, inputs, label):
+        outputs = torch.func.functional_call(model, parameters, (inputs[None],))
+        return torch.nn.functional.cross_entropy(outputs, label[None])
+
+    each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))
+    out = np.empty((N, x.size))
+    ours, theirs = paired(
+        f"gradients per sample, 64-128-64-10, {N} samples", lambda: problem.per_sample_grad(x, out=out),
+        "torch.vmap(grad)", lambda: each(parameters, X, y),
+    )  # fmt: skip
+    flat = np.concatenate([part.reshape(N, -1).numpy() for part in theirs.values()], axis=1)
+    np.testing.assert_allclose(ours, flat, rtol=0, atol=1e-14)

@@ -168,6 +168,20 @@ def test_probabilities_and_classes_agree_and_what_does_not_count_is_nothing():
         assert np.shape(sample) == np.shape(labels)
 
 
+@pytest.mark.parametrize("C", [1, 2, 3, 10])
+@pytest.mark.parametrize("spread", [1, 40, 700])
+def test_the_factor_of_a_softmax_keeps_every_digit(C, spread):
+    """Columns of Cholesky's factor, their squares p(1 − p), as far as p is known: C eps, and the logits' rounding."""
+    f = spread * np.random.default_rng(C).standard_normal((20, C))
+    columns = LOSSES["cross-entropy"].fisher_factor(f, np.zeros(20, int))
+    assert columns.shape == (max(1, C - 1), 20, C)
+    assert not np.triu(columns.transpose(1, 2, 0)[:, : C - 1, : C - 1], 1).any()
+    with mpmath.workdps(1000):
+        powers = [[mpmath.exp(mpmath.mpf(z)) for z in row] for row in f]
+        exact = [[float(e * (sum(row) - e) / sum(row) ** 2) for e in row] for row in powers]
+    np.testing.assert_allclose((columns**2).sum(axis=0), exact, rtol=4 * (C + np.ptp(f)) * EPS, atol=1e-290)
+
+
 @pytest.mark.parametrize("z", [-800.0, -40.0, 0.0, 40.0, 800.0])
 def test_extreme_logits_lose_no_digit(z):
     """log(1 + e^z) − yz and σ(z) beside fifty digits; nothing overflows (a warning would be an error)."""

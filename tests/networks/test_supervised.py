@@ -324,3 +324,21 @@ def test_lists_and_integers_are_arrays_to_every_product():
     w = np.array([0.1, -0.2, 0.3])
     for name in ("jvp", "hvp", "ggnvp"):
         assert np.array_equal(getattr(own, name)(w, [1, 0, 2]), getattr(own, name)(w, np.array([1.0, 0.0, 2.0])))
+
+
+@pytest.mark.parametrize(
+    "network", [Linear(3, 2), Sequential(Linear(3, 4), Tanh(), Linear(4, 2)), lambda x, X: X @ x.reshape(3, 2)]
+)
+def test_gradients_per_sample_written_in_place(network):
+    """Into an array, into every second row of one, and into no other shape; buffers keep their size."""
+    rng = np.random.default_rng(0)
+    problem = refopt.Supervised(network, "squared", rng.standard_normal((5, 3)), rng.standard_normal((5, 2)))
+    x, before = rng.standard_normal(getattr(network, "size", 6)), np.getbufsize()
+    wanted, whole = problem.per_sample_grad(x), np.full((10, x.size), np.nan)
+    for out in (np.full((5, x.size), np.nan), whole[::2]):
+        assert problem.per_sample_grad(x, out=out) is out
+        np.testing.assert_array_equal(out, wanted)
+    assert np.isnan(whole[1::2]).all()
+    assert np.getbufsize() == before
+    with pytest.raises(ValueError, match=r"out has shape \(5, 1\)"):
+        problem.per_sample_grad(x, out=np.zeros((5, 1)))

@@ -7,6 +7,7 @@ import pytest
 import refopt
 from networks.cases import CASES
 from networks.independent import LOSSES
+from refopt.networks import GELU, Linear, Residual, Sequential, Sigmoid, Tanh
 
 EPS = 2.0**-52
 
@@ -155,3 +156,18 @@ def test_factors_make_the_matrices(case, loss):
     rows = point.per_sample_vjp(w)
     near(problem.c * np.einsum("snp,snq,q->p", rows, rows, v, optimize=True), point.fisher_vp(v))
     near(problem.c * np.einsum("snp,snp->p", rows, rows), problem.c * point.squared_vjp(w))
+
+
+@pytest.mark.parametrize("stack", [(), (3,)], ids=["one", "stack"])
+def test_cotangents_are_read_only(stack):
+    """Activations before, after and beside linear maps: uᵀ(Jv) = (Jᵀu)ᵀv, and u and its captures are what they were."""
+    inside = [Residual(Linear(4, 4), Tanh()), Residual(Sigmoid()), Residual(GELU(), Linear(4, 4)), Sequential(Tanh())]
+    network = Sequential(Tanh(), Linear(3, 4), Tanh(), Sigmoid(), *inside, Linear(4, 2), Tanh())
+    rng = np.random.default_rng(0)
+    problem, x = refopt.Supervised(network, "squared", rng.standard_normal((5, 3)), np.zeros((5, 2))), network.init(1)
+    point, v, u = problem.at(x), rng.standard_normal(network.size), rng.standard_normal((*stack, 5, 2))
+    before = u.copy()
+    near(point.vjp(u) @ v, (u * point.jvp(v)).sum(axis=(-2, -1)))
+    np.testing.assert_array_equal(u, before)
+    for capture in point.captures(u):
+        near(np.einsum("...nro,nri->...oi", capture.g, capture.a).ravel(), point.vjp(u)[..., capture.weight].ravel())
