@@ -29,9 +29,8 @@ from refopt.curvature.leaves import Arrays
 from refopt.curvature.pieces import Diagonal
 from refopt.elementwise import applied
 from refopt.inexact import followed
-from refopt.linalg.arrays import as_type, lower_inverse
-from refopt.linalg.roots import inverse_root
-from refopt.ops import Symmetric, cholesky, dot, eps, finite, namespace, norm, norm_inf, scalar
+from refopt.linalg.arrays import as_type, lower_inverse, rounding, spectral, symmetric
+from refopt.ops import Symmetric, cholesky, dot, eps, finite, namespace, norm, norm_inf, scalar, symmetrised
 from refopt.sampled import Draw, Needs, at, begun, like, required, stacked_labels, supervised
 
 RULES = ("pi", "factored", "exact")
@@ -277,10 +276,12 @@ def inverse_of(leaf: Any, gamma: float, rule: str) -> Arrays:
 
 
 def damped_inverse(A: Symmetric, shift: float) -> Symmetric:
-    """(A + shift I)⁻¹, in float64, by Cholesky; by eigenvectors where A is less certain than the shift."""
+    """(A + shift I)⁻¹, in float64, by Cholesky; by eigenvalues where A itself is less certain."""
     xp, uncertain = namespace(A), A.shape[0] * eps(A) * norm_inf(namespace(A).reshape(A, (-1,)))
     L, ok = cholesky(xp.astype(A, xp.float64), shift) if shift > uncertain else (A, False)
-    if not ok:
-        return inverse_root(A, 1, ridge=shift)[0]
-    M = lower_inverse(L)
-    return as_type(M.T @ M, A)
+    if ok:
+        M = lower_inverse(L)
+        return as_type(M.T @ M, A)
+    values, V = spectral(symmetric(A))
+    values = xp.where(xp.abs(values) <= rounding(values, A), 0.0 * values, values)
+    return as_type(symmetrised((V / (values + shift)) @ V.T), A)

@@ -1,5 +1,6 @@
 """A step of Adam and of AdaHessian on ten million float32 weights, beside torch's fused Adam where torch is installed,
-and beside the pure step; twenty steps of K-FAC and of Shampoo beside the products of matrices that they cannot do without.
+and beside the pure step; twenty steps of K-FAC and of Shampoo beside the products of matrices that they cannot do
+without.
 
 What K-FAC must do is counted in products, and these are done with BLAS, on arrays of the same shapes and type: sweeps,
 factors and the product with the inverse in every step, f in every fifth, and once in twenty two candidates more and
@@ -75,7 +76,7 @@ def one_step_is_the_pure_one(method, x, g, **given):
     assert np.array_equal(Steps(method, x, g, in_one_pass, **given)(), Steps(method, x, g, False, **given)())
 
 
-# --- K-FAC and Shampoo beside the flops that they must do --------------------------------------------------------------
+# --- K-FAC and Shampoo beside the flops that they must do -------------------------------------------------------------
 
 WIDTHS, SAMPLES, STEPS = (256, 512, 512, 512, 10), 512, 20
 SIZES = [(WIDTHS, SAMPLES), ((64, 1024, 1024, 10), 128)]
