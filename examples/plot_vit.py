@@ -8,6 +8,7 @@ the diagonal of the Fisher matrix. 100 steps on the same batches of 128 digits, 
 steps or dampings.
 """
 
+import os
 import time
 
 import matplotlib.pyplot as plt
@@ -59,3 +60,41 @@ by_step.legend()
 for panel in (by_step, by_time):
     panel.grid(color="0.92")
 plt.show()
+
+# %%
+# The same in full size: ``vit()`` has 556,042 weights and takes the images of CIFAR-10, which are no part of refopt.
+# Where they are, in the archive or unpacked, this page trains it; a step of Adam takes a second of one core or so::
+#
+#    REFOPT_CIFAR10=cifar-10-binary.tar.gz REFOPT_STEPS=20000 python examples/plot_vit.py
+
+methods = {
+    "sgd": {"step": 0.01}, "diagonal-newton": {"step": 0.01}, "adahessian": {"step": 0.015}, "adam": {},
+    "adam-no-sqrt": {"step": 1e-4}, "adam-true-fisher": {"step": 1e-4, "eps": 1e-2},
+    "shampoo": {"step": 0.002, "every": 20}, "kfac": {"damping": 0.01},
+}  # fmt: skip
+
+
+def in_full_size(images, steps):
+    """The loss of each batch of 128, for every method the same."""
+    X = images.X.astype(np.float32)
+    X -= 127.5
+    X /= 64.0
+    problem = refopt.Supervised(vit(), "cross-entropy", X, images.y)
+    x0 = problem.network.init(0).astype(np.float32)
+    for name, options in methods.items():
+        result = refopt.train(problem, x0, name, steps, batch_size=128, rng=0, options=options)
+        yield name, result.history["loss"], result.history["time"][-1] / steps
+
+
+if "REFOPT_CIFAR10" in os.environ:
+    figure, panel = plt.subplots(layout="constrained")
+    steps = int(os.environ.get("REFOPT_STEPS", "100"))
+    for name, losses, seconds in in_full_size(refopt.zoo.cifar10(os.environ["REFOPT_CIFAR10"]), steps):
+        width = max(1, min(100, steps // 4))
+        panel.plot(np.convolve(losses, np.ones(width) / width, "valid"), label=f"{name}, {seconds:.2f} s a step")
+        print(f"{name:17s} {losses[-width:].mean():.3f} over the last {width} batches, {seconds:.2f} s a step")
+    panel.set(xlabel="step", ylabel=f"loss, mean of {width} batches")
+    panel.legend()
+    plt.show()
+else:
+    print(f"no CIFAR-10 here: a network of {vit().size:,} weights waits for it")

@@ -29,8 +29,8 @@ from refopt.curvature.leaves import Arrays
 from refopt.curvature.pieces import Diagonal
 from refopt.elementwise import applied
 from refopt.inexact import followed
-from refopt.linalg.arrays import as_type
-from refopt.ops import dot, eps, finite, namespace, norm, scalar, symmetrised
+from refopt.linalg.arrays import as_type, lower_inverse, rounding, spectral, symmetric
+from refopt.ops import Symmetric, cholesky, dot, eps, finite, namespace, norm, norm_inf, scalar, symmetrised
 from refopt.sampled import Draw, Needs, at, begun, like, required, stacked_labels, supervised
 
 RULES = ("pi", "factored", "exact")
@@ -268,9 +268,20 @@ def inverse_of(leaf: Any, gamma: float, rule: str) -> Arrays:
     """(A + πγI)⁻¹ and (G + γ/π I)⁻¹; or, of the exact rule, P, Q and 1/(gᵢaⱼ + γ²); or 1/(d + γ²)."""
     if isinstance(leaf, Diagonal):
         return (1.0 / (leaf.d + gamma**2),)
-    (a, P), (g, Q) = leaf._spectra
     if rule == "exact":
+        (a, P), (g, Q) = leaf._spectra
         return tuple(as_type(M, leaf.A) for M in (P, Q, 1.0 / (g[:, None] * a[None, :] + gamma**2)))
     pi = leaf.pi if rule == "pi" else 1.0
-    found = (symmetrised((V / (values + root)) @ V.T) for values, V, root in ((a, P, pi * gamma), (g, Q, gamma / pi)))
-    return tuple(as_type(M, leaf.A) for M in found)
+    return damped_inverse(leaf.A, pi * gamma), damped_inverse(leaf.G, gamma / pi)
+
+
+def damped_inverse(A: Symmetric, shift: float) -> Symmetric:
+    """(A + shift I)⁻¹, in float64, by Cholesky; by eigenvalues where A itself is less certain."""
+    xp, uncertain = namespace(A), A.shape[0] * eps(A) * norm_inf(namespace(A).reshape(A, (-1,)))
+    L, ok = cholesky(xp.astype(A, xp.float64), shift) if shift > uncertain else (A, False)
+    if ok:
+        M = lower_inverse(L)
+        return as_type(M.T @ M, A)
+    values, V = spectral(symmetric(A))
+    values = xp.where(xp.abs(values) <= rounding(values, A), 0.0 * values, values)
+    return as_type(symmetrised((V / (values + shift)) @ V.T), A)

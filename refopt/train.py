@@ -18,6 +18,7 @@ from refopt.sampled import Draw, Needs, at, begun
 from refopt.settings import Chosen, Common, settled
 from refopt.stopping import Status
 
+AT_ONCE = 2048  #: samples of which the loss after a run is computed at a time
 HISTORY = ("loss", "grad_norm", "step_norm", "damping", "time")
 
 MESSAGES = {
@@ -228,10 +229,10 @@ class Run:
         from scipy.optimize import OptimizeResult
 
         x = self.state.x if status != Status.NOT_FINITE else self.good
-        fun = scalar(self.problem.fun(x))
+        fun = objective(self.problem, x)
         if status == Status.MAXITER and not finite(fun):
             status, self.what, x = Status.NOT_FINITE, "loss after the last", self.good
-            fun = scalar(self.problem.fun(x))
+            fun = objective(self.problem, x)
         if status == Status.NOT_FINITE:
             self.begin(copied(x))  # what the method has learnt is not finite either
         columns = zip(*self.history, strict=True) if self.history else [()] * len(HISTORY)
@@ -287,6 +288,18 @@ def writer(x: Any) -> Any:
     except ImportError:
         return True
     return in_one_pass
+
+
+def objective(problem: Any, x: Any) -> float:
+    """fun on all samples, some at a time where they are many: what a sweep keeps of all of them may be too much."""
+    if getattr(problem, "samples", 0) <= AT_ONCE or problem.masks:
+        return scalar(problem.fun(x))
+    total = 0.0
+    for k in range(0, problem.samples, AT_ONCE):
+        some = slice(k, k + AT_ONCE)
+        point = problem.batch(problem.X[some, ...], problem.y[some, ...]).at(x)
+        total += point.fun / point.c
+    return problem.factor(point.f.shape) * total
 
 
 def whole(module: Any) -> bool:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from refopt.ops import Matrix, Symmetric, Vector, device, eps, finite, namespace, norm_inf, symmetrised
+from refopt.ops import Matrix, Symmetric, Vector, device, eps, finite, identity, namespace, norm_inf, symmetrised
 
 DOUBLE = 2.0**-52
 
@@ -59,6 +59,15 @@ def spectral(A: Symmetric) -> tuple[Vector, Matrix]:
 def rounding(values: Vector, A: Symmetric) -> float:
     """n eps max |λ|: what eigenvalues of a matrix A are known to, in its own type."""
     return A.shape[0] * max(eps(A), DOUBLE) * norm_inf(values)
+
+
+def lower_inverse(L: Matrix) -> Matrix:
+    """L⁻¹, for L (n, n) lower triangular.   Cost: n³/3 flops."""
+    if isinstance(L, np.ndarray):
+        from scipy.linalg import get_lapack_funcs
+
+        return get_lapack_funcs("trtri", (L,))(L, lower=1)[0]
+    return namespace(L).linalg.solve(L, identity(L[:, 0]))
 
 
 def as_type(value: Any, A: Any) -> Any:

@@ -14,40 +14,25 @@ Squares of the *batch's* gradient at drawn labels are B times smaller in expecta
 gradient, as far as its diagonal goes. A change of ε is a change of η as well: where √v̂ ≪ ε the step is (η/ε)m̂.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
-from refopt.moments import State, init, learnt, of_squares
-from refopt.sampled import Draw, Needs, at, like, required, stacked_labels, supervised
+from refopt.fisher_type import Estimate, Params, needs, stepped, updated
+from refopt.moments import State, init
+from refopt.sampled import Draw
 
 __all__ = ["Params", "State", "init", "needs", "step", "update"]
 
+squared = lambda point, labels: point.c * point.squared_grad(labels)
 
-class Params(NamedTuple):
-    step: float = 0.001  #: η
-    beta1: float = 0.9  #: β₁
-    beta2: float = 0.999  #: β₂
-    eps: float = 1e-8  #: ε
-    exponent: float = 0.5  #: a
-    samples: int = 1  #: labels drawn for each sample
-    weight_decay: float = 0.0  #: ω
-
-
-def needs(params: Params) -> Needs:
-    return Needs(labels=params.samples)
+ESTIMATE = Estimate("adam-true-fisher", "samples' gradients", squared)
 
 
 def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
-    supervised(problem, "adam-true-fisher")
-    point = at(problem, state.x, draw)
-    labels = stacked_labels(problem, draw, "adam-true-fisher")
-    squares = point.c / len(labels) * sum(point.squared_grad(drawn) for drawn in labels)
-    return update(state, point.grad, params, draw, donate, squares)._replace(f=point.fun)
+    return stepped(ESTIMATE, problem, state, params, draw, donate)
 
 
 def update(
     state: State, grad: Any, params: Params, draw: Draw | None = None, donate: Any = False, squares: Any = None
 ) -> State:
     """squares: c Σₙ (∇ℓₙ)² (P,) at the drawn labels, their mean where there are several sets."""
-    like(grad, state)
-    squares = required(squares, "the squares of the samples' gradients, squares=", "adam-true-fisher")
-    return learnt(state, grad, params, of_squares, squares, donate=donate)
+    return updated(ESTIMATE, state, grad, params, squares, donate)

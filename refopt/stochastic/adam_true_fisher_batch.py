@@ -11,40 +11,25 @@ F. Kunstner, L. Balles & P. Hennig, *NeurIPS* 2019, arXiv:1905.12558;  D. P. Kin
 Shapes: x, g, m, v, s are (P,).   Cost of a step: about two gradients, and O(P).
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
-from refopt.moments import State, init, learnt, of_squares
-from refopt.sampled import Draw, Needs, at, like, required, stacked_labels, supervised
+from refopt.fisher_type import Estimate, Params, needs, stepped, updated
+from refopt.moments import State, init
+from refopt.sampled import Draw
 
 __all__ = ["Params", "State", "init", "needs", "step", "update"]
 
+squared = lambda point, labels: point.vjp(point.c * point.scores(labels)) ** 2
 
-class Params(NamedTuple):
-    step: float = 0.001  #: η
-    beta1: float = 0.9  #: β₁
-    beta2: float = 0.999  #: β₂
-    eps: float = 1e-8  #: ε
-    exponent: float = 0.5  #: a
-    samples: int = 1  #: labels drawn for each sample
-    weight_decay: float = 0.0  #: ω
-
-
-def needs(params: Params) -> Needs:
-    return Needs(labels=params.samples)
+ESTIMATE = Estimate("adam-true-fisher-batch", "batch's gradient", squared)
 
 
 def step(problem: Any, state: State, params: Params, draw: Draw | None = None, donate: Any = False) -> State:
-    supervised(problem, "adam-true-fisher-batch")
-    point = at(problem, state.x, draw)
-    labels = stacked_labels(problem, draw, "adam-true-fisher-batch")
-    squares = sum(point.vjp(point.c * point.scores(drawn)) ** 2 for drawn in labels) / len(labels)
-    return update(state, point.grad, params, draw, donate, squares)._replace(f=point.fun)
+    return stepped(ESTIMATE, problem, state, params, draw, donate)
 
 
 def update(
     state: State, grad: Any, params: Params, draw: Draw | None = None, donate: Any = False, squares: Any = None
 ) -> State:
     """squares: (c Σₙ ∇ℓₙ)² (P,) at the drawn labels, their mean where there are several sets."""
-    like(grad, state)
-    squares = required(squares, "the squares of the batch's gradient, squares=", "adam-true-fisher-batch")
-    return learnt(state, grad, params, of_squares, squares, donate=donate)
+    return updated(ESTIMATE, state, grad, params, squares, donate)

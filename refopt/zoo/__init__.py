@@ -8,17 +8,18 @@
 
 ``names()`` lists them: classic and standard functions such as ``rosenbrock`` (``rosenbrock:10``, or any other size;
 ``rosenbrock:ls`` as least squares), the problems ``mgh:…`` of Moré, Garbow and Hillstrom (``mgh:wood:ls`` as least
-squares), and the 27 certified regression problems ``nist:…``.
+squares), and the 27 certified regression problems ``nist:…``. ``cifar10(path)`` reads images from the user's files.
 """
 
 from difflib import get_close_matches
 from typing import Any
 
 from refopt.zoo import classic, mgh, nist, standard, structured
+from refopt.zoo.cifar import Cifar10, cifar10
 from refopt.zoo.known import Family, Known, Minimum, known
 from refopt.zoo.nist import Certified, matching_digits
 
-__all__ = ["Certified", "Known", "Minimum", "get", "matching_digits", "names"]
+__all__ = ["Certified", "Cifar10", "Known", "Minimum", "cifar10", "get", "matching_digits", "names"]
 
 FAMILIES: dict[str, Family] = {
     **classic.FAMILIES,

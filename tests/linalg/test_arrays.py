@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from refopt.linalg import power_iteration
-from refopt.linalg.arrays import real, square, symmetric
+from refopt.linalg.arrays import lower_inverse, real, square, symmetric
 from refopt.linalg.lanczos import lanczos, quadrature
 
 
@@ -38,6 +38,15 @@ def test_rounding_is_taken_out_and_more_is_refused_in_any_units(scale, kind, sma
     assert (symmetric((scale * A).astype(kind)) == (scale * A).astype(kind)).all()
     with pytest.raises(ValueError, match="must be a symmetric matrix"):
         symmetric((scale * (A + large * apart)).astype(kind))
+
+
+def test_the_inverse_of_a_triangle(namespace):
+    """Rows 2 0 0 / 1 1 0 / 0 3 4, whose inverse by hand is ½ 0 0 / −½ 1 0 / ⅜ −¾ ¼."""
+    L = namespace.asarray(np.array([[2.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 3.0, 4.0]]))
+    found = lower_inverse(L)
+    assert namespace.owns(found)
+    expected = [[0.5, 0.0, 0.0], [-0.5, 1.0, 0.0], [0.375, -0.75, 0.25]]
+    assert np.allclose(namespace.to_numpy(found), expected, rtol=0, atol=1e-15)
 
 
 @pytest.mark.parametrize("scale", [-3.0, 2.0])

@@ -5,7 +5,7 @@ import pytest
 
 import refopt
 from literal_kfac_steps import Options, run
-from refopt.kfac_type import averaging, candidates, model, pair, rescaling
+from refopt.kfac_type import averaging, candidates, damped_inverse, model, pair, rescaling
 from refopt.networks import Conv2d, Flatten, LayerNorm, Linear, Sequential, Tanh
 from refopt.sampled import Draw
 from refopt.stochastic import ekfac, kfac, kfac_tridiagonal
@@ -109,6 +109,25 @@ def test_equations_where_they_degenerate():
     assert [averaging(k, 0.95) for k in (1, 2, 4, 100)] == [0.0, 0.5, 0.75, 0.95]
     assert candidates(4.0, 0.5) == (4.0, 2.0, 8.0)
     assert model(((2.0,),), (3.0,), (5.0,)) == 40.0
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shift", [1e-2, 1e-9])
+def test_the_damped_inverse_of_a_singular_factor(namespace, dtype, shift):
+    """(DᵀD + δI)⁻¹ = (I − Dᵀ(DDᵀ + δI)⁻¹D)/δ, of rank 2 in 5; where rounding hides δ, the part that D does not reach.
+
+    That part is 1/δ times a projection, and known to the rounding of A beside the gap between its eigenvalues.
+    """
+    D = np.random.default_rng(3).standard_normal((2, 5)).astype(dtype).astype(float)
+    A, eps = D.T @ D, np.finfo(dtype).eps
+    expected = (np.eye(5) - D.T @ np.linalg.solve(D @ D.T + shift * np.eye(2), D)) / shift
+    found = damped_inverse(namespace.asarray(A.astype(dtype)), shift)
+    assert namespace.owns(found)
+    rounding = 5 * eps * np.linalg.norm(A) / min(np.linalg.eigvalsh(D @ D.T))
+    hidden = shift < 5 * eps * abs(A).max()
+    error = abs(namespace.to_numpy(found) - expected).max() * shift
+    assert error < 10 * (rounding if hidden else rounding + 5 * eps * np.linalg.norm(A) / shift)
+    assert hidden == (dtype is np.float32 and shift == 1e-9)
 
 
 @pytest.mark.parametrize("name", METHODS)

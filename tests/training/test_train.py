@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 import time
 
 import numpy as np
@@ -56,6 +57,22 @@ def test_a_run_is_its_steps(name):
     assert result.success
     assert result.status == Status.MAXITER
     assert np.array_equal(X0, before)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean", "mean-elements", "mean-tokens"])
+def test_the_loss_of_many_samples_is_that_of_all(reduction, monkeypatch):
+    """In pieces of five, the last of three; one label in four does not count."""
+    seen = []
+
+    class Watched(refopt.Supervised):
+        def batch(self, X, y, masks=()):
+            seen.append(len(X))
+            return super().batch(X, y, masks)
+
+    monkeypatch.setattr(sys.modules[train.__module__], "AT_ONCE", 5)
+    problem = Watched(NET, "cross-entropy", X, np.where(np.arange(23) % 4 == 1, -100, Y), reduction=reduction)
+    assert np.isclose(train(problem, X0, "sgd", steps=0).fun, problem.fun(X0), rtol=1e-14)
+    assert seen == [5, 5, 5, 5, 3]
 
 
 @pytest.mark.parametrize("name", METHODS)
