@@ -160,13 +160,14 @@ def _of_factors(theirs: Any, problem: Any, x: Array, labels: Any, accuracy: floa
     bias, scale = {"last": "joint", "first": "joint-first", "none": "separate"}[best.bias], best.scales[0]
     if best.residual > tolerance:
         text = factors.nearest(best, names, tolerance)
-        return Diagnosis("", "", "row", bias, 0.0, scale, best.residual, text, [], tolerance, best.defect)
+        return Diagnosis("", "", "row", bias, 0.0, scale, best.residual, text, [], tolerance)
     text, reduction, scale = factors.told(best, scale_in_words, problem, names, factors.is_shared(problem, x))
     text = text.replace("Yours are the factors", words, 1)
-    others = [f"{f.G.fisher} ({f.G.sharing})" for f in found[1:] if f.residual <= tolerance and f.G != best.G]
+    right = [f for f in found if f.residual <= tolerance and not f.defect(names) and not f.swapped]
+    others = list(dict.fromkeys(f"{f.G.fisher} ({f.G.sharing})" for f in right if f.G[:2] != best.G[:2]))
     damping = best.A.dampings[0] * best.G.dampings[0]
     kind = f"{'inverse-' * words.startswith('Yours are the inv')}kfac-{best.G.fisher}"
-    defect = best.defect or "the factors of each pair change places" * best.swapped
+    defect = best.defect(names) or "the factors of each pair change places" * best.swapped
     defect = defect or "the last layer comes first" * best.backwards
     return Diagnosis(kind, reduction, "row", bias, damping, scale, best.residual, text, others, tolerance, defect)
 

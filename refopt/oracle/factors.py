@@ -20,13 +20,12 @@ Array = np.ndarray
 class Reading(NamedTuple):
     """What the factors of one side are."""
 
-    words: str
-    defect: str
     fisher: str
     sharing: str
+    defects: list[str]  #: layer by layer
     alphas: list[float]
     dampings: list[float]
-    residuals: list[float]  #: layer by layer
+    residuals: list[float]
 
     @property
     def residual(self) -> float:
@@ -47,18 +46,22 @@ class Fit(NamedTuple):
         return max(self.A.residual, self.G.residual)
 
     @property
-    def defect(self) -> str:
-        return "; ".join(filter(None, (self.A.defect, self.G.defect)))
-
-    @property
     def scales(self) -> list[float]:
         return [a * g for a, g in zip(self.A.alphas, self.G.alphas, strict=True)]
+
+    def defect(self, names: list[str]) -> str:
+        """All that is wrong, and in which layers."""
+        said = [f"A is summed up as {self.A.sharing}, G as {self.G.sharing}"] * (self.A.sharing != self.G.sharing)
+        for reading in (self.A, self.G):
+            for says in dict.fromkeys(filter(None, reading.defects)):
+                where = [name for name, defect in zip(names, reading.defects, strict=True) if defect == says]
+                said.append(says + (f" (layer {', '.join(where)})" if len(where) < len(names) else ""))
+        return "; ".join(said)
 
 
 class Kind(NamedTuple):
     """What the factors of one side may be, a matrix for each layer."""
 
-    words: str
     defect: str
     fisher: str
     sharing: str
@@ -66,34 +69,38 @@ class Kind(NamedTuple):
 
 
 def fits(pairs: Any, problem: Any, x: Array, labels: Any = None) -> list[Fit]:
-    """The best reading of each arrangement, the closest first."""
+    """The best readings of each arrangement, what is right first."""
     theirs = [(np.asarray(host(M), float), np.asarray(host(N), float)) for M, N in pairs]
     inputs, outputs = kinds(problem, x, labels)
     found = []
     for swapped in (False, True):
-        for backwards in (False, True):
-            given = theirs[::-1] if backwards and len(theirs) > 1 else theirs
+        for backwards in (False, True)[: len(theirs)]:
+            given = theirs[::-1] if backwards else theirs
             As, Gs = [N if swapped else M for M, N in given], [M if swapped else N for M, N in given]
             for bias in ("last", "first", "none"):
-                A = _read(As, [k._replace(matrices=[_input(M, bias) for M in k.matrices]) for k in inputs])
-                for sharing in {k.sharing for k in outputs}:
-                    G = _read(Gs, [k for k in outputs if k.sharing == sharing])
-                    own = [r for r in A if r.sharing == sharing]
-                    if own and G and not (backwards and (len(theirs) == 1)):
-                        found.append(Fit(own[0], G[0], swapped, bias, backwards))
-    return sorted(
-        found, key=lambda fit: (fit.residual > 1e-8, bool(fit.defect), fit.swapped, fit.backwards, fit.residual)
-    )
+                turned = [k._replace(matrices=[_input(M, bias) for M in k.matrices]) for k in inputs]
+                found += [Fit(A, G, swapped, bias, backwards) for A in _read(As, turned) for G in _read(Gs, outputs)]
+    return sorted(found, key=_simplicity)
+
+
+def _simplicity(fit: Fit) -> tuple[Any, ...]:
+    wrong = any(fit.A.defects) or any(fit.G.defects)
+    return fit.residual > 1e-8, fit.A.sharing != fit.G.sharing, wrong, fit.swapped, fit.backwards, fit.residual
 
 
 def _read(theirs: list[Array], known: list[Kind]) -> list[Reading]:
-    """Readings of one side, what is right before what is wrong, the closest first."""
+    """A reading of one side for each Fisher matrix and sharing, in every layer what is right before what is wrong."""
     found = []
-    for kind in known:
-        if [M.shape for M in theirs] == [K.shape for K in kind.matrices]:
-            alphas, dampings, rest = zip(*(_fit(T, K) for T, K in zip(theirs, kind.matrices, strict=True)), strict=True)
-            found.append(Reading(*kind[:4], list(alphas), list(dampings), list(rest)))
-    return sorted(found, key=lambda r: (r.residual > 1e-8, bool(r.defect), r.residual))
+    for fisher, sharing in dict.fromkeys((k.fisher, k.sharing) for k in known):
+        own = [k for k in known if (k.fisher, k.sharing) == (fisher, sharing)]
+        if [M.shape for M in theirs] == [K.shape for K in own[0].matrices]:
+            best = []
+            for layer, T in enumerate(theirs):
+                tried = [(*_fit(T, k.matrices[layer]), k.defect) for k in own]
+                best.append(min(tried, key=lambda t: (t[2] > 1e-8, bool(t[3]) and t[2] <= 1e-8, t[2])))
+            alphas, dampings, rest, defects = map(list, zip(*best, strict=True))
+            found.append(Reading(fisher, sharing, defects, alphas, dampings, rest))
+    return found
 
 
 def _input(A: Array, bias: str) -> Array:
@@ -132,12 +139,12 @@ def kinds(problem: Any, x: Array, labels: Any = None) -> tuple[list[Kind], list[
             how: dict[str, Any] = {"labels": labels} if fisher == "monte-carlo" else {}
             blocks = [b for b in curvature.kfac(problem, x, fisher=fisher, sharing=sharing, **how).blocks
                       if isinstance(b, curvature.Kron)]  # fmt: skip
-            outputs.append(Kind(fisher, "", fisher, sharing, [np.asarray(b.G, float) for b in blocks]))
+            outputs.append(Kind("", fisher, sharing, [np.asarray(b.G, float) for b in blocks]))
             if not inputs or inputs[-1].sharing != sharing:
-                inputs.append(Kind("", "", "", sharing, [np.asarray(b.A, float) for b in blocks]))
+                inputs.append(Kind("", "", sharing, [np.asarray(b.A, float) for b in blocks]))
         taken = layers(problem, x, fisher="empirical", sharing=sharing)
-        inputs += [Kind("", says, "", sharing, As) for says, As in wrong_inputs(taken, problem, x, inputs[-1].matrices)]
-        outputs += [Kind(fisher, says, fisher, sharing, Gs) for fisher, says, Gs in wrong_outputs(problem, x, sharing)]
+        inputs += [Kind(says, "", sharing, As) for says, As in wrong_inputs(taken, problem, x, inputs[-1].matrices)]
+        outputs += [Kind(says, fisher, sharing, Gs) for fisher, says, Gs in wrong_outputs(problem, x, sharing)]
     return inputs, outputs
 
 
@@ -232,14 +239,19 @@ def told(
     scale = fit.scales[0]
     alike = all(abs(p - scale) <= 1e-6 * abs(scale) for p in fit.scales)
     words, reduction = scale_in_words(scale, problem)
-    text += f"; G ⊗ A is {words}" if alike else "; the scale of G ⊗ A differs from layer to layer"
+    if alike:
+        text += f"; G ⊗ A is {words}"
+    else:
+        each = (f"{scale:.6g} in {name}" for name, scale in zip(names, fit.scales, strict=True))
+        text += f"; G ⊗ A is that of the problem's reduction times {', '.join(each)}"
     a, g = fit.A.alphas[0], fit.G.alphas[0]
     if any(abs(other - a) > 1e-6 * abs(a) for other in fit.A.alphas):
-        text += ", split differently in each layer"
+        text += f", A being {', '.join(f'{alpha:.6g}' for alpha in fit.A.alphas)} times ours"
     elif abs(a - 1.0) > 1e-6:
         text += f", A being {a:.6g} times and G {g:.6g} times ours"
     text += _damped(fit, names)
-    text += f". That is a mistake: {fit.defect}" if fit.defect else ""
+    defect = fit.defect(names)
+    text += f". That is a mistake: {defect}" if defect else ""
     return text + ".", reduction if alike else "", scale
 
 
@@ -259,11 +271,11 @@ def nearest(fit: Fit, names: list[str], tolerance: float) -> str:
     """Where neither or only one of the factors can be explained."""
     text = "Nothing explains these factors"
     for side, reading in (("A", fit.A), ("G", fit.G)):
-        what = f"{reading.fisher} K-FAC's".strip() if reading.fisher else "K-FAC's"
+        what = f"{reading.fisher} K-FAC's".strip()
         if reading.residual <= tolerance:
-            text += f"; {side} is {what}" + (f", but {reading.defect}" if reading.defect else "")
+            text += f"; {side} is {what}"
         else:
-            worst = int(np.argmax(reading.residuals))
-            where = f", in layer {names[worst]}" if len(names) > 1 else ""
-            text += f"; {side} is off by {reading.residual:.3g}{where}, where {what} comes closest"
+            off = [k for k, rest in enumerate(reading.residuals) if rest > tolerance]
+            where = ", ".join(f"{reading.residuals[k]:.3g} in layer {names[k]}" for k in off)
+            text += f"; {side} is off by {where}, where {what} comes closest"
     return text + "."

@@ -19,7 +19,7 @@ from refopt.oracle.layouts import Layout
 from refopt.supervised import Supervised
 
 DRAWS = 40
-LABELS = 800  #: the most labels of all samples that are read off
+LABELS = 1200  #: the most labels of all samples that are read off
 MOST = 100  #: the most labels a sample
 UNLIKELY = 5.0  #: standard deviations
 
