@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from refopt.conformance import Property
 from refopt.conformance.strategies import nonzero_vectors, sizes
-from refopt.oracle.replaying import RULES, replay
+from refopt.oracle.replaying import replay
+from refopt.oracle.rulebook import STEPS
 
 
 @st.composite
@@ -18,9 +19,8 @@ def runs(draw: Any) -> tuple[np.ndarray, list[np.ndarray]]:
 
 
 def properties(method: str) -> list[Property]:
-    if method not in RULES or RULES[method].searches:
-        steps = [name for name, rule in RULES.items() if not rule.searches]
-        raise ValueError(f"no optimizer is called {method!r}; there are {', '.join(steps)}")
+    if method not in STEPS:
+        raise ValueError(f"no optimizer is called {method!r}; there are {', '.join(STEPS)}")
 
     def follows(target: Any, instance: tuple[np.ndarray, list[np.ndarray]]) -> str:
         x, gradients = instance

@@ -1,6 +1,6 @@
 """What a curvature matrix may be: every definition of the field at one point, and the mistakes that pass for them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,27 +104,28 @@ def summed(found: list[Candidate]) -> list[Candidate]:
 
 def factored(problem: Any, x: Array) -> list[Candidate]:
     """K-FAC and its kin, of every Fisher matrix, sharing and bias."""
+    return [
+        Candidate(kind, words, _dense(kind, problem, x, how), "", "kfac") for kind, words, how in kroneckers(problem, x)
+    ]
+
+
+def kroneckers(problem: Any, x: Array) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Name, words and keywords of each."""
     if not isinstance(problem, Supervised):
-        return []
-    found = []
+        return
     shared = is_shared(problem, x)
     rows = {"exact": "", "empirical": "empirical ", "forward-only": "forward-only "}
     for fisher, words in rows.items():
         for sharing in ("expand", "reduce") if shared else ("expand",):
             for bias in ("joint", "separate"):
-                said = f"{words}K-FAC{f' ({sharing})' * shared}, bias {bias}"
-                how = {"fisher": fisher, "sharing": sharing, "bias": bias}
-                found.append(Candidate(f"kfac-{fisher}", said, _dense(curvature.kfac, problem, x, how), "", "kfac"))
-                if fisher != "forward-only":
-                    names = (("ekfac", "EKFAC", curvature.ekfac), ("kfoc", "KFOC", curvature.kfoc))
-                    for kind, name, make in names:
-                        said = f"{words}{name}{f' ({sharing})' * shared}, bias {bias}"
-                        found.append(Candidate(f"{kind}-{fisher}", said, _dense(make, problem, x, how), "", "kfac"))
-    return found
+                for kind in ("kfac",) if fisher == "forward-only" else ("kfac", "ekfac", "kfoc"):
+                    name = {"kfac": "K-FAC", "ekfac": "EKFAC", "kfoc": "KFOC"}[kind]
+                    said = f"{words}{name}{f' ({sharing})' * shared}, bias {bias}"
+                    yield f"{kind}-{fisher}", said, {"fisher": fisher, "sharing": sharing, "bias": bias}
 
 
-def _dense(make: Any, problem: Any, x: Array, how: dict[str, Any]) -> Callable[[], Array]:
-    return lambda: make(problem, x, **how).dense()
+def _dense(kind: str, problem: Any, x: Array, how: dict[str, Any]) -> Callable[[], Array]:
+    return lambda: getattr(curvature, kind.partition("-")[0])(problem, x, **how).dense()
 
 
 def kept(M: Array, blocks: list[slice]) -> Array:

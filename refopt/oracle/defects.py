@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from refopt.adaptive import corrected, direction, mean
-from refopt.oracle.rules import Array, Path
+from refopt.oracle.rules import Array, Path, fisher
 from refopt.sampled import arrays_of, flat
 from refopt.stochastic import momentum, soap
+from refopt.supervised import Supervised
 from refopt.tensors import along, gram
 
 
@@ -73,6 +74,18 @@ def transposed(H: Array, s: Array, y: Array) -> Array:
     return V @ H @ V.T + rho * np.outer(s, s)
 
 
+def twice_turned(H: Array, s: Array, y: Array) -> Array:
+    rho = 1.0 / (y @ s)
+    V = np.eye(s.size) - rho * np.outer(s, y)
+    return V @ H @ V + rho * np.outer(s, s)
+
+
+def bare_last_term(H: Array, s: Array, y: Array) -> Array:
+    rho = 1.0 / (y @ s)
+    V = np.eye(s.size) - rho * np.outer(y, s)
+    return V.T @ H @ V + np.outer(s, s)
+
+
 def without_last_term(H: Array, s: Array, y: Array) -> Array:
     rho = 1.0 / (y @ s)
     V = np.eye(s.size) - rho * np.outer(y, s)
@@ -95,31 +108,95 @@ def dfp(H: Array, s: Array, y: Array) -> Array:
     return H + np.outer(s, s) / (y @ s) - np.outer(Hy, Hy) / (y @ Hy)
 
 
+# --- the two loops of L-BFGS ------------------------------------------------------------------------------------------
+
+
+def loops(
+    *, again: bool = False, stale: bool = False, plus: bool = False, half: bool = False, lengths: bool = False
+) -> Callable[..., Array]:
+    """Hg by the two loops with one thing changed."""
+
+    def product(S: list[Array], Y: list[Array], gamma: float, g: Array) -> Array:
+        q, a = g.copy(), []
+        rho = [1.0 / (s @ s if lengths else s @ y) for s, y in zip(S, Y, strict=True)]
+        for s, y, r in reversed(list(zip(S, Y, rho, strict=True))):
+            a.insert(0, r * (s @ q))
+            q = q - a[0] * y
+        r = gamma * q
+        if half:
+            return r
+        rows = list(zip(S, Y, rho, a, strict=True))
+        for s, y, weight, first in reversed(rows) if again else rows:
+            b = weight * (y @ (q if stale else r))
+            r = r + (first + b if plus else first - b) * s
+        return r
+
+    return product
+
+
+def earliest(pairs: list[Array], m: int) -> list[Array]:
+    return pairs[:m]
+
+
+# --- matrices of Newton's methods -------------------------------------------------------------------------------------
+
+
+def stale(path: Path, k: int) -> Array:
+    return path.B(max(0, k - 1))
+
+
+def only_diagonal(path: Path, k: int) -> Array:
+    return np.diag(np.abs(np.diag(path.B(k))))
+
+
+def of_samples(make: Callable[[Any, Array], Array]) -> Callable[[Path, int], Array]:
+    """A matrix of the gradients of the samples; of the identity where there are none, so that nothing is explained."""
+
+    def matrix(path: Path, k: int) -> Array:
+        if not isinstance(path.problem, Supervised):
+            return np.eye(path.x(k).size)
+        scores = lambda x: np.asarray(path.problem.per_sample_grad(x))
+        return make(path.problem.c, path.kept("scores", k, scores))
+
+    return matrix
+
+
+def summed(path: Path, k: int) -> Array:
+    return fisher(path, k) / getattr(path.problem, "c", 1.0)
+
+
 # --- Adam and its kin --------------------------------------------------------------------------------------------
 
 
 def adam(
-    *, correct: bool = True, inside: bool = False, early: bool = False, swapped: bool = False, plain: bool = False,
-    late: int = 0, coupled: bool = False, scaled: bool = True,
+    *, correct: str = "mv", inside: bool = False, early: bool = False, swapped: bool = False, plain: bool = False,
+    late: int = 0, coupled: bool = False, scaled: bool = True, after: bool = False, nesterov: bool = False,
+    square: Callable[[Array, Array], Array] = lambda g, m: g * g, peak: bool = False,
 ) -> Callable[..., Any]:  # fmt: skip
     """Adam's ``update`` with one thing changed."""
+    most: dict[str, Array] = {}
 
     def update(state: Any, grad: Any, o: Any, draw: Any = None) -> Any:
         t, decay = state.t + 1, getattr(o, "weight_decay", 0.0)
         g = grad + decay * state.x if coupled else grad
         b1, b2 = (o.beta2, o.beta1) if swapped else (o.beta1, o.beta2)
         m = b1 * state.m + g if plain else mean(state.m, g, b1)
-        v = mean(state.v, g * g, b2)
-        u = max(1, t - late)
-        m_hat, v_hat = (corrected(m, b1, u), corrected(v, b2, u)) if correct else (m, v)
+        v = mean(state.v, square(g, m), b2)
+        most["v"] = v if t == 1 else np.maximum(most["v"], v)
+        u, w = max(1, t - late), most["v"] if peak else v
+        m_hat = corrected(m, b1, u) if "m" in correct else m
+        v_hat = corrected(w, b2, u) if "v" in correct else w
+        if nesterov:
+            m_hat = b1 * m_hat + (1.0 - b1) / (1.0 - b1**t) * g
         if inside:
             p = -o.step * m_hat / (v_hat + o.eps) ** o.exponent
         elif early:
             p = -o.step * m_hat / ((v**o.exponent + o.eps) / (1 - b2**u) ** o.exponent)
         else:
             p = direction(m_hat, v_hat, o.step, o.exponent, o.eps)
-        kept = 1.0 if coupled else 1.0 - (o.step if scaled else 1.0) * decay
-        return state._replace(x=kept * state.x + p, g=grad, m=m, v=v, t=t)
+        shrink = 0.0 if coupled else (o.step if scaled else 1.0) * decay
+        x = (1.0 - shrink) * (state.x + p) if after else (1.0 - shrink) * state.x + p
+        return state._replace(x=x, g=grad, m=m, v=v, t=t)
 
     return update
 
@@ -144,7 +221,8 @@ def adahessian(*, absolute: bool = False, squared: bool = True, doubled: bool = 
 
 
 def shampoo(*, power: Callable[[int], int] = lambda k: 2 * k, overwritten: bool = False, mixed: bool = False,
-            sign: float = -1.0) -> Callable[..., Any]:  # fmt: skip
+            sign: float = -1.0, forgets: bool = False, one: bool = False, grafted: str = "",
+            ) -> Callable[..., Any]:  # fmt: skip
     """Shampoo's ``update`` with another root, with later axes seeing what earlier ones preconditioned, or both.
 
     mixed: the mean is one of directions, mixed into the next gradient before that is preconditioned.
@@ -160,10 +238,11 @@ def shampoo(*, power: Callable[[int], int] = lambda k: 2 * k, overwritten: bool 
         for G, P, own in zip(seen, arrays, state.L, strict=True):
             new = []
             for axis in range(G.ndim):
-                new.append(own[axis] + gram(P if overwritten else G, axis))
-                P = along(root(new[-1], o.eps, sign / power(G.ndim)), P, axis)
+                new.append((0.0 if forgets else own[axis]) + gram(P if overwritten else G, axis))
+                P = P if one and axis else along(root(new[-1], o.eps, sign / power(G.ndim)), P, axis)
             L.append(tuple(new))
-            parts.append(P)
+            size = {"": 1.0, "g": float(np.linalg.norm(G)), "1": 1.0}[grafted] / (float(np.linalg.norm(P)) or 1.0)
+            parts.append(size * P if grafted else P)
         p = flat(parts)
         return state._replace(x=state.x - o.step * p, g=grad, m=p if mixed else m, L=tuple(L), t=state.t + 1)
 
@@ -218,6 +297,8 @@ H_UPDATES = {
     "−ρssᵀ": Defect("ρssᵀ is subtracted", "sign", {"update": minus_last_term}),
     "V and Vᵀ exchanged": Defect("V H Vᵀ in place of VᵀHV", "transpose", {"update": transposed}),
     "without ρssᵀ": Defect("ρssᵀ is left out", "missing term", {"update": without_last_term}),
+    "V twice": Defect("V is not transposed: (I − ρsyᵀ)H(I − ρsyᵀ)", "transpose", {"update": twice_turned}),
+    "ssᵀ without ρ": Defect("ssᵀ is added without ρ", "missing factor", {"update": bare_last_term}),
     "rank one": Defect("the update is the symmetric rank-one one", "another method", {"update": rank_one}),
     "dfp": Defect("the update is DFP's", "another method", {"update": dfp}),
 }
@@ -228,10 +309,36 @@ HISTORIES = {
     "γ upside down": Defect("γ = yᵀy/sᵀy", "inverted", {"gamma": upside_down}),
     "γ = sᵀs/sᵀy": Defect("γ = sᵀs/sᵀy, the other of Barzilai and Borwein's", "another scaling", {"gamma": long_step}),
     "order": Defect("the pairs are taken in the opposite order", "wrong order", {"order": -1}),
+    "second loop backwards": Defect(
+        "the second loop runs from the newest pair to the oldest, as the first does",
+        "wrong order",
+        {"product": loops(again=True)},
+    ),
+    "β of q": Defect("β in the second loop is made of q, not of r", "aliased", {"product": loops(stale=True)}),
+    "α + β": Defect("α + β stands in the second loop for α − β", "sign", {"product": loops(plus=True)}),
+    "one loop": Defect("the second loop is missing", "missing loop", {"product": loops(half=True)}),
+    "ρ of sᵀs": Defect("ρ is 1/sᵀs, not 1/yᵀs", "another product", {"product": loops(lengths=True)}),
+    "first pairs": Defect("the first m pairs are kept, not the last", "memory", {"keeps": earliest}),
+}
+NEWTON = {
+    "old H": Defect("the Hessian is that of the step before", "stale", {"matrix": stale}),
+    "diagonal": Defect("of the Hessian only the diagonal is used", "diagonal", {"matrix": only_diagonal}),
+}
+FISHER = {
+    "empirical": Defect("F is the empirical Fisher matrix", "Kunstner et al.",
+                        {"matrix": of_samples(lambda c, S: c * S.T @ S)}),
+    "outer": Defect("F is the square of the mean gradient", "order of mean and square",
+                    {"matrix": of_samples(lambda c, S: np.outer(c * S.sum(0), c * S.sum(0)))}),
+    "sum": Defect("F is summed over the samples, and g averaged", "reduction", {"matrix": summed}),
+}  # fmt: skip
+FITS = {
+    "2Jᵀr": Defect("the gradient is that of ‖r‖², 2Jᵀr, beside JᵀJ", "factor 2", {"factor": 2.0}),
+    "2JᵀJ": Defect("JᵀJ is doubled beside Jᵀr", "factor 2", {"factor": 0.5}),
+    "sign": Defect("the sign of r is wrong", "sign", {"factor": -1.0}),
 }
 ADAM = {
     "no bias correction": Defect("the means are not corrected for their start at 0", "Kingma & Ba §3",
-                                 {"update": adam(correct=False)}),
+                                 {"update": adam(correct="")}),
     "ε inside the root": Defect("(v̂ + ε)ᵃ in place of v̂ᵃ + ε", "ε", {"update": adam(inside=True)}),
     "ε before the correction": Defect("ε is added to √v before the correction", "Kingma & Ba §2",
                                       {"update": adam(early=True)}),
@@ -239,12 +346,23 @@ ADAM = {
     "m without 1 − β₁": Defect("m = β₁m + g", "heavy ball", {"update": adam(plain=True)}),
     "t late": Defect("t is 1 at the second step too: counted after the correction", "off by one",
                      {"update": adam(late=1)}),
+    "t early": Defect("t is 2 at the first step: counted twice before the correction", "off by one",
+                      {"update": adam(late=-1)}),
+    "m alone": Defect("v is not corrected for its start at 0", "Kingma & Ba §3", {"update": adam(correct="m")}),
+    "v alone": Defect("m is not corrected for its start at 0", "Kingma & Ba §3", {"update": adam(correct="v")}),
+    "v of m": Defect("v is the mean of m², not of g²", "another moment", {"update": adam(square=lambda g, m: m * m)}),
+    "v of g − m": Defect("v is the mean of (g − m)², as in AdaBelief", "another method",
+                         {"update": adam(square=lambda g, m: (g - m) ** 2)}),
+    "largest v": Defect("v never falls: AMSGrad", "another method", {"update": adam(peak=True)}),
+    "Nesterov": Defect("m̂ looks ahead, as in NAdam", "another method", {"update": adam(nesterov=True)}),
 }  # fmt: skip
 ADAMW = {
     **ADAM,
     "coupled decay": Defect("the weight decay is added to the gradient and goes through the means, as in Adam with ℓ2",
                             "Loshchilov & Hutter", {"update": adam(coupled=True)}),
     "decay without η": Defect("the weight decay is not multiplied by η", "decay", {"update": adam(scaled=False)}),
+    "decay after": Defect("the weight decay shrinks x after the step, not before", "order",
+                         {"update": adam(after=True)}),
 }  # fmt: skip
 ADAHESSIAN = {
     "Hz for z ∘ Hz": Defect("Hz is averaged without z: the sums of the rows with random signs, not the diagonal",
@@ -263,6 +381,13 @@ SHAMPOO = {
     "overwritten gradient, exponent −1/k": Defect(
         "the exponent is −1/k, and the factor of an axis is made of the gradient that the axes before have "
         "preconditioned already", "both", {"update": shampoo(power=lambda k: k, overwritten=True)}),
+    "no sums": Defect("the factors are those of the last gradient: nothing is summed up", "missing sum",
+                      {"update": shampoo(forgets=True)}),
+    "one side": Defect("only the first axis is preconditioned", "missing factor", {"update": shampoo(one=True)}),
+    "grafted": Defect("each array's step has the length of its gradient: grafting, which the paper has not",
+                      "another method", {"update": shampoo(grafted="g")}),
+    "length 1": Defect("each array's step is divided by its length", "another method",
+                       {"update": shampoo(grafted="1")}),
     "mixed momentum": Defect("preconditioned directions are averaged, and mixed with the next gradient as it is",
                              "momentum", {"update": shampoo(mixed=True)}),
 }  # fmt: skip

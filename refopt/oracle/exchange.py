@@ -94,22 +94,28 @@ def _matrix(entries: dict[str, Any]) -> Verdict:
     text, X, y, loss = _needed(entries, "network", "X", "y", "loss")
     network = parse(text)
     x = entries["x"] if "x" in entries else network.ravel(_numbered(entries, "x"))
-    problem = Supervised(network, loss, X, y, entries.get("reduction", "mean"))
+    problem = Supervised(network, loss, _doubled(X), _doubled(y), entries.get("reduction", "mean"))
+    claim, how = entries.get("claim", ""), {name: entries[name] for name in ("labels", "accuracy") if name in entries}
     if entries["what"] == "factors":
         theirs: Any = list(zip(_numbered(entries, "A"), _numbered(entries, "G"), strict=True))
-        found = diagnose(theirs, problem, x)
+        found = diagnose(theirs, problem, x, **how)
     else:
         (theirs,) = _needed(entries, "theirs")
         v = _needed(entries, "v")[0] if entries["what"] == "product" else None
-        found = diagnose(theirs, problem, x, v, entries.get("claim", ""), entries.get("labels"))
-    claim = entries.get("claim", "")
+        found = diagnose(theirs, problem, x, v, claim, **how)
     kinds = next((same for same in SAME if claim in same and problem.loss.name != "gaussian"), {claim})
-    usual = abs(found.scale - 1.0) <= 1e-6 and found.damping == 0.0 and (found.vec, found.bias) in USUAL
+    near = max(1e-6, 2.0 * found.residual)
+    usual = abs(found.scale - 1.0) <= near and found.damping == 0.0 and (found.vec, found.bias) in USUAL
     right = bool(found) and not found.defect and (not claim or found.kind in kinds) and usual
     return Verdict(right, found.sentence, found)
 
 
 USUAL = {("row", "after"), ("row", "joint")}
+
+
+def _doubled(array: Any) -> Any:
+    """Floats in double precision, in which our side is computed."""
+    return np.asarray(array, float) if array.dtype.kind == "f" else array
 
 
 # --- runs --------------------------------------------------------------------------------------------------------

@@ -1,62 +1,110 @@
-"""Kronecker factors: which K-FAC somebody's pairs of matrices are, in which order, and how the scale is split.
+"""Kronecker factors: which K-FAC somebody's pairs of matrices are, in which order and scale, and what is wrong.
 
-Of each layer A (in, in) or (in + 1, in + 1) with the coordinate of the bias, and G (out, out); each of theirs is fitted
-as αA + λI, αG + λI. The split of α between the two is free, because only G ⊗ A matters; the product of both is told.
+Of each layer A (in, in) or (in + 1, in + 1) with the coordinate of the bias, and G (out, out). A and G are read apart,
+each as αK + λI with one K for all layers: what it should be, or what a mistake makes of it. The split of α between the
+two is free, because only G ⊗ A matters; the product of both is told.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from refopt import curvature
+from refopt.curvature.layerwise import Layers, layers
 from refopt.oracle.iterates import host
 
 Array = np.ndarray
 
 
-class Fit(NamedTuple):
-    """How a list of pairs is read."""
+class Reading(NamedTuple):
+    """What the factors of one side are."""
 
     fisher: str
     sharing: str
+    defects: list[str]  #: layer by layer
+    alphas: list[float]
+    dampings: list[float]
+    residuals: list[float]
+
+    @property
+    def residual(self) -> float:
+        return max(self.residuals)
+
+
+class Fit(NamedTuple):
+    """How a list of pairs is read."""
+
+    A: Reading
+    G: Reading
     swapped: bool  #: (G, A), not (A, G)
     bias: str  #: "last", "first", "none": the homogeneous coordinate of A
-    alphas: list[tuple[float, float]]  #: of A and G, layer by layer
-    dampings: list[tuple[float, float]]
-    residual: float
+    backwards: bool  #: the last layer comes first
+
+    @property
+    def residual(self) -> float:
+        return max(self.A.residual, self.G.residual)
+
+    @property
+    def scales(self) -> list[float]:
+        return [a * g for a, g in zip(self.A.alphas, self.G.alphas, strict=True)]
+
+    def defect(self, names: list[str]) -> str:
+        """All that is wrong, and in which layers."""
+        said = [f"A is summed up as {self.A.sharing}, G as {self.G.sharing}"] * (self.A.sharing != self.G.sharing)
+        for reading in (self.A, self.G):
+            for says in dict.fromkeys(filter(None, reading.defects)):
+                where = [name for name, defect in zip(names, reading.defects, strict=True) if defect == says]
+                said.append(says + (f" (layer {', '.join(where)})" if len(where) < len(names) else ""))
+        return "; ".join(said)
 
 
-def fits(pairs: Any, problem: Any, x: Array) -> list[Fit]:
-    """All readings, best first."""
-    theirs = [(host(M).astype(float), host(N).astype(float)) for M, N in pairs]
+class Kind(NamedTuple):
+    """What the factors of one side may be, a matrix for each layer."""
+
+    defect: str
+    fisher: str
+    sharing: str
+    matrices: list[Array]
+
+
+def fits(pairs: Any, problem: Any, x: Array, labels: Any = None) -> list[Fit]:
+    """The best readings of each arrangement, what is right first."""
+    theirs = [(np.asarray(host(M), float), np.asarray(host(N), float)) for M, N in pairs]
+    inputs, outputs = kinds(problem, x, labels)
     found = []
-    for fisher in ("exact", "empirical", "forward-only"):
-        for sharing in ("expand", "reduce") if is_shared(problem, x) else ("expand",):
-            blocks = curvature.kfac(problem, x, fisher=fisher, sharing=sharing).blocks
-            ours = [(np.asarray(b.A), np.asarray(b.G), b.bias) for b in blocks if isinstance(b, curvature.Kron)]
-            if len(ours) == len(theirs):
-                found += list(_readings(theirs, ours, fisher, sharing))
-    return sorted(found, key=lambda fit: fit.residual)
-
-
-def _readings(theirs: Any, ours: Any, fisher: str, sharing: str) -> Iterator[Fit]:
     for swapped in (False, True):
-        for bias in ("last", "first", "none"):
-            pairs = [(N, M) if swapped else (M, N) for M, N in theirs]
-            wanted = [(_input(A, has_bias, bias), G) for A, G, has_bias in ours]
-            shapes = [(M.shape, N.shape) for M, N in pairs]
-            if shapes != [(A.shape, G.shape) for A, G in wanted]:
-                continue
-            both = [
-                [_fit(T, K) for T, K in zip(pair, want, strict=True)] for pair, want in zip(pairs, wanted, strict=True)
-            ]
-            alphas, dampings = [(a[0], g[0]) for a, g in both], [(a[1], g[1]) for a, g in both]
-            yield Fit(fisher, sharing, swapped, bias, alphas, dampings, max(max(a[2], g[2]) for a, g in both))
+        for backwards in (False, True)[: len(theirs)]:
+            given = theirs[::-1] if backwards else theirs
+            As, Gs = [N if swapped else M for M, N in given], [M if swapped else N for M, N in given]
+            for bias in ("last", "first", "none"):
+                turned = [k._replace(matrices=[_input(M, bias) for M in k.matrices]) for k in inputs]
+                found += [Fit(A, G, swapped, bias, backwards) for A in _read(As, turned) for G in _read(Gs, outputs)]
+    return sorted(found, key=_simplicity)
 
 
-def _input(A: Array, has_bias: bool, bias: str) -> Array:
-    if not has_bias or bias == "last":
+def _simplicity(fit: Fit) -> tuple[Any, ...]:
+    wrong = any(fit.A.defects) or any(fit.G.defects)
+    return fit.residual > 1e-8, fit.A.sharing != fit.G.sharing, wrong, fit.swapped, fit.backwards, fit.residual
+
+
+def _read(theirs: list[Array], known: list[Kind]) -> list[Reading]:
+    """A reading of one side for each Fisher matrix and sharing, in every layer what is right before what is wrong."""
+    found = []
+    for fisher, sharing in dict.fromkeys((k.fisher, k.sharing) for k in known):
+        own = [k for k in known if (k.fisher, k.sharing) == (fisher, sharing)]
+        if [M.shape for M in theirs] == [K.shape for K in own[0].matrices]:
+            best = []
+            for layer, T in enumerate(theirs):
+                tried = [(*_fit(T, k.matrices[layer]), k.defect) for k in own]
+                best.append(min(tried, key=lambda t: (t[2] > 1e-8, bool(t[3]) and t[2] <= 1e-8, t[2])))
+            alphas, dampings, rest, defects = map(list, zip(*best, strict=True))
+            found.append(Reading(fisher, sharing, defects, alphas, dampings, rest))
+    return found
+
+
+def _input(A: Array, bias: str) -> Array:
+    if bias == "last":
         return A
     if bias == "none":
         return A[:-1, :-1]
@@ -72,7 +120,7 @@ def _fit(T: Array, K: Array) -> tuple[float, float, float]:
     basis = np.stack([K.reshape(-1), np.eye(len(K)).reshape(-1)], axis=1)
     (a, lam), *_ = np.linalg.lstsq(basis, T.reshape(-1))
     damped = float(np.linalg.norm(T - a * K - lam * np.eye(len(K)))) / size
-    return (float(a), float(lam), damped) if damped < 0.1 * plain else (alpha, 0.0, plain)
+    return (float(a), float(lam), damped) if damped < 0.1 * plain and a > 0.0 else (alpha, 0.0, plain)
 
 
 def is_shared(problem: Any, x: Array) -> bool:
@@ -80,24 +128,154 @@ def is_shared(problem: Any, x: Array) -> bool:
     return bool(problem.at(x).f.ndim > 2 or len(problem.X.shape) > 2)
 
 
-def told(fit: Fit, scale_in_words: Any, problem: Any, layers: list[str], shared: bool) -> tuple[str, str, float]:
+# --- what they may be --------------------------------------------------------------------------------------------
+
+
+def kinds(problem: Any, x: Array, labels: Any = None) -> tuple[list[Kind], list[Kind]]:
+    """Of A and of G: right ones first, then mistakes."""
+    inputs, outputs = list[Kind](), list[Kind]()
+    for sharing in ("expand", "reduce") if is_shared(problem, x) else ("expand",):
+        for fisher in ("exact", "empirical", "forward-only", *(["monte-carlo"] if labels is not None else [])):
+            how: dict[str, Any] = {"labels": labels} if fisher == "monte-carlo" else {}
+            blocks = [b for b in curvature.kfac(problem, x, fisher=fisher, sharing=sharing, **how).blocks
+                      if isinstance(b, curvature.Kron)]  # fmt: skip
+            outputs.append(Kind("", fisher, sharing, [np.asarray(b.G, float) for b in blocks]))
+            if not inputs or inputs[-1].sharing != sharing:
+                inputs.append(Kind("", "", sharing, [np.asarray(b.A, float) for b in blocks]))
+        taken = layers(problem, x, fisher="empirical", sharing=sharing)
+        inputs += [Kind(says, "", sharing, As) for says, As in wrong_inputs(taken, problem, x, inputs[-1].matrices)]
+        outputs += [Kind(says, fisher, sharing, Gs) for fisher, says, Gs in wrong_outputs(problem, x, sharing)]
+    return inputs, outputs
+
+
+def _moment(a: Array) -> Array:
+    flat = a.reshape(-1, a.shape[-1])
+    return flat.T @ flat / len(flat)
+
+
+def wrong_inputs(taken: Layers, problem: Any, x: Array, right: list[Array]) -> Iterator[tuple[str, list[Array]]]:
+    """What a mistake makes of the A of all layers."""
+    parts = taken.parts
+    each = [np.asarray(part.a, float) for part in parts]
+    without = [
+        np.where(np.arange(a.shape[-1]) == a.shape[-1] - part.bias, 0.0, a) for a, part in zip(each, parts, strict=True)
+    ]
+    yield "in A the coordinate of the bias is 0, not 1", [_moment(a) for a in without]
+    centred = [a - a.reshape(-1, a.shape[-1]).mean(0) for a in each]
+    yield "A is the covariance of the inputs: their mean was subtracted", [_moment(a) for a in centred]
+    yield (
+        "A is the square of the mean input, not the mean of the squares",
+        [np.outer(m, m) for m in (a.reshape(-1, a.shape[-1]).mean(0) for a in each)],
+    )
+    before = _before_activations(parts, x, each)
+    yield (
+        "A is made of what goes into the activation before the layer, not of what comes out",
+        [_moment(a) for a in before],
+    )
+    kernels = [slot.shape[1:] for slot in problem.network.plan.slots if len(slot.shape) > 1]
+    if len(kernels) == len(right) and any(len(shape) > 1 for shape in kernels):
+        orders = [_channels_last(shape, len(A)) for shape, A in zip(kernels, right, strict=True)]
+        yield (
+            "in A the patches have the channels last: (kh, kw, C), not (C, kh, kw) as the weights have them",
+            [A[np.ix_(order, order)] for order, A in zip(orders, right, strict=True)],
+        )
+
+
+def _before_activations(parts: Any, x: Array, each: list[Array]) -> list[Array]:
+    """Inputs of layers replaced by the outputs of the linear layers before, where these fit."""
+    found = [each[0]]
+    for before, part, a_before, a in zip(parts, parts[1:], each, each[1:], strict=False):
+        out = np.asarray(before.g).shape[-1]
+        W = np.asarray(x[before.places[0]], float).reshape(out, -1)
+        b = np.asarray(x[before.places[1]], float) if before.bias else 0.0
+        y = a_before[..., : a_before.shape[-1] - before.bias] @ W.T + b
+        fits = y.shape[:2] == a.shape[:2] and y.shape[-1] == a.shape[-1] - part.bias
+        ones = np.ones((*a.shape[:2], int(part.bias)))
+        found.append(np.concatenate([y, ones], 2) if fits else a)
+    return found
+
+
+def _channels_last(shape: tuple[int, ...], size: int) -> Array:
+    """Where the coordinates of a patch are in the order (kh, kw, C); of a vector, where they are."""
+    n = int(np.prod(shape))
+    places = np.arange(n).reshape(shape)
+    order = places.reshape(-1) if len(shape) == 1 else np.moveaxis(places, 0, -1).reshape(-1)
+    return np.concatenate([order, np.arange(n, size)])
+
+
+def wrong_outputs(problem: Any, x: Array, sharing: str) -> Iterator[tuple[str, str, list[Array]]]:
+    """What a mistake makes of the G of all layers, of each Fisher matrix."""
+    for fisher in ("exact", "empirical"):
+        taken = layers(problem, x, fisher=fisher, sharing=sharing)
+        each = [np.asarray(part.g, float) for part in taken.parts]
+        after = [_after(part, x, g) for part, g in zip(taken.parts[1:], each[1:], strict=True)] + each[-1:]
+        used = [a if a.shape == g.shape else g for a, g in zip(after, each, strict=True)]
+        if sharing == "reduce":
+            used = [g.sum(axis=2, keepdims=True) for g in used]
+        says = "G is made of the gradients after the activation: its slope φ′ is missing"
+        yield fisher, says, [taken.c * np.einsum("snri,snrj->ij", g, g) for g in used]
+    means = [g.reshape(-1, g.shape[-1]).mean(0) for g in each]
+    says = "G is the square of the mean gradient, not the mean of the squares"
+    yield "empirical", says, [np.outer(m, m) for m in means]
+
+
+def _after(part: Any, x: Array, g: Array) -> Array:
+    """Gradients at the inputs of a layer, without the coordinate of the bias."""
+    W = np.asarray(x[part.places[0]], float).reshape(g.shape[-1], -1)
+    return g @ W
+
+
+# --- telling it --------------------------------------------------------------------------------------------------
+
+
+def told(
+    fit: Fit, scale_in_words: Callable[..., Any], problem: Any, names: list[str], shared: bool
+) -> tuple[str, str, float]:
     """The sentence, the reduction and the scale."""
-    names = {"exact": "exact ", "empirical": "empirical ", "forward-only": "forward-only "}
-    text = f"Yours are the factors of {names[fit.fisher]}K-FAC{f' ({fit.sharing})' * shared}"
-    text += ", in the order (G, A)" if fit.swapped else ", in the order (A, G)"
+    text = f"Yours are the factors of {fit.G.fisher} K-FAC{f' ({fit.G.sharing})' * shared}"
+    text += ", in the order (G, A), which change places" if fit.swapped else ", in the order (A, G)"
     text += {"last": "", "first": ", the coordinate of the bias first", "none": ", without the bias"}[fit.bias]
-    products = [a * g for a, g in fit.alphas]
-    scale = products[0]
-    alike = all(abs(p - scale) <= 1e-6 * abs(scale) for p in products)
+    text += ", the last layer first" * fit.backwards
+    scale = fit.scales[0]
+    alike = all(abs(p - scale) <= 1e-6 * abs(scale) for p in fit.scales)
     words, reduction = scale_in_words(scale, problem)
-    text += f"; G ⊗ A is {words}" if alike else "; the scale of G ⊗ A differs from layer to layer"
-    first = fit.alphas[0]
-    if any(abs(a - first[0]) > 1e-6 * abs(first[0]) for a, _ in fit.alphas):
-        text += ", split differently in each layer"
-    elif abs(first[0] - 1.0) > 1e-6:
-        text += f", A being {first[0]:.6g} times and G {first[1]:.6g} times ours"
-    damped = [(layers[k], *pair) for k, pair in enumerate(fit.dampings) if any(pair)]
-    if damped:
-        text += "; added to the diagonals of A and G: "
-        text += ", ".join(f"{lam_a:.6g} and {lam_g:.6g} in {name}" for name, lam_a, lam_g in damped)
+    if alike:
+        text += f"; G ⊗ A is {words}"
+    else:
+        each = (f"{scale:.6g} in {name}" for name, scale in zip(names, fit.scales, strict=True))
+        text += f"; G ⊗ A is that of the problem's reduction times {', '.join(each)}"
+    a, g = fit.A.alphas[0], fit.G.alphas[0]
+    if any(abs(other - a) > 1e-6 * abs(a) for other in fit.A.alphas):
+        text += f", A being {', '.join(f'{alpha:.6g}' for alpha in fit.A.alphas)} times ours"
+    elif abs(a - 1.0) > 1e-6:
+        text += f", A being {a:.6g} times and G {g:.6g} times ours"
+    text += _damped(fit, names)
+    defect = fit.defect(names)
+    text += f". That is a mistake: {defect}" if defect else ""
     return text + ".", reduction if alike else "", scale
+
+
+def _damped(fit: Fit, names: list[str]) -> str:
+    """The numbers on the diagonals, and what they may be."""
+    both = list(zip(fit.A.dampings, fit.G.dampings, strict=True))
+    if not any(map(any, both)):
+        return ""
+    parts = (f"{a:.6g} and {g:.6g} in {name}" for name, (a, g) in zip(names, both, strict=True) if a or g)
+    text = f"; added to the diagonals of A and G: {', '.join(parts)}"
+    if all(abs(alpha + lam - 1.0) <= 1e-6 for alpha, lam in zip(fit.A.alphas, fit.A.dampings, strict=True)):
+        text += ", as in an average that began with the identity"
+    return text
+
+
+def nearest(fit: Fit, names: list[str], tolerance: float) -> str:
+    """Where neither or only one of the factors can be explained."""
+    text = "Nothing explains these factors"
+    for side, reading in (("A", fit.A), ("G", fit.G)):
+        what = f"{reading.fisher} K-FAC's".strip()
+        if reading.residual <= tolerance:
+            text += f"; {side} is {what}"
+        else:
+            off = [k for k, rest in enumerate(reading.residuals) if rest > tolerance]
+            where = ", ".join(f"{reading.residuals[k]:.3g} in layer {names[k]}" for k in off)
+            text += f"; {side} is off by {where}, where {what} comes closest"
+    return text + "."

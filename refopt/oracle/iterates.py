@@ -64,17 +64,41 @@ def taken(name: str, value: Any) -> Any:
     return array if name in MATRICES or array.ndim == 0 else array.reshape(-1)
 
 
+class Brief(np.ndarray):
+    """Numbers of bfloat16, which NumPy has not, as float32."""
+
+    eps = 2.0**-7
+
+
 def host(array: Any) -> np.ndarray:
     """A copy on the host, of PyTorch's and CuPy's arrays too."""
+    if isinstance(array, Brief):
+        return array.copy()
     for step in ("detach", "cpu", "get"):
         array = getattr(array, step, lambda same=array: same)()
-    return np.array(array)
+    if str(getattr(array, "dtype", "")) == "torch.bfloat16":
+        return np.array(array.float()).view(Brief)
+    array = np.array(array)
+    if str(array.dtype) == "bfloat16" or array.dtype == "V2":  # JAX's, and what becomes of it in an npz file
+        return (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32).view(Brief)
+    return array
+
+
+def eps_of(array: Any) -> float:
+    """The distance of 1 to the next number of the array's type; float64's where it is of no floating type."""
+    if isinstance(array, Brief):
+        return Brief.eps
+    kind = np.asarray(array).dtype
+    return float(np.finfo(kind if kind.kind == "f" else float).eps)
 
 
 def flat(tree: Any) -> np.ndarray:
     """All numbers of a tree of arrays, in the order of the module's docstring."""
     parts = [leaf.reshape(-1) for leaf in leaves(tree)]
-    return np.concatenate(parts) if parts else np.empty(0)
+    if not parts:
+        return np.empty(0)
+    whole = np.concatenate(parts)
+    return whole.view(Brief) if all(isinstance(part, Brief) for part in parts) else whole
 
 
 def leaves(tree: Any) -> Iterator[np.ndarray]:

@@ -6,14 +6,14 @@ from typing import Any
 from refopt.supervised import REDUCTIONS
 
 
-def scale_in_words(alpha: float, problem: Any) -> tuple[str, str]:
-    """α times the problem's own c, as a reduction if it is one."""
+def scale_in_words(alpha: float, problem: Any, precision: float = 1e-6) -> tuple[str, str]:
+    """α, known to a relative precision, times the problem's own c, as a reduction if it is one."""
     c = float(getattr(problem, "c", 1.0))
     total = alpha * c
     for name, words, value in reductions(problem):
-        if abs(total - value) <= 1e-6 * abs(value):
+        if abs(total - value) <= precision * abs(value):
             return words, name
-        if abs(total + value) <= 1e-6 * abs(value):
+        if abs(total + value) <= precision * abs(value):
             return f"{words}, with the opposite sign", f"negative {name}"
     return f"{alpha:.6g} times what the problem's reduction gives", f"{alpha:.6g}"
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from refopt.krylov import gltr, steihaug
-from refopt.oracle.rules import Array, Path, Seen, along, equation, length, top
+from refopt.oracle.rules import Array, Path, Seen, along, length
 from refopt.problem import Problem
 from refopt.subproblem import decrease, dogleg, more_sorensen
 
@@ -72,23 +72,6 @@ def lanczos(path: Path) -> Iterator[Seen]:
         yield Seen(k, "s best in a Krylov space", s, np.asarray(ours), length(s))
 
 
-def symmetric_rank_one(path: Path) -> Iterator[Seen]:
-    """B₊ = update(B, s, y) where the step was taken, and (B + λI)s = −g for some λ.   Their records must have B."""
-    update = equation("sr1", "update")
-    for k in path.moved:
-        B, after = path.records[k].get("B"), path.records[k + 1].get("B")
-        if B is None or after is None:
-            raise ValueError(
-                "a replay of sr1 needs B in the records: rejected trials change it too, and leave no trace"
-            )
-        g, s = path.g(k), path.s(k)
-        y = path.g(k + 1) - g
-        lam = -(s @ (g + B @ s)) / (s @ s)
-        yield Seen(k, "(B + λI)s = −g", B @ s + lam * s, -g, length(g) + length(B @ s))
-        if not np.array_equal(B, after):
-            yield Seen(k, "B₊ = update(B, s, y)", after, np.asarray(update(B.copy(), s, y)), top(after))
-
-
 # --- least squares -----------------------------------------------------------------------------------------------
 
 
@@ -98,10 +81,11 @@ def gauss_newton(path: Path) -> Iterator[Seen]:
         yield from along(path, k, p, "p = −J⁺r")
 
 
-def damped_fit(path: Path, scaling: str = "longest columns") -> Iterator[Seen]:
+def damped_fit(path: Path, scaling: str = "longest columns", factor: float = 1.0) -> Iterator[Seen]:
     """(JᵀJ + λD²)s = −Jᵀr for some λ ≥ 0;  D = I, the lengths of the columns of J, or the longest they have been.
 
-    Both sides are divided by the lengths of the columns, so that the units of x do not matter.
+    Both sides are divided by the lengths of the columns, so that the units of x do not matter. factor: a mistake, by
+    which the right side is too large.
     """
     longest = np.zeros(path.x(0).size)
     for k in path.steps:
@@ -112,6 +96,6 @@ def damped_fit(path: Path, scaling: str = "longest columns") -> Iterator[Seen]:
         d = np.where(d > 0.0, d, 1.0)
         if k in path.moved:
             units = np.where(lengths > 0.0, lengths, 1.0)
-            g, bend, w = J.T @ r / units, J.T @ (J @ s) / units, d * d * s / units
+            g, bend, w = factor * J.T @ r / units, J.T @ (J @ s) / units, d * d * s / units
             lam = max(0.0, float(-(w @ (g + bend)) / (w @ w)))
             yield Seen(k, "(JᵀJ + λD²)s = −Jᵀr", bend + lam * w, -g, length(g) + length(bend))

@@ -15,19 +15,19 @@ Where a run disagrees, the conventions that sources leave open are tried, and th
 (``refopt.oracle.defects``), each literally; one that agrees with every step is named.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from refopt.oracle import defects, regions, rules
-from refopt.oracle.defects import Defect
-from refopt.oracle.iterates import Record, records
+from refopt.oracle import guesses, rules
+from refopt.oracle.iterates import Record, eps_of, records
+from refopt.oracle.rulebook import RULES, Rule, home
 from refopt.oracle.rules import Path, Seen
 
 REPEATS = 4  #: times that their numbers are changed in the last digit
+ENOUGH = 4  #: iterates; of fewer too many options might be guessed
 
 
 class Finding(NamedTuple):
@@ -61,106 +61,69 @@ class Replay(NamedTuple):
     conventions: dict[str, Any]  #: the choices that explain most of it
     defects: list[str]  #: the known ways of going wrong that explain all of it, each alone
     search: dict[str, int]  #: steps, and in how many a search's conditions hold; not judged
+    guess: dict[str, Any]  #: other options, or another method, that explain all of it
 
     def __bool__(self) -> bool:
         return self.verdict == "agrees"
 
 
-@dataclass(frozen=True)
-class Rule:
-    """How the runs of a method are judged."""
-
-    says: Callable[..., Iterator[Seen]]
-    conventions: tuple[dict[str, Any], ...] = ({},)
-    defects: Mapping[str, Defect] = field(default_factory=dict)
-    searches: bool = True
-
-
-def _newton(path: Path, H: Any, g: Any) -> Any:
-    return np.linalg.solve(H, -g)
-
-
-def _direction(method: str, *names: str) -> Callable[[Path, Any, Any], Any]:
-    """The method's own direction, with those of its options."""
-
-    def direction(path: Path, H: Any, g: Any) -> Any:
-        p = rules.equation(method, "direction")(H, g, *(getattr(path.params, name) for name in names))
-        return np.asarray(p[0] if isinstance(p, tuple) else p)
-
-    return direction
-
-
-STARTS = ({"start": "I"}, {"start": "scaled"}, {"start": "length"}, {"start": "γI"})
-AHEAD = ({"ahead": False}, {"ahead": True})
-STEPS: dict[str, Mapping[str, Defect]] = {
-    "sgd": {}, "momentum": defects.MOMENTUM, "adagrad": {}, "rmsprop": defects.RMSPROP, "adam": defects.ADAM,
-    "adamw": defects.ADAMW, "adam-no-sqrt": {}, "adahessian": defects.ADAHESSIAN, "shampoo": defects.SHAMPOO,
-    "soap": defects.SOAP,
-}  # fmt: skip
-H_DEFECTS = {**defects.PAIRS, **defects.H_UPDATES}
-RULES = {
-    "gradient-descent": Rule(rules.steepest),
-    "newton": Rule(rules.newton_type(_newton, "p = −H⁻¹g")),
-    "damped-newton": Rule(rules.newton_type(_direction("damped_newton", "damping"), "p = −(H + λI)⁻¹g")),
-    "modified-newton": Rule(rules.newton_type(_direction("modified_newton", "beta"), "p = −(H + τI)⁻¹g")),
-    "saddle-free-newton": Rule(rules.newton_type(_direction("saddle_free_newton", "floor"), "p = −|H|⁻¹g")),
-    "diagonal-newton": Rule(
-        rules.newton_type(_direction("diagonal_newton", "floor", "clip", "clip_update"), "pᵢ = −gᵢ/|Hᵢᵢ|")
-    ),
-    "bfgs": Rule(rules.quasi_newton("bfgs"), STARTS, H_DEFECTS),
-    "dfp": Rule(rules.quasi_newton("dfp"), STARTS, H_DEFECTS),
-    "broyden": Rule(rules.quasi_newton("broyden", rules.stays_positive), STARTS[:3], H_DEFECTS),
-    "l-bfgs": Rule(rules.l_bfgs, ({},), {**defects.PAIRS, **defects.HISTORIES}),
-    "trust-exact": Rule(regions.stationary, searches=False),
-    "trust-dogleg": Rule(regions.powell, searches=False),
-    "trust-ncg": Rule(regions.steihaug_path, searches=False),
-    "trust-krylov": Rule(regions.lanczos, searches=False),
-    "newton-cg": Rule(regions.conjugate),
-    "sr1": Rule(regions.symmetric_rank_one, searches=False),
-    "natural-gradient": Rule(rules.newton_type(_direction("natural_gradient", "damping"), "p = −(F + λI)⁻¹g")),
-    "gauss-newton": Rule(regions.gauss_newton, searches=False),
-    "lm": Rule(
-        regions.damped_fit,
-        tuple({"scaling": name} for name in ("longest columns", "columns", "I")),
-        searches=False,
-    ),
-    **{
-        name: Rule(rules.updates(name.replace("-", "_")), AHEAD, wrong, searches=False) for name, wrong in STEPS.items()
-    },
-}
-
-
 def replay(method: Any, problem: Any, iterates: Iterable[Any], params: Any = None) -> Replay:
     """Judge a run.
 
-    method: a name, or a module of ``refopt.methods``.   problem: a ``Problem`` or ``LeastSquares`` with what the method
-    needs, in float64; None where the records carry the gradients.   iterates: what ``refopt.oracle.records`` takes:
-    points alone, or records with more, or a ``Recorder``.   params: the method's ``Params``, or a dict of its options
-    as *they* had them.   Cost: five runs of the method's linear algebra, and for each defect that is tried as many.
+    method: a name, or a module of ``refopt.methods`` or ``refopt.stochastic``; "train.hessian-free" where both have
+    one.   problem: a ``Problem``, ``LeastSquares`` or ``Supervised`` with what the method needs, in float64; None where
+    the records carry the gradients.   iterates: what ``refopt.oracle.records`` takes: points alone, or records with
+    more, or a ``Recorder``.   params: the method's ``Params``, or a dict of its options as *they* had them.
+    Cost: five runs of the method's linear algebra, and as many for each choice, defect and option that is tried.
     """
-    name = method if isinstance(method, str) else method.__name__.rpartition(".")[2]
-    name = name.lower().replace("_", "-")
+    name, path = _named(method), records(iterates)
+    whole = next((k for k, entry in enumerate(path) if not np.isfinite(entry["x"]).all()), len(path))
+    if whole < 2:
+        raise ValueError(f"x of iterate {whole} is not finite: there is no step to judge")
+    rule, run = RULES[name], _Run(problem, path[:whole])
+    options = _options(name, params)
+    how, findings = _chosen(rule, run, options)
+    first, wrong, guess = _first(findings), list[str](), dict[str, Any]()
+    if first:
+        for choice in [how, *(other for other in rule.conventions if other != how)]:
+            tried = ((known, run.judged(rule, options, choice | dict(d.how))) for known, d in rule.defects.items())
+            wrong = wrong or [known for known, instead in tried if _explains(instead, findings)]
+    if first and not wrong and whole >= ENOUGH:
+        guess = _guessed(name, run, options, how, findings)
+    if guess and set(guess) <= set(guesses.OPEN) and not _said(params, guess):
+        options, how, guess = options._replace(**guess), how | guess, {}
+        findings = run.judged(rule, options, {key: value for key, value in how.items() if key not in options._fields})
+        first = None
+    hidden = rule.hidden if any(entry.get(rule.hidden) is None for entry in path) else ""
+    verdict = "undecided" if first and hidden else "disagrees" if first or whole < len(path) else "agrees"
+    verdict = verdict if _decided(findings) else "undecided"
+    search = _searched(run.path(0, options)) if rule.searches else {}
+    said = [rule.defects[known].says for known in wrong]
+    sentence = _sentence(name, verdict, first, findings, how, said, search, whole - 1, guess)
+    if first and hidden:
+        sentence += f" Trials that were refused teach {hidden} too, and leave no trace: give {hidden} in the records."
+    if whole < len(path):
+        sentence = f"Their x is not finite from step {whole - 1} on. Before that: {sentence}"
+    return Replay(name, verdict, sentence, whole - 1, first, findings, how, wrong, search, guess)
+
+
+def _named(method: Any) -> str:
+    """The name of a method in the rulebook."""
+    if isinstance(method, str):
+        name = method.lower().replace("_", "-")
+    else:
+        package, _, name = method.__name__.rpartition(".")
+        name = name.replace("_", "-")
+        name = f"train.{name}" if package.endswith("stochastic") and f"train.{name}" in RULES else name
     if name not in RULES:
         raise ValueError(f"no replay of {method!r}; there is one of {', '.join(RULES)}")
-    rule, path = RULES[name], records(iterates)
-    options = _options(name, params)
-    made = [(how, _judged(rule, problem, path, options, how)) for how in rule.conventions]
-    how, findings = max(made, key=lambda pair: _explained(pair[1]))
-    first, wrong = _first(findings), list[str]()
-    if first:
-        tried = ((known, _judged(rule, problem, path, options, how | dict(d.how))) for known, d in rule.defects.items())
-        wrong = [known for known, instead in tried if not _first(instead) and _decided(instead)]
-    verdict = "disagrees" if first else "agrees" if _decided(findings) else "undecided"
-    search = _searched(Path(problem, _doubled(path), options)) if rule.searches else {}
-    said = [rule.defects[known].says for known in wrong]
-    sentence = _sentence(name, verdict, first, findings, how, said, search, len(path) - 1)
-    return Replay(name, verdict, sentence, len(path) - 1, first, findings, how, wrong, search)
+    return name
 
 
 def _options(name: str, params: Any) -> Any:
     """Their options as the method's ``Params``."""
-    home = "stochastic" if name in STEPS else "methods"
-    known: Any = import_module(f"refopt.{home}.{name.replace('-', '_')}").Params
+    package, module = home(name)
+    known: Any = import_module(f"refopt.{package}.{module}").Params
     if params is None:
         return known()
     if not isinstance(params, Mapping):  # of ``minimize``, which has options that a step by itself has not
@@ -172,13 +135,27 @@ def _options(name: str, params: Any) -> Any:
     return known(**params)
 
 
-def _judged(rule: Rule, problem: Any, path: list[Record], params: Any, how: Mapping[str, Any]) -> list[Finding]:
-    """All equations of a run, beside what rounding does to them."""
-    eps = max(_eps(entry["x"]) for entry in path)
-    with np.errstate(all="ignore"):
-        seen = _seen(rule, Path(problem, _doubled(path), params, eps), how)
-        shaken = [_seen(rule, Path(problem, _shaken(path, j), params, eps), how) for j in range(REPEATS)]
-    return [_finding(key, value, [other.get(key) for other in shaken], eps) for key, value in seen.items()]
+def _said(params: Any, guess: Mapping[str, Any]) -> bool:
+    """Whether they have said what these options were."""
+    return params is not None and (not isinstance(params, Mapping) or bool(set(guess) & set(params)))
+
+
+class _Run:
+    """Their records, and the same with each number changed by one unit in the last place of what they had."""
+
+    def __init__(self, problem: Any, records: list[Record]) -> None:
+        self.problem, self.eps = problem, max(eps_of(entry["x"]) for entry in records)
+        self.records = [_doubled(records), *(_shaken(records, j) for j in range(REPEATS))]
+        self.known: list[dict[Any, Any]] = [{} for _ in self.records]  # of the problem, at the x of each
+
+    def path(self, j: int, params: Any) -> Path:
+        return Path(self.problem, self.records[j], params, self.eps, self.known[j])
+
+    def judged(self, rule: Rule, params: Any, how: Mapping[str, Any]) -> list[Finding]:
+        """All equations of a run, beside what rounding does to them."""
+        with np.errstate(all="ignore"):
+            seen, *shaken = [_seen(rule, self.path(j, params), how) for j in range(len(self.records))]
+        return [_finding(key, value, [other.get(key) for other in shaken], self.eps) for key, value in seen.items()]
 
 
 def _seen(rule: Rule, path: Path, how: Mapping[str, Any]) -> dict[tuple[int, str], Seen]:
@@ -201,12 +178,11 @@ def _doubled(path: list[Record]) -> list[Record]:
 
 
 def _shaken(path: list[Record], seed: int) -> list[Record]:
-    """Their numbers in double precision, each changed by one unit in the last place of what they had."""
     rng = np.random.default_rng(seed)
 
     def moved(v: Any) -> Any:
-        v = np.asarray(v)
-        return np.asarray(v, float) * (1.0 + _eps(v) * rng.choice([-1.0, 1.0], v.shape))
+        exact = np.asarray(v, float)
+        return exact * (1.0 + eps_of(v) * rng.choice([-1.0, 1.0], exact.shape))
 
     return [{name: moved(v) if _is_float(v) else v for name, v in entry.items()} for entry in path]
 
@@ -215,23 +191,94 @@ def _is_float(v: Any) -> bool:
     return isinstance(v, float) or (isinstance(v, np.ndarray) and v.dtype.kind == "f")
 
 
-def _eps(v: Any) -> float:
-    kind = np.asarray(v).dtype
-    return float(np.finfo(kind if kind.kind == "f" else float).eps)
-
-
 def _first(findings: list[Finding]) -> Finding | None:
     return next((f for f in findings if not f.agrees), None)
 
 
+def _judged(findings: list[Finding]) -> int:
+    return sum(f.judged for f in findings)
+
+
 def _decided(findings: list[Finding]) -> bool:
-    return any(f.judged for f in findings)
+    return _judged(findings) > 0
+
+
+def _explains(instead: list[Finding], findings: list[Finding]) -> bool:
+    """Whether everything agrees, two of the equations among it that did not and are not drowned now, if there are two."""
+    if _first(instead):
+        return False
+    judged = {(f.step, f.equation) for f in instead if f.judged}
+    wrong = [(f.step, f.equation) for f in findings if not f.agrees]
+    return wrong[0] in judged and len(judged.intersection(wrong)) >= min(2, len(wrong))
+
+
+# --- choices, options, other methods -----------------------------------------------------------------------------
+
+
+def _chosen(rule: Rule, run: _Run, options: Any) -> tuple[dict[str, Any], list[Finding]]:
+    """The choice that explains most: the first of those that explain all; a later one only if it explains much more."""
+    made, lacking = [], None
+    for how in rule.conventions:
+        try:
+            made.append((how, run.judged(rule, options, how)))
+        except ValueError as error:  # of what the problem or the records lack
+            lacking = lacking or error
+    if not made:
+        raise lacking  # type: ignore[misc]
+    best, clear = made[0], 0.5 * max(_judged(findings) for _, findings in made)
+    for how, findings in made[1:]:
+        if _judged(findings) >= clear and _explained(findings) > _explained(best[1]) + 2:
+            best = how, findings
+    return best
 
 
 def _explained(findings: list[Finding]) -> float:
     """How many equations agree before the first that does not."""
     first = _first(findings)
     return findings.index(first) if first else np.inf
+
+
+def _guessed(name: str, run: _Run, options: Any, how: Mapping[str, Any], findings: list[Finding]) -> dict[str, Any]:
+    """Other options with which all agrees, or another method that it is; each perhaps with another step length."""
+    if _constant_factor(findings):
+        return {}
+    for change in guesses.options(name, run.path(0, options)):
+        changed = options._replace(**change)
+        if not _first_steps(run, RULES[name], changed, how):
+            continue
+        if scale := _fits(run.judged(RULES[name], changed, how), findings):
+            return change if scale == 1.0 else change | {"step": scale * options.step}
+    for other in guesses.methods(name):
+        try:
+            params = _options(other, None)
+            changes = [{}, *guesses.options(other, run.path(0, params))] if other == "damped-newton" else [{}]
+            for change in changes:
+                known = run.judged(RULES[other], params._replace(**change), RULES[other].conventions[0])
+                if scale := _fits(known, findings):
+                    return {"method": other} | change | ({"step": scale * params.step} if scale != 1.0 else {})
+        except (ValueError, np.linalg.LinAlgError):  # what it needs is not there, or has no inverse
+            continue
+    return {}
+
+
+def _first_steps(run: "_Run", rule: Rule, options: Any, how: Mapping[str, Any]) -> bool:
+    """Whether the first steps fit: few are enough to refuse most options."""
+    short = run.path(0, options)
+    short.records = short.records[:4]
+    with np.errstate(all="ignore"):
+        seen = [s for s in rule.says(short, **how) if s.equation.startswith("x₊") and s.ours.any()]
+    near = lambda s: (
+        rules.top(s.theirs - (s.theirs @ s.ours) / (s.ours @ s.ours) * s.ours) <= 1e-3 * rules.top(s.theirs)
+    )
+    return all(map(near, seen))
+
+
+def _fits(instead: list[Finding], findings: list[Finding]) -> float:
+    """1 if everything agrees, the factor of all steps if that is all that is wrong, else 0."""
+    if _explains(instead, findings):
+        return 1.0
+    others = [f for f in instead if not f.equation.startswith("x₊")]
+    return _constant_factor(instead) if not _first(others) else 0.0
 
 
 def _searched(path: Path) -> dict[str, int]:
@@ -250,12 +297,13 @@ def _searched(path: Path) -> dict[str, int]:
 
 def _sentence(
     name: str, verdict: str, first: Finding | None, findings: list[Finding], how: Mapping[str, Any],
-    said: list[str], search: Mapping[str, int], steps: int,
+    said: list[str], search: Mapping[str, int], steps: int, guess: Mapping[str, Any],
 ) -> str:  # fmt: skip
     """The verdict in words."""
     judged = [f for f in findings if f.judged]
-    chosen = "".join(f" ({key}: {value})" for key, value in how.items())
-    if verdict == "undecided":
+    words = [CHOICES.get((key, value), f"{key} {value}") for key, value in how.items()]
+    chosen = f" ({', '.join(filter(None, words))})" if any(words) else ""
+    if not judged:
         return f"Rounding drowns every equation of these {steps} steps: nothing can be said of {name}."
     if first is None:
         worst = max(judged, key=lambda f: f.error / f.tolerance)
@@ -268,11 +316,7 @@ def _sentence(
             f"The first equation that disagrees with {name}{chosen} is {first.equation} at step {first.step}: by "
             f"{first.error:.2g}, where rounding explains {first.tolerance:.1e}."
         )
-        if said:
-            which = "One change explains" if len(said) == 1 else f"Each of {len(said)} changes alone explains"
-            text += f" {which} every step: {'; or '.join(said)}."
-        elif scale := _constant_factor(findings):
-            text += f" Every step is {scale:.6g} times ours."
+        text += _explanation(findings, said, guess)
     if left := len(findings) - len(judged):
         text += f" {left} of {len(findings)} equations drown in rounding and are left out."
     if search:
@@ -283,11 +327,50 @@ def _sentence(
     return text
 
 
+CHOICES = {
+    ("ahead", False): "", ("ahead", True): "whose means have seen the gradient already",
+    ("start", "I"): "H₀ = I", ("start", "scaled"): "H₀ scaled by the first pair",
+    ("start", "length"): "H₀ = ‖x₀‖/‖g₀‖ I", ("start", "γI"): "H₀ = γI",
+    ("scaling", "I"): "D = I", ("scaling", "columns"): "D of the columns' lengths",
+    ("scaling", "longest columns"): "D of the columns' longest lengths",
+    ("region", "I"): "D = I", ("region", "line"): "along −J⁺r",
+    ("inner", "to η"): "conjugate gradients stopped elsewhere",
+    ("begin", "length"): "B₀ of their first record, or 10 ‖g₀‖/‖x₀‖ I",
+    ("begin", "I"): "B₀ of their first record, or I",
+    ("trials", "as here"): "", ("trials", "halved"): "a region that is halved",
+    ("trials", "taken"): "B learns from the steps taken",
+}  # fmt: skip
+
+
+def _explanation(findings: list[Finding], said: list[str], guess: Mapping[str, Any]) -> str:
+    """What would explain every step."""
+    if said:
+        which = "One change explains" if len(said) == 1 else f"Each of {len(said)} changes alone explains"
+        return f" {which} every step: {'; or '.join(said)}."
+    given = ", ".join(f"{key} = {value:.6g}" for key, value in guess.items() if key != "method")
+    if "method" in guess:
+        return f" These are the steps of {guess['method']}{f', with {given}' if given else ''}."
+    if given:
+        return f" With {given} every step agrees: is that what it was run with?"
+    if scale := _constant_factor(findings):
+        return f" Every step is {scale:.6g} times ours."
+    if scales := _factors(findings):
+        some = ", ".join(f"{scale:.4g}" for scale in scales[:5])
+        return f" Each step is a multiple of ours, {some}{', …' if len(scales) > 5 else ''}: the step has a schedule."
+    return ""
+
+
+def _factors(findings: list[Finding]) -> list[float]:
+    """The factors between their steps and ours, if each is a multiple of ours."""
+    steps = [f for f in findings if f.equation.startswith("x₊") and f.ours.any()]
+    ratios = [float(f.theirs @ f.ours / (f.ours @ f.ours)) for f in steps]
+    near = zip(steps, ratios, strict=True)
+    close = all(rules.top(f.theirs - ratio * f.ours) <= 1e-6 * rules.top(f.theirs) for f, ratio in near)
+    return ratios if ratios and close and np.isfinite(ratios).all() and len(steps[0].ours) > 1 else []
+
+
 def _constant_factor(findings: list[Finding]) -> float:
-    """The factor between their steps and ours if it is the same throughout, else 0."""
-    steps = [f for f in findings if f.equation.startswith("x₊")]
-    ratios = [float(f.theirs @ f.ours / (f.ours @ f.ours)) for f in steps if f.ours.any()]
-    if not ratios or np.ptp(ratios) > 1e-6 * abs(ratios[0]) or abs(ratios[0] - 1.0) < 1e-6:
-        return 0.0
-    close = all(rules.top(f.theirs - ratios[0] * f.ours) <= 1e-6 * rules.top(f.theirs) for f in steps)
-    return ratios[0] if close else 0.0
+    """That factor where it is the same throughout and not 1, else 0."""
+    ratios = _factors(findings)
+    alike = ratios and np.ptp(ratios) <= 1e-6 * abs(ratios[0]) and abs(ratios[0] - 1.0) >= 1e-6
+    return ratios[0] if alike else 0.0

@@ -16,10 +16,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from refopt import curvature
 from refopt.ops import two_loop
 from refopt.oracle.iterates import Record
 from refopt.quasi_newton import first_guess
 from refopt.sampled import Draw
+from refopt.supervised import Supervised
 
 Array = np.ndarray
 
@@ -38,9 +40,11 @@ class Seen(NamedTuple):
 class Path:
     """Their iterates, and what the problem says at them where they do not."""
 
-    def __init__(self, problem: Any, records: list[Record], params: Any, eps: float = 2.0**-52) -> None:
+    def __init__(
+        self, problem: Any, records: list[Record], params: Any, eps: float = 2.0**-52, known: Any = None
+    ) -> None:
         self.problem, self.records, self.params, self.eps = problem, records, params, eps
-        self.known: dict[tuple[str, int], Any] = {}
+        self.known: dict[tuple[Any, int], Any] = {} if known is None else known
 
     @property
     def steps(self) -> range:
@@ -71,8 +75,12 @@ class Path:
         """A function of the problem at x of step k."""
         if not self.has(name):
             raise ValueError(f"this replay needs problem.{name}, or the records must carry its values")
+        return self.kept(name, k, getattr(self.problem, name))
+
+    def kept(self, name: Any, k: int, make: Callable[[Array], Any]) -> Any:
+        """make(x) at x of step k, made once."""
         if (name, k) not in self.known:
-            self.known[name, k] = np.asarray(getattr(self.problem, name)(self.x(k).copy()))
+            self.known[name, k] = np.asarray(make(self.x(k).copy()))
         return self.known[name, k]
 
     @cached_property
@@ -110,12 +118,25 @@ def steepest(path: Path) -> Iterator[Seen]:
         yield from along(path, k, -path.g(k), "p = −g")
 
 
-def newton_type(direction: Callable[[Path, Array, Array], Array], says: str) -> Callable[..., Iterator[Seen]]:
-    """p from the Hessian and the gradient."""
+def hessian(path: Path, k: int) -> Array:
+    return path.B(k)
 
-    def rule(path: Path) -> Iterator[Seen]:
+
+def fisher(path: Path, k: int, kind: str = "exact") -> Array:
+    """The Fisher matrix of a ``Supervised``; of other problems what they call their Hessian."""
+    if not isinstance(path.problem, Supervised):
+        return path.B(k)
+    return path.kept(("fisher", kind), k, lambda x: curvature.fisher(path.problem, x, kind=kind))
+
+
+def newton_type(
+    direction: Callable[[Path, Array, Array], Array], says: str, matrix: Any = hessian
+) -> Callable[..., Iterator[Seen]]:
+    """p from a matrix, the Hessian or a Fisher matrix, and the gradient."""
+
+    def rule(path: Path, matrix: Any = matrix) -> Iterator[Seen]:
         for k in path.moved:
-            yield from along(path, k, direction(path, path.B(k), path.g(k)), says)
+            yield from along(path, k, direction(path, matrix(path, k), path.g(k)), says)
 
     return rule
 
@@ -182,20 +203,31 @@ def newest(S: list[Array], Y: list[Array]) -> float:
     return float(S[-1] @ Y[-1] / (Y[-1] @ Y[-1]))
 
 
+def loops(S: list[Array], Y: list[Array], gamma: float, g: Array) -> Array:
+    """Hg by the two loops."""
+    return np.asarray(two_loop(tuple(S), tuple(Y), len(S), gamma, g))
+
+
+def latest(pairs: list[Array], m: int) -> list[Array]:
+    return pairs[-m:]
+
+
 def l_bfgs(
-    path: Path, memory: int = 0, pair: Any = difference, learns: Any = curved, gamma: Any = newest, order: int = 1
-) -> Iterator[Seen]:
+    path: Path, memory: int = 0, pair: Any = difference, learns: Any = curved, gamma: Any = newest, order: int = 1,
+    product: Any = loops, keeps: Any = latest,
+) -> Iterator[Seen]:  # fmt: skip
     """p = −Hg by the two loops over the last m pairs."""
     S: list[Array] = []
     Y: list[Array] = []
     for k in path.steps:
         g, p = path.g(k), -path.g(k)
         if S:
-            p = -np.asarray(two_loop(tuple(S[::order]), tuple(Y[::order]), len(S), gamma(S, Y), g))
+            p = -product(S[::order], Y[::order], gamma(S, Y), g)
         yield from along(path, k, p, "p = −Hg, by the two loops")
         s, y = pair(path, k, p)
         if learns(s, y, path.params.skip):
-            S, Y = [*S, s][-(memory or path.params.memory) :], [*Y, y][-(memory or path.params.memory) :]
+            m = memory or path.params.memory
+            S, Y = keeps([*S, s], m), keeps([*Y, y], m)
 
 
 # --- steps from gradients alone ---------------------------------------------------------------------------------------

@@ -1,30 +1,186 @@
-"""Sampled Fisher matrices, judged statistically.
+"""Sampled Fisher matrices: by the labels that they were made of, or judged statistically.
 
-With S labels a sample drawn from the model, F̂ has mean F and E‖F̂ − F‖² = V/S. Draws of our own with S = 1 show how
-‖F̂ − F‖² scatters, and so which S are possible; draws with the likeliest of them, how often such a distance occurs. A
-sampled Fisher matrix is also positive semidefinite, and zero where F is.
+With few classes c the labels can be read off. Theirs is then  c Σ wₙ꜀ sₙ꜀sₙ꜀ᵀ,  s the gradient at a label and S·w
+how often it was drawn, of S labels a sample. The w follow from linear equations, with the matrix (sᵢᵀsⱼ)². That they
+are whole numbers says that it is such a matrix, and their likelihood whether they were drawn from the model.
+
+Elsewhere, with S labels a sample drawn from the model, F̂ has mean F and E‖F̂ − F‖² = V/S. Draws of our own with S = 1
+show how ‖F̂ − F‖² scatters, and so which S are possible; draws with the likeliest of them, how often such a distance
+occurs. A sampled Fisher matrix is also positive semidefinite, and zero where F is.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from refopt.curvature import fisher
+from refopt.oracle.candidates import Candidate
 from refopt.oracle.layouts import Layout
 from refopt.supervised import Supervised
 
 DRAWS = 40
+LABELS = 1200  #: the most labels of all samples that are read off
+MOST = 100  #: the most labels a sample
+UNLIKELY = 5.0  #: standard deviations
 
 
-def samples_of(
-    theirs: np.ndarray, problem: Any, x: np.ndarray, orders: list[Layout], seed: int
-) -> tuple[Any, ...] | None:  # fmt: skip
-    """The fields of a ``Diagnosis`` after its kind, if theirs may be a sampled Fisher matrix; else None."""
+class Sampled(NamedTuple):
+    """What is said of a sampled matrix."""
+
+    scale: float
+    layout: Layout
+    residual: float
+    text: str
+    kind: str = "monte-carlo"
+    defect: str = ""
+
+
+def samples_of(theirs: np.ndarray, problem: Any, x: np.ndarray, orders: list[Layout], seed: int) -> Sampled | None:
+    """What theirs is if it may be a sampled Fisher matrix."""
     if not isinstance(problem, Supervised):
         return None
+    readings = [(layout, np.asarray(theirs[np.ix_(*[np.argsort(layout.order)] * 2)], float)) for layout in orders]
+    known = Labels.of(problem, x)
+    if known is not None:
+        found = (_of_labels(known, layout, T) for layout, T in readings)
+        return next((each for each in found if each), None)
+    return _by_distance(readings, problem, x, seed)
+
+
+# --- labels that are read off ------------------------------------------------------------------------------------
+
+
+class Labels(NamedTuple):
+    """The gradients at every label of every sample, and how to find the weights of a sum of their outer products."""
+
+    c: float
+    scores: np.ndarray  #: (N·C, P)
+    p: np.ndarray  #: (N, C) probabilities
+    y: np.ndarray  #: (N,) those of the data
+    inverse: np.ndarray
+
+    @classmethod
+    def of(cls, problem: Any, x: np.ndarray) -> "Labels | None":
+        """None where there are too many, or their outer products depend on each other."""
+        f, y = np.asarray(problem.at(x).f, float), np.asarray(problem.y)
+        name, N = problem.loss.name, len(f)
+        if f.ndim != 2 or name not in ("cross-entropy", "binary-cross-entropy"):
+            return None
+        if name == "cross-entropy" and y.ndim == 1:
+            p = np.exp(f - f.max(1, keepdims=True))
+            p, given = p / p.sum(1, keepdims=True), [np.full(N, k) for k in range(f.shape[1])]
+        elif name == "binary-cross-entropy" and f.shape[1] == 1:
+            q = 1.0 / (1.0 + np.exp(-f))
+            p, given = np.concatenate([1.0 - q, q], 1), [np.full(y.shape, float(k)) for k in range(2)]
+        else:
+            return None
+        if p.size > LABELS:
+            return None
+        scores = np.stack([np.asarray(problem.per_sample_grad(x, labels), float) for labels in given], 1)
+        scores = scores.reshape(p.size, -1)
+        values, V = np.linalg.eigh((scores @ scores.T) ** 2)
+        if values[0] <= 1e-11 * values[-1]:
+            return None
+        return cls(problem.c, scores, p, y.reshape(-1).astype(int), (V / values) @ V.T)
+
+    def weights(self, T: np.ndarray) -> tuple[np.ndarray, float]:
+        """w (N, C) of the nearest c Σ w ssᵀ, and what that leaves of T."""
+        w = self.inverse @ np.sum((self.scores @ T) * self.scores, axis=1) / self.c
+        rest = T - self.c * (self.scores.T * w) @ self.scores
+        return w.reshape(self.p.shape), float(np.linalg.norm(rest) / np.linalg.norm(T))
+
+
+def _of_labels(known: Labels, layout: Layout, T: np.ndarray) -> Sampled | None:
+    w, residual = known.weights(T)
+    if residual > 1e-6 or w.min() < -1e-4 * w.max():
+        return None
+    sums = w.sum(1)
+    if np.ptp(sums) > 1e-4 * sums.max():
+        return _weighted(known, layout, w, residual)
+    scale = float(sums.mean())
+    share = w / scale
+    S = next((S for S in range(1, MOST + 1) if np.abs(S * share - np.round(S * share)).max() < 1e-3), 0)
+    if not S:
+        return None
+    counts, log_p = np.round(S * share), np.log(known.p + 1e-300)
+    means, squares = np.sum(known.p * log_p, 1), np.sum(known.p * log_p**2, 1)
+    spread = float(np.sqrt(S * np.sum(squares - means**2))) or 1.0
+    z = float((np.sum(counts * log_p) - S * means.sum()) / spread)
+    several = f"{S} label{'s' * (S > 1)} a sample"
+    text = f"Yours is a Fisher matrix sampled with {several}{_times(scale)}{_ordered(layout)}. "
+    if abs(z) > UNLIKELY:
+        defect = "these are not labels that the model draws"
+        text += (
+            "That is a mistake: its labels, which can be read off, are none that the model draws; their likelihood is "
+        )
+        text += f"{abs(z):.1f} standard deviations from what it would be."
+        return Sampled(scale, layout, residual, text, "fisher-sampled", defect)
+    text += "Its labels, which can be read off, are as likely as labels that the model draws."
+    return Sampled(scale, layout, residual, text)
+
+
+def _weighted(known: Labels, layout: Layout, w: np.ndarray, residual: float) -> Sampled | None:
+    """Outer products at the labels of the data, each with a weight of its own."""
+    own = w[np.arange(len(w)), known.y]
+    if np.abs(w - own[:, None] * np.eye(w.shape[1])[known.y]).max() > 1e-4 * w.max():
+        return None
+    scores = known.scores.reshape(*w.shape, -1)[np.arange(len(w)), known.y]
+    scaled = own * np.sum(scores**2, axis=1)
+    text = (
+        f"Yours is the empirical Fisher matrix{_ordered(layout)} with another weight for each sample, "
+        f"from {own.min():.3g} to {own.max():.3g}."
+    )
+    defect = "its samples have weights"
+    if np.ptp(scaled) <= 1e-4 * scaled.max():
+        defect = "the gradients are divided by their lengths"
+        text += " That is a mistake: each gradient is divided by its length."
+    return Sampled(1.0, layout, residual, text, "empirical", defect)
+
+
+# --- diagonals by products with random vectors -------------------------------------------------------------------
+
+
+def estimated(theirs: np.ndarray, plain: list[Candidate], layout: Layout) -> Sampled | None:
+    """What a diagonal is if its errors are those of a mean of z ∘ Kz, m signs z: of variance Σⱼ≠ᵢ Kᵢⱼ²/m.
+
+    Four vectors at least, and errors that are half of theirs at most: beneath that anything could be such an estimate.
+    """
+    for candidate in plain:
+        d = np.diag(candidate.matrix)
+        spread = np.sqrt(np.sum(candidate.matrix**2, 1) - d * d)
+        if theirs.size < 20 or not spread.all():
+            continue
+        z = (theirs - d) / spread
+        m = 1.0 / float(np.mean(z * z))
+        z = np.abs(z) * m**0.5
+        if (
+            m >= 4.0
+            and np.mean((theirs / spread) ** 2) > 2.0 / m
+            and z.max() < 5.0
+            and 0.5 < float(np.mean(z < 0.6745)) / 0.5 < 1.5
+        ):
+            text = (
+                f"Yours may be an estimate of the diagonal of {candidate.words} from products with some {m:.0f} random "
+                "vectors: entry by entry its errors are as large as theirs. Hand in the diagonal itself to be sure."
+            )
+            return Sampled(1.0, layout, float(np.linalg.norm(theirs - d) / np.linalg.norm(d)), text, "estimated")
+    return None
+
+
+def _times(scale: float) -> str:
+    return f", times {scale:.6g}" if abs(scale - 1.0) > 1e-6 else ""
+
+
+def _ordered(layout: Layout) -> str:
+    return "" if layout.usual else f", {layout.words}"
+
+
+# --- by their distance -------------------------------------------------------------------------------------------
+
+
+def _by_distance(readings: Any, problem: Any, x: np.ndarray, seed: int) -> Sampled | None:
     rng = np.random.default_rng(seed)
     F = np.asarray(fisher(problem, x, kind="exact"), float)
-    readings = [(layout, theirs[np.ix_(*[np.argsort(layout.order)] * 2)].astype(float)) for layout in orders]
     one = _distances(problem, x, F, 1, rng)
     N = len(problem.X)
     for scale in (1.0, N, 1.0 / N):
@@ -51,17 +207,17 @@ def _range(one: np.ndarray, square: float) -> tuple[int, int]:
 
 def _said(
     layout: Layout, scale: float, labels: tuple[int, int, int], further: int, square: float, F: np.ndarray
-) -> tuple[Any, ...]:
+) -> Sampled:
     residual = float(np.sqrt(square) / np.linalg.norm(F))
     S, low, high = labels
     count = f"{low}" if low == high else f"{low} to {high}"
     text = (
         f"Yours may be a Fisher matrix sampled with {count} label{'s' * (high > 1)} a sample (likeliest {S})"
-        f"{f', times {scale:.6g}' if scale != 1.0 else ''}{'' if layout.usual else ', ' + layout.words}: it is "
+        f"{_times(scale)}{_ordered(layout)}: it is "
         f"{100 * residual:.3g} % from the exact one, and {further} of {DRAWS} draws of ours are further. Hand in its "
         "labels to be sure."
     )
-    return "" if scale == 1.0 else f"{scale:.6g}", layout.vec, layout.bias, 0.0, scale, residual, text, []
+    return Sampled(scale, layout, residual, text)
 
 
 def _distances(problem: Any, x: np.ndarray, F: np.ndarray, S: int, rng: Any) -> np.ndarray:

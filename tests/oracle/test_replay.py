@@ -13,7 +13,7 @@ import refopt
 from refopt import methods
 from refopt.catalogue import available
 from refopt.oracle import Recorder, records, replay
-from refopt.oracle.replaying import RULES, STEPS
+from refopt.oracle.rulebook import BATCHES, RULES, STEPS
 from refopt.oracle.rules import Path
 from refopt.sampled import Draw
 
@@ -44,7 +44,9 @@ def scipys(method, **arguments):
 # --- what is right is found right --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name in RULES if name not in STEPS or name in ("adam", "adagrad")])
+@pytest.mark.parametrize(
+    "name", [name for name in RULES if name not in (*STEPS, *BATCHES) or name in ("adam", "adagrad")]
+)
 def test_the_librarys_own_states_agree(name):
     problem, states = states_of(name)
     found = replay(name, problem, states)
@@ -54,7 +56,7 @@ def test_the_librarys_own_states_agree(name):
     assert len([f for f in found.findings if f.equation not in ("f = f(x)", "g = ∇f(x)")]) >= moved > 3
 
 
-@pytest.mark.parametrize("name", [name for name in RULES if name != "sr1" and name not in STEPS])
+@pytest.mark.parametrize("name", [name for name in RULES if name not in (*STEPS, *BATCHES)])
 def test_points_alone_are_enough(name):
     problem, states = states_of(name)
     found = replay(name, problem, [state.x for state in states])
@@ -207,14 +209,14 @@ def test_defects_of_l_bfgs_are_named(name):
         if S:
             gamma = how["gamma"](S, Y) if "gamma" in how else (S[-1] @ Y[-1]) / (Y[-1] @ Y[-1])
             order = how.get("order", 1)
-            p = -two_loops(S[::order], Y[::order], gamma, g)
+            p = -how.get("product", two_loops)(S[::order], Y[::order], gamma, g)
         x = x + 0.05 * (1 + 0.4 * (k % 3)) * p / np.linalg.norm(p)
         points.append(x)
         path = Path(problem, records(points), None)
         s, y = how["pair"](path, k, p) if "pair" in how else (path.s(k), path.g(k + 1) - g)
         good = how["learns"](s, y, 1e-10) if "learns" in how else y @ s > 1e-10 * np.linalg.norm(s) * np.linalg.norm(y)
         if good:
-            S, Y = [*S, s][-m:], [*Y, y][-m:]
+            S, Y = (how["keeps"](pairs, m) if "keeps" in how else pairs[-m:] for pairs in ([*S, s], [*Y, y]))
     found = replay("l-bfgs", problem, points, {"memory": 3})
     assert name in found.defects, found.sentence
 

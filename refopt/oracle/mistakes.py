@@ -1,0 +1,165 @@
+"""Matrices that come of known mistakes: made literally, in place of the curvature that was meant.
+
+c Σ JₙᵀMₙJₙ       M not the Hessian of the loss in the outputs, but half of it, its mean, or logits for p
+c Σ sₙsₙᵀ         s at the model's own best label, of gradients of whole batches, or with the weight decay in it
+∇²f               by two passes backwards, the second of which does not see a part of the first
+"""
+
+from collections.abc import Callable
+from copy import copy, deepcopy
+from typing import Any
+
+import numpy as np
+
+from refopt import curvature
+from refopt.networks import Layer, Linear
+from refopt.networks.activations import Activation
+from refopt.oracle.candidates import Array, Candidate
+
+LOGITS = ("cross-entropy", "binary-cross-entropy")
+
+
+def mistaken(problem: Any, x: Array) -> list[Candidate]:
+    """The matrices of a ``Supervised`` that are made wrongly."""
+    found = _of_batches(problem, x)
+    if problem.loss.name in LOGITS:
+        found += _of_outputs(problem, x)
+    if problem.loss.name == "cross-entropy":
+        best = np.asarray(problem.at(x).f).argmax(axis=-1)
+        words = "the matrix of outer products of the gradients at the labels that the model finds likeliest"
+        mistake = "labels are drawn from the model for a Fisher matrix, not its best ones taken"
+        found.append(
+            Candidate("fisher-best", words, lambda: _outer(problem, problem.per_sample_grad(x, best)), mistake)
+        )
+    return found
+
+
+def _outer(problem: Any, scores: Any) -> Array:
+    S = np.asarray(scores, float)
+    return problem.c * S.T @ S
+
+
+def _of_outputs(problem: Any, x: Array) -> list[Candidate]:
+    """c Σ JᵀMJ with a wrong M."""
+    f = np.asarray(problem.at(x).f, float)
+    z, several = f.reshape(-1, f.shape[-1]), problem.loss.name == "cross-entropy"
+    p = np.exp(z - z.max(1, keepdims=True)) if several else 1.0 / (1.0 + np.exp(-z))
+    p = p / p.sum(1, keepdims=True) if several else p
+    curved = lambda q: diagonals(q) - q[:, :, None] * q[:, None, :] if several else diagonals(q * (1.0 - q))
+    right, mean = ("diag(p) − ppᵀ" if several else "p(1 − p)"), np.broadcast_to(p.mean(0), p.shape)
+    wrong = {
+        f"the Hessian of the loss in the outputs is taken to be {'diag(p)' if several else 'p'} in place of {right}":
+            diagonals(p),
+        f"{'ppᵀ' if several else 'p²'} stands in place of {right}":
+            p[:, :, None] * p[:, None, :] if several else diagonals(p * p),
+        f"{right} is taken at the mean of all samples' p": curved(mean),
+        f"the outputs themselves, not their probabilities p, are in {right}": curved(z),
+    }  # fmt: skip
+    words = "the generalised Gauss-Newton matrix with another Hessian of the loss"
+    return [Candidate("ggn", words, lambda M=M: _between(problem, x, M), says) for says, M in wrong.items()]  # type: ignore[misc]
+
+
+def diagonals(q: Array) -> Array:
+    return q[:, :, None] * np.eye(q.shape[1])
+
+
+def _between(problem: Any, x: Array, M: Array) -> Array:
+    J = np.asarray(curvature.jacobian(problem, x), float)
+    blocks = J.reshape(*M.shape[:2], -1)
+    return problem.c * J.T @ (M @ blocks).reshape(J.shape)
+
+
+def _of_batches(problem: Any, x: Array) -> list[Candidate]:
+    """The outer products of the gradients of consecutive batches, averaged."""
+    S = np.asarray(problem.per_sample_grad(x), float)
+    N, found = len(S), []
+    for b in (b for b in range(2, N) if N % b == 0):
+        words = f"the matrix of outer products of the gradients of consecutive batches of {b}"
+        mistake = "the gradient is averaged over each batch before it is squared, not after"
+        make = lambda b=b: problem.c * b * _gram(S.reshape(N // b, b, -1).mean(1))
+        found.append(Candidate("outer-batches", words, make, mistake))  # type: ignore[misc]
+    return found
+
+
+def _gram(S: Array) -> Array:
+    return S.T @ S
+
+
+def decayed(T: Array, problem: Any, x: Array) -> list[Candidate]:
+    """c Σ (sₙ + λx)(sₙ + λx)ᵀ with the λ that fits T best, a matrix in our order."""
+    S = np.asarray(problem.per_sample_grad(x), float)
+    g, K = problem.c * S.sum(0), _outer(problem, S)
+    parts = [K, np.outer(g, x) + np.outer(x, g), problem.c * len(S) * np.outer(x, x)]
+    (a, b, _), *_ = np.linalg.lstsq(np.stack([part.reshape(-1) for part in parts], 1), T.reshape(-1))
+    lam = float(b / a) if a else 0.0
+    words = f"the empirical Fisher matrix of gradients to which {lam:.6g} x was added"
+    mistake = "the weight decay is in the gradients of the samples: add it to the diagonal"
+    return [Candidate("empirical", words, lambda: _outer(problem, S + lam * x), mistake)] if lam else []
+
+
+def transformed(kinds: list[Candidate]) -> list[Candidate]:
+    """Diagonals of which the modulus, the root or the square was taken."""
+    how: dict[str, Callable[[Array], Array]] = {
+        "modulus": np.abs, "square root": lambda d: np.sqrt(np.abs(d)), "square": np.square,
+    }  # fmt: skip
+    return [
+        Candidate(c.kind, f"{c.words}, of each entry the {what}", _diagonal_of(c, f), f"the {what} was taken")
+        for c in kinds for what, f in how.items()
+    ]  # fmt: skip
+
+
+def _diagonal_of(c: Candidate, f: Callable[[Array], Array]) -> Callable[[], Array]:
+    return lambda: np.diag(f(np.diag(c.matrix)))
+
+
+# --- Hessians of which a term is lost --------------------------------------------------------------------------------
+
+
+def _no_weights(self: Any, p: Any, tape: Any, dp: Any, dtape: Any, u: Any, du: Any) -> Any:
+    return self._times_transposed(u, p[0]), self._times_transposed(du, p[0])
+
+
+def _no_cotangent(self: Any, p: Any, tape: Any, dp: Any, dtape: Any, u: Any, du: Any) -> Any:
+    v = self._times_transposed(u, p[0])
+    return v, 0.0 * v
+
+
+def _no_inputs(self: Any, tape: Any, dtape: Any, u: Any, du: Any) -> Any:
+    return self.sums(tape, du)
+
+
+def _no_bend(self: Any, p: Any, tape: Any, dp: Any, dtape: Any, u: Any, du: Any) -> Any:
+    return dtape[0] * u, dtape[0] * du
+
+
+_LOST = (
+    ("in Wᵀδ, which is passed back, W is held constant; or, with two passes backwards, a in ∇W = δaᵀ",
+     Linear, "rpull", _no_weights),
+    ("in ∇W = δaᵀ a is held constant; or, with two passes backwards, W in Wᵀδ, which is passed back",
+     Linear, "rsums", _no_inputs),
+    ("the slopes φ′ of the activations are held constant: the term with φ″ is missing", Activation, "rpull", _no_bend),
+    ("what is passed back, Wᵀδ, is held constant", Linear, "rpull", _no_cotangent),
+)  # fmt: skip
+
+
+def lost_terms(problem: Any, x: Array) -> list[Candidate]:
+    """∇²f of a network whose R-operator loses one term; two passes backwards give its transpose.   Cost: 4P of them."""
+    found = []
+    for says, *how in _LOST if isinstance(problem.network, Layer) else ():
+        once = Candidate("hessian", "the Hessian without one of its terms", _without(problem, x, *how), says)
+        found.append(once)
+    turned = Candidate("hessian", once.words, lambda: once.matrix.T, says) if found else None
+    return [*found, turned] if turned else found
+
+
+def _without(problem: Any, x: Array, base: type, name: str, instead: Callable[..., Any]) -> Callable[[], Array]:
+    def make() -> Array:
+        other = copy(problem)
+        other.network = deepcopy(problem.network)
+        for _, leaf in other.network.leaves():
+            if isinstance(leaf, base):
+                object.__setattr__(leaf, "__class__", type(type(leaf).__name__, (type(leaf),), {name: instead}))
+        point = other.at(x)
+        return np.stack([np.asarray(point.hvp(v)) for v in np.eye(len(x))], 1)
+
+    return make

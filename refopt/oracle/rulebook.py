@@ -1,0 +1,99 @@
+"""How the runs of every method are judged: its equations, the choices that sources leave open, and known mistakes."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from refopt.oracle import carried, defects, regions, rules
+from refopt.oracle.defects import Defect
+from refopt.oracle.rules import Path, Seen
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How the runs of a method are judged."""
+
+    says: Callable[..., Iterator[Seen]]
+    conventions: tuple[dict[str, Any], ...] = ({},)
+    defects: Mapping[str, Defect] = field(default_factory=dict)
+    searches: bool = True
+    hidden: str = ""  #: a field without which a run may have learnt from what left no trace
+
+
+def _newton(path: Path, H: Any, g: Any) -> Any:
+    return np.linalg.solve(H, -g)
+
+
+def _direction(method: str, *names: str) -> Callable[[Path, Any, Any], Any]:
+    """The method's own direction, with those of its options."""
+
+    def direction(path: Path, H: Any, g: Any) -> Any:
+        p = rules.equation(method, "direction")(H, g, *(getattr(path.params, name) for name in names))
+        return np.asarray(p[0] if isinstance(p, tuple) else p)
+
+    return direction
+
+
+def home(name: str) -> tuple[str, str]:
+    """Package and module of a method; "train." is said where ``minimize`` has another method of the name."""
+    stochastic = name in STEPS or name in BATCHES
+    return ("stochastic" if stochastic else "methods"), name.removeprefix("train.").replace("-", "_")
+
+
+STARTS = ({"start": "I"}, {"start": "scaled"}, {"start": "length"}, {"start": "γI"})
+AHEAD = ({"ahead": False}, {"ahead": True})
+STEPS: dict[str, Mapping[str, Defect]] = {
+    "sgd": {}, "momentum": defects.MOMENTUM, "adagrad": {}, "rmsprop": defects.RMSPROP, "adam": defects.ADAM,
+    "adamw": defects.ADAMW, "adam-no-sqrt": {}, "adahessian": defects.ADAHESSIAN, "shampoo": defects.SHAMPOO,
+    "soap": defects.SOAP,
+}  # fmt: skip
+LEARNT = tuple({"trials": t, "begin": b} for t in ("as here", "halved", "taken") for b in ("length", "I"))
+JACOBIANS = ({}, {"region": "I"}, {"region": "line"}, {"region": "line", "start": "I"})
+BATCHES = (
+    "kfac", "kfac-tridiagonal", "ekfac", "adam-true-fisher", "adam-true-fisher-batch", "train.diagonal-newton",
+    "train.gauss-newton", "train.natural-gradient", "train.hessian-free",
+)  # fmt: skip
+H_DEFECTS = {**defects.PAIRS, **defects.H_UPDATES}
+RULES = {
+    "gradient-descent": Rule(rules.steepest),
+    "newton": Rule(rules.newton_type(_newton, "p = −H⁻¹g"), defects=defects.NEWTON),
+    "damped-newton": Rule(
+        rules.newton_type(_direction("damped_newton", "damping"), "p = −(H + λI)⁻¹g"), defects=defects.NEWTON
+    ),
+    "modified-newton": Rule(rules.newton_type(_direction("modified_newton", "beta"), "p = −(H + τI)⁻¹g")),
+    "saddle-free-newton": Rule(rules.newton_type(_direction("saddle_free_newton", "floor"), "p = −|H|⁻¹g")),
+    "diagonal-newton": Rule(
+        rules.newton_type(_direction("diagonal_newton", "floor", "clip", "clip_update"), "pᵢ = −gᵢ/|Hᵢᵢ|")
+    ),
+    "bfgs": Rule(rules.quasi_newton("bfgs"), STARTS, H_DEFECTS),
+    "dfp": Rule(rules.quasi_newton("dfp"), STARTS, H_DEFECTS),
+    "broyden": Rule(rules.quasi_newton("broyden", rules.stays_positive), STARTS[:3], H_DEFECTS),
+    "l-bfgs": Rule(rules.l_bfgs, ({},), {**defects.PAIRS, **defects.HISTORIES}),
+    "trust-exact": Rule(regions.stationary, searches=False),
+    "trust-dogleg": Rule(regions.powell, searches=False),
+    "trust-ncg": Rule(regions.steihaug_path, searches=False),
+    "trust-krylov": Rule(regions.lanczos, searches=False),
+    "newton-cg": Rule(regions.conjugate),
+    "sr1": Rule(carried.symmetric_rank_one, LEARNT, searches=False, hidden="B"),
+    "hessian-free": Rule(carried.hessian_free, ({}, {"inner": "to η"})),
+    "natural-gradient": Rule(
+        rules.newton_type(_direction("natural_gradient", "damping"), "p = −(F + λI)⁻¹g", rules.fisher),
+        defects=defects.FISHER,
+    ),
+    "gauss-newton": Rule(regions.gauss_newton, searches=False),
+    "dogleg": Rule(carried.jacobians("dogleg"), JACOBIANS[:2], searches=False),
+    "broyden-good": Rule(carried.jacobians("broyden_good"), JACOBIANS, searches=False),
+    "broyden-bad": Rule(carried.jacobians("broyden_bad"), JACOBIANS, searches=False),
+    "lm": Rule(
+        regions.damped_fit,
+        tuple({"scaling": name} for name in ("longest columns", "columns", "I")),
+        defects.FITS,
+        searches=False,
+    ),
+    **{
+        name: Rule(rules.updates(name.replace("-", "_")), AHEAD, wrong, searches=False) for name, wrong in STEPS.items()
+    },
+    **{name: Rule(carried.drawn(home(name)[1]), searches=False) for name in BATCHES},
+}

@@ -1,0 +1,159 @@
+"""What a matrix is, in a sentence: the verdicts of ``diagnose``."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refopt.oracle.candidates import Array, Candidate
+from refopt.oracle.damped import Damped
+from refopt.oracle.layouts import blocks_of
+from refopt.oracle.readings import Explanation, View, good
+from refopt.oracle.reductions import scale_in_words
+from refopt.oracle.sampled import Sampled
+
+CLOSE = 1e-3  #: what is no closer is something else
+
+
+class Diagnosis(NamedTuple):
+    """What theirs is."""
+
+    kind: str  #: "fisher", "empirical", …; empty where nothing explains it
+    reduction: str  #: "sum", "mean", …, or a number in words
+    vec: str  #: "row" or "column"
+    bias: str  #: "after", "first", "joint", "joint-first", "last"
+    damping: float  #: λ that was added to the diagonal
+    scale: float  #: α beside the problem's own c
+    residual: float
+    sentence: str
+    alternatives: list[str]  #: other readings that fit as well
+    tolerance: float = 0.0  #: what rounding explains of the residual
+    defect: str = ""  #: a mistake that it is, by name
+
+    def __bool__(self) -> bool:
+        return bool(self.kind)
+
+
+def told(
+    view: View, found: list[Explanation], problem: Any, x: Array, plain: list[Candidate], claim: str, tolerance: float
+) -> Diagnosis:  # fmt: skip
+    fit = good(found, tolerance)
+    if not fit and found[0].residual <= tolerance:
+        lam, layout = found[0].damping, found[0].layout
+        text = f"Yours is {lam:.6g} times the identity: no curvature is in it."
+        return Diagnosis("", "", layout.vec, layout.bias, lam, 0.0, found[0].residual, text, [], tolerance)
+    if not fit:
+        return _nothing(view, found, problem, tolerance)
+    best = fit[0]
+    what = best.candidate
+    precision = max(1e-6, 2.0 * best.residual)
+    words, reduction = scale_in_words(best.alpha, problem, precision)
+    same = [e for e in fit[1:] if _same(e, best)]
+    others = [e for e in fit[1:] if e not in same]
+    diagonal = view.theirs.ndim == 1 and view.v is None
+    text = f"Yours is {'the diagonal of ' * diagonal}{what.words}"
+    alike = sorted({e.candidate.words for e in same if e.candidate.kind != what.kind and e.layout.usual})
+    if alike:
+        text += f" (which here is {' and '.join(alike)} too)"
+    text += f", {words}"
+    if not best.layout.usual:
+        text += f", {best.layout.words}"
+    if best.damping:
+        relative = best.damping / (np.trace(best.alpha * what.matrix) / len(x) or 1.0)
+        text += f", with {best.damping:.6g} added to the diagonal ({relative:.3g} of its mean)"
+    text += "."
+    if what.defect:
+        text += f" That is a mistake: {what.defect}."
+    text += _beside_claim(best, plain, claim)
+    alternatives = [
+        f"{e.candidate.words}, {scale_in_words(e.alpha, problem, precision)[0]}, {e.layout.words}" for e in others[:5]
+    ]
+    if count := len(alternatives):
+        text += f" {count} other reading{'s fit' if count > 1 else ' fits'} as well."
+    return Diagnosis(
+        what.kind, reduction, best.layout.vec, best.layout.bias, best.damping, best.alpha, best.residual, text,
+        alternatives, tolerance, what.defect,
+    )  # fmt: skip
+
+
+def _same(e: Explanation, best: Explanation) -> bool:
+    """The same numbers under another name."""
+    if abs(e.alpha - best.alpha) > 1e-8 * abs(best.alpha) or abs(e.damping - best.damping) > 1e-8 * abs(best.alpha):
+        return False
+    A, B = e.candidate.matrix, best.candidate.matrix
+    return (
+        bool(np.abs(A - B).max() <= 1e-10 * np.abs(B).max()) and e.layout.order.tolist() == best.layout.order.tolist()
+    )
+
+
+def _beside_claim(best: Explanation, plain: list[Candidate], claim: str) -> str:
+    """How far what they claim it to be is from what it is."""
+    wanted = next((c for c in plain if c.kind == claim), None)
+    if wanted is None or wanted.kind == best.candidate.kind:
+        return ""
+    A, B = best.candidate.matrix, wanted.matrix
+    apart = float(np.linalg.norm(A - B) / np.linalg.norm(B))
+    said = wanted.words[0].upper() + wanted.words[1:]
+    return "" if apart <= 1e-10 else f" {said}, which you say it is, differs by {100 * apart:.3g} %."
+
+
+def _nothing(view: View, found: list[Explanation], problem: Any, tolerance: float) -> Diagnosis:
+    """Nothing explains it: how close the closest definition comes, and where it leaves most."""
+    best = next((e for e in found if not e.candidate.defect and e.alpha > 0.0), found[0])
+    order = "" if best.layout.usual else f", {best.layout.words}"
+    fields = best.layout.vec, best.layout.bias, best.damping, best.alpha, best.residual
+    if best.residual <= CLOSE:
+        scale = scale_in_words(best.alpha, problem, max(1e-6, 2.0 * best.residual))[0]
+        text = (
+            f"Yours is {best.candidate.words}, {scale}{order}, but only to {best.residual:.1e}, where rounding "
+            f"explains {tolerance:.1e}. Differences or a coarser type of numbers leave as much; so does a small term "
+            f"that is wrong. accuracy={10.0 ** np.ceil(np.log10(best.residual)):.0e} lets it pass."
+        )
+        return Diagnosis("", "", *fields, text, [], tolerance)
+    left = 100 * best.residual
+    text = f"Nothing explains yours. The closest is {best.candidate.words}{order}, which leaves {left:.3g} %"
+    whole = view.target(best.layout, True)
+    K, one = view.columns(best.candidate, best.layout, True)
+    parts = blocks_of(problem, len(view.theirs))
+    if len(parts) > 1:
+        share = _shares(whole - best.alpha * K - best.damping * one, parts)
+        worst = max(share, key=lambda name: share[name])
+        text += f"; {100 * share[worst]:.3g} % of the square of that is in {worst}"
+    text += "."
+    if view.theirs.ndim == 2:
+        apart = float(np.linalg.norm(view.theirs - view.theirs.T) / np.linalg.norm(view.theirs))
+        text += f" Yours is not symmetric: it differs from its transpose by {100 * apart:.3g} %." * (apart > tolerance)
+    return Diagnosis("", "", *fields, text, [], tolerance)
+
+
+def _shares(R: Array, parts: list[tuple[str, slice]]) -> dict[str, float]:
+    """How much of ‖R‖² each block holds."""
+    total = float((R * R).sum()) or 1.0
+    if R.ndim == 1:
+        return {f"layer {name}": float((R[p] ** 2).sum()) / total for name, p in parts}
+    return {
+        f"block ({row}, {column})": float((R[p, q] ** 2).sum()) / total for row, p in parts for column, q in parts
+    }  # fmt: skip
+
+
+# --- what is sampled, and what is damped factor by factor -----------------------------------------------------------
+
+
+def of_samples(found: Sampled, tolerance: float) -> Diagnosis:
+    reduction = "" if abs(found.scale - 1.0) <= 1e-6 else f"{found.scale:.6g}"
+    return Diagnosis(
+        found.kind, reduction, found.layout.vec, found.layout.bias, 0.0, found.scale, found.residual, found.text, [],
+        max(tolerance, found.residual), found.defect,
+    )  # fmt: skip
+
+
+def of_damped(found: Damped, problem: Any, tolerance: float) -> Diagnosis:
+    words, reduction = scale_in_words(found.alpha, problem)
+    lam = found.lam[0]
+    same = np.allclose(found.lam, lam, rtol=1e-5)
+    damping = f"λ = {lam:.6g}" if same else f"λ = {', '.join(f'{each:.6g}' for each in found.lam)} from layer to layer"
+    text = f"Yours is {found.words}, {words}{'' if found.layout.usual else f', {found.layout.words}'}, "
+    text += f"its factors damped, (G + √λ/π I) ⊗ (A + π√λ I) with {damping} and {found.rule}."
+    return Diagnosis(
+        found.kind, reduction, found.layout.vec, found.layout.bias, lam if same else 0.0, found.alpha, found.residual,
+        text, [], tolerance,
+    )  # fmt: skip
