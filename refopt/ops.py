@@ -182,6 +182,10 @@ def frobenius(B: Symmetric) -> float:
 
 def gershgorin(B: Symmetric) -> tuple[float, float]:
     """Bounds minᵢ (bᵢᵢ − Σⱼ≠ᵢ |bᵢⱼ|) ≤ λ ≤ maxᵢ (bᵢᵢ + Σⱼ≠ᵢ |bᵢⱼ|) of the eigenvalues of B (Gershgorin's circles)."""
+    if type(B) is ndarray:
+        center, size = B.diagonal(), abs(B)
+        radius = np.add.reduce(size, axis=1) - size.diagonal()
+        return scalar(np.minimum.reduce(center - radius)), scalar(np.maximum.reduce(center + radius))
     xp = namespace(B)
     diagonal = xp.linalg.diagonal(B)
     radius = xp.sum(xp.abs(B), axis=1) - xp.abs(diagonal)
