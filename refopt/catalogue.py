@@ -3,6 +3,7 @@
 import importlib
 import inspect
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -152,8 +153,9 @@ def find(name: Any, door: str) -> Entry:
     plain = name.lower().replace("_", "-") if isinstance(name, str) else ""
     entry = available(door).get(SCIPY.get(door, {}).get(plain, plain))
     if entry is None:
-        names = ", ".join(available(door))
-        raise ValueError(f"{door} knows no method {name!r}; its methods are {names}")
+        nearest = get_close_matches(plain, available(door), 1)
+        meant = f"did you mean {nearest[0]!r}? " if nearest else ""
+        raise ValueError(f"{door} knows no method {name!r}; {meant}its methods are {', '.join(available(door))}")
     return entry
 
 

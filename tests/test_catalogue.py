@@ -26,7 +26,9 @@ def test_the_methods_of_one_door():
     assert available()["adam"].door == "minimize"
     assert available()["soap"].door == "train"
     assert find("ADAM_no-sqrt", "train").name == "adam-no-sqrt"
-    with pytest.raises(ValueError, match=r"train knows no method 'lbfgs'; its methods are sgd, .*soap, l-bfgs"):
+    with pytest.raises(
+        ValueError, match=r"train knows no method 'lbfgs'; did you mean 'l-bfgs'\? its methods are sgd, .*soap, l-bfgs"
+    ):
         find("lbfgs", "train")
     with pytest.raises(ValueError, match="door must be one of 'minimize', 'least_squares', 'train'; it is 'fit'"):
         available("fit")
@@ -102,6 +104,13 @@ def test_options_take_the_type_of_their_default():
     params, _ = split_options(find("trust-exact", "minimize"), {"radius": 2, "eta": "0.25"})
     assert params.radius == 2.0
     assert type(params.radius) is type(params.eta) is float
+
+
+def test_the_nearest_method_is_named():
+    with pytest.raises(ValueError, match="minimize knows no method 'LBFGS'; did you mean 'l-bfgs'"):
+        find("LBFGS", "minimize")
+    with pytest.raises(ValueError, match="minimize knows no method 'Nelder-Mead'; its methods are"):
+        find("Nelder-Mead", "minimize")
 
 
 @names
