@@ -154,8 +154,8 @@ def find(name: Any, door: str) -> Entry:
     entry = available(door).get(SCIPY.get(door, {}).get(plain, plain))
     if entry is None:
         nearest = get_close_matches(plain, available(door), 1)
-        meant = f"did you mean {nearest[0]!r}? " if nearest else ""
-        raise ValueError(f"{door} knows no method {name!r}; {meant}its methods are {', '.join(available(door))}")
+        meant = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        raise ValueError(f"{door} knows no method {name!r}; its methods are {', '.join(available(door))}{meant}")
     return entry
 
 

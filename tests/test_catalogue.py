@@ -26,9 +26,7 @@ def test_the_methods_of_one_door():
     assert available()["adam"].door == "minimize"
     assert available()["soap"].door == "train"
     assert find("ADAM_no-sqrt", "train").name == "adam-no-sqrt"
-    with pytest.raises(
-        ValueError, match=r"train knows no method 'lbfgs'; did you mean 'l-bfgs'\? its methods are sgd, .*soap, l-bfgs"
-    ):
+    with pytest.raises(ValueError, match=r"train knows no method 'lbfgs'; its methods are sgd, .*soap, l-bfgs"):
         find("lbfgs", "train")
     with pytest.raises(ValueError, match="door must be one of 'minimize', 'least_squares', 'train'; it is 'fit'"):
         available("fit")
@@ -107,9 +105,9 @@ def test_options_take_the_type_of_their_default():
 
 
 def test_the_nearest_method_is_named():
-    with pytest.raises(ValueError, match="minimize knows no method 'LBFGS'; did you mean 'l-bfgs'"):
+    with pytest.raises(ValueError, match=r"minimize knows no method 'LBFGS'; its .*; did you mean 'l-bfgs'\?$"):
         find("LBFGS", "minimize")
-    with pytest.raises(ValueError, match="minimize knows no method 'Nelder-Mead'; its methods are"):
+    with pytest.raises(ValueError, match=r"minimize knows no method 'Nelder-Mead'; its methods are .*adahessian$"):
         find("Nelder-Mead", "minimize")
 
 
