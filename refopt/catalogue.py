@@ -3,6 +3,7 @@
 import importlib
 import inspect
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -152,8 +153,9 @@ def find(name: Any, door: str) -> Entry:
     plain = name.lower().replace("_", "-") if isinstance(name, str) else ""
     entry = available(door).get(SCIPY.get(door, {}).get(plain, plain))
     if entry is None:
-        names = ", ".join(available(door))
-        raise ValueError(f"{door} knows no method {name!r}; its methods are {names}")
+        nearest = get_close_matches(plain, available(door), 1)
+        meant = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        raise ValueError(f"{door} knows no method {name!r}; its methods are {', '.join(available(door))}{meant}")
     return entry
 
 
@@ -170,9 +172,7 @@ def split_options(entry: Entry, options: Any) -> tuple[Any, dict[str, Any]]:
 
     An unknown option is an error that lists the known.
     """
-    if not (options is None or isinstance(options, Mapping)):
-        raise TypeError(f"options must be a dict of names and values; it is {options!r}")
-    params, given = entry.module.Params, dict(options or {})
+    params, given = entry.module.Params, as_dict(options)
     if given.get("compiled", "auto") not in ("auto", True, False):
         raise ValueError(f"compiled must be 'auto', True or False; it is {given['compiled']!r}")
     given |= {name: nonnegative(name, given[name]) for name in LIMITS if given.get(name) is not None}
@@ -190,6 +190,12 @@ def split_options(entry: Entry, options: Any) -> tuple[Any, dict[str, Any]]:
     few = getattr(entry.module, "CHOICES", {})
     typed = {key: coded(key, value, type(getattr(defaults, key)), few.get(key)) for key, value in chosen.items()}
     return params(**typed), given
+
+
+def as_dict(options: Any) -> dict[str, Any]:
+    if not (options is None or isinstance(options, Mapping)):
+        raise TypeError(f"options must be a dict of names and values; it is {options!r}")
+    return dict(options or {})
 
 
 def coded(key: str, value: Any, kind: Any, few: tuple[str, ...] | None = None) -> Any:

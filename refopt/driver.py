@@ -227,8 +227,7 @@ def reporter(callback: Any, disp: bool, describe: Callable[[Any, Any, int], Any]
     """What ``drive`` tells about every step: the user's callback in SciPy's two forms, and a printed line."""
     if callback is None and not disp:
         return None
-    if not (callback is None or callable(callback)):
-        raise TypeError(f"callback must be callable or None; it is {type(callback).__name__}")
+    check_callback(callback)
     wants_result = parameters(callback) == {"intermediate_result"}
 
     def report(state: Any, watch: Any, nit: int) -> bool:
@@ -246,6 +245,11 @@ def reporter(callback: Any, disp: bool, describe: Callable[[Any, Any, int], Any]
         return False
 
     return report
+
+
+def check_callback(callback: Any) -> None:
+    if not (callback is None or callable(callback)):
+        raise TypeError(f"callback must be callable or None; it is {type(callback).__name__}")
 
 
 def parameters(function: Any) -> set[str]:

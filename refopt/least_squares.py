@@ -39,7 +39,8 @@ def least_squares(
     fun : callable ``fun(x, *args, **kwargs) -> (m,)``, the residuals; or ``-> ((m,), (m, n))`` with ``jac=True``.
         Jitted by numba, it is fitted by a compiled loop. Fewer residuals than variables are allowed.
     x0 : (n,) numbers, or an array of any kind (NumPy, CuPy, PyTorch, ...), which ``fun`` then receives. Not modified.
-    jac : callable ``jac(x, *args, **kwargs) -> (m, n)``, True, "autograd", "cs", "3-point" or "2-point".
+    jac : callable ``jac(x, *args, **kwargs) -> (m, n)``, True, "autograd", "cs", "3-point" or "2-point". The matrix may
+        be sparse; it is made dense.
     method : a name from ``refopt.available()``.
     x_scale : 1.0 or "jac" to scale the variables by the columns of the Jacobian; or sizes, (n,) or one for all.
     ftol, xtol, gtol : see ``refopt.stopping_residuals``; ``gtol`` bounds the cosine between the residual and the

@@ -22,8 +22,9 @@ from refopt.stopping import RUNNING
 def iterate(method: Any, problem: Any, x0: Any, params: Any = None) -> Iterator[Any]:
     """Every state of ``method`` from ``x0`` on, without end: the first is ``init``, each next one a ``step``.
 
-    method: a module of ``refopt.methods`` or ``refopt.stochastic``, or one with the same names.   TypeError for
-    anything else, for a function in place of a problem, and for a problem without a function that the method calls.
+    method: a module of ``refopt.methods`` or ``refopt.stochastic``, or one with the same names. params: its ``Params``,
+    in which a search may be said by its name.   TypeError for anything else, for a function in place of a problem, and
+    for a problem without a function that the method calls.
     """
     if not (hasattr(method, "init") and hasattr(method, "step")):
         raise TypeError(f"a method is a module, as by: from refopt.methods import bfgs; given was {method!r}")

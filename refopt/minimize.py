@@ -36,7 +36,7 @@ def minimize(
     method : a name from ``refopt.available()``, or SciPy's for the same.
     jac : callable ``-> (n,)``, True, "autograd", "2-point", "3-point", "cs", or None for 3-point differences.
     hess : callable ``-> (n, n)``, "autograd", "2-point", "3-point", "cs", or None for differences of the gradient.
-        Where products suffice it may return a sparse matrix or a ``LinearOperator``.
+        It may return a sparse matrix, and where products suffice a ``LinearOperator``.
     hessp : callable ``hessp(x, p, *args) -> (n,)``, the Hessian times p, for the methods that need products only.
     tol : sets ``options["gtol"]``.
     callback : ``callback(intermediate_result=...)`` or ``callback(x)`` after every step; StopIteration ends the run.

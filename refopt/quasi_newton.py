@@ -59,9 +59,12 @@ def searched(problem: Problem, state: State, params: Any) -> Point:
 
 
 def curved(s: Vector, y: Vector, skip: float) -> bool:
-    """Whether yᵀs is safely positive, yᵀs > skip ‖s‖‖y‖: then an update keeps H positive definite."""
-    ys = dot(y, s)
-    return ys > 0 and ys * ys > skip * skip * dot(s, s) * dot(y, y)
+    """Whether yᵀs is safely positive, yᵀs > skip ‖s‖‖y‖: then an update keeps H positive definite.
+
+    Where yᵀy is so small a number that it is 0, nothing is learnt.
+    """
+    ys, yy = dot(y, s), dot(y, y)
+    return ys > 0 and yy > 0 and ys * ys > skip * skip * dot(s, s) * yy
 
 
 def arrived(state: State, point: Point, H: Symmetric, p: Vector, fresh: bool) -> State:

@@ -3,7 +3,7 @@
 from math import isfinite
 from typing import Any, NamedTuple
 
-from refopt.catalogue import Entry
+from refopt.catalogue import Entry, as_dict
 
 COUNTS = ("samples", "probes", "every", "window", "limit", "memory", "trials", "inverse_every")  #: at least 1
 PARTS = (
@@ -50,7 +50,7 @@ class Chosen(NamedTuple):
 
 def settled(entry: Entry, options: Any) -> tuple[Chosen, dict[str, Any]]:
     """The method's options, and those common to all. An unknown option is an error that lists the known."""
-    given, fields = dict(options or {}), entry.module.Params._fields
+    given, fields = as_dict(options), entry.module.Params._fields
     unknown = [key for key in given if key not in (*fields, *Common._fields)]
     if unknown:
         said = ", ".join(map(repr, unknown))

@@ -10,7 +10,7 @@ import numpy as np
 from refopt import checkpoints
 from refopt.catalogue import find
 from refopt.draws import Sampler, seed_of
-from refopt.driver import parameters
+from refopt.driver import check_callback, parameters
 from refopt.elementwise import WORTH, distance
 from refopt.ops import finite, namespace, norm, scalar
 from refopt.progress import Bar
@@ -69,6 +69,7 @@ def train(
             f"problem must be a refopt.Supervised, or a refopt.Problem with fun and grad; it is {problem!r}"
         )
     phases, common = planned(method, steps, options)
+    check_callback(callback)
     x = begun(x)
     sampler = Sampler(problem, seed_of(rng), batch_size, common.replacement)
     check_batch(problem, batch_size)

@@ -104,6 +104,13 @@ def test_options_take_the_type_of_their_default():
     assert type(params.radius) is type(params.eta) is float
 
 
+def test_the_nearest_method_is_named():
+    with pytest.raises(ValueError, match=r"minimize knows no method 'LBFGS'; its .*; did you mean 'l-bfgs'\?$"):
+        find("LBFGS", "minimize")
+    with pytest.raises(ValueError, match=r"minimize knows no method 'Nelder-Mead'; its methods are .*adahessian$"):
+        find("Nelder-Mead", "minimize")
+
+
 @names
 def test_an_unknown_option_is_an_error_that_lists_the_known(name):
     entry = available()[name]

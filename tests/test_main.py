@@ -155,7 +155,7 @@ def test_recommend_names_a_method_and_says_why(capsys):
     assert "saddles" in reason
     assert others == "or: saddle-free-newton, trust-dogleg, bfgs"
     assert main(["recommend", "0"]) == 2
-    assert "n and m must be positive" in capsys.readouterr().err
+    assert "n must be positive; it is 0" in capsys.readouterr().err
 
 
 def test_help_shows_every_command_and_examples(capsys):

@@ -302,7 +302,7 @@ def test_it_agrees_with_scipy():
 
 
 def two_terms(t, b):
-    """Two decays that a start at equal parameters cannot tell apart, b their difference in the data; and the Jacobian."""
+    """Two decays, in the data b apart, that equal parameters cannot tell from each other; and the Jacobian."""
     data = np.exp(-t) + 0.7 * np.exp(-(1.0 + b) * t)
 
     def residual(x):

@@ -331,3 +331,12 @@ def test_scaling_f_by_a_power_of_two_changes_no_bit(name):
         assert ours.f == c * theirs.f
         assert ours.gamma * c == theirs.gamma
         assert ours.nfev == theirs.nfev
+
+
+def test_changes_of_the_gradient_whose_square_is_no_number_teach_nothing():
+    """float32 ends at 1e-45: f in such units is given up with a status, and no division by zero."""
+    scale = np.float32(1e-20)
+    result = refopt.minimize(
+        lambda x: scale * x[0] ** 4, np.ones(1, "f"), jac=lambda x: 4 * scale * x**3, method="l-bfgs"
+    )
+    assert result.status in refopt.Status

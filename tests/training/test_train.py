@@ -422,6 +422,8 @@ def test_an_exception_arrives_unchanged():
         ({"batch_size": 24}, ValueError, "batch_size must be"),
         ({"batch_size": 2.0}, ValueError, "batch_size must be"),
         ({"options": {"lr": 1.0}}, TypeError, r"adam has no option 'lr'; its options are step, beta1, .*checkpoint"),
+        ({"options": 5}, TypeError, "options must be a dict of names and values; it is 5"),
+        ({"callback": 5}, TypeError, "callback must be callable or None; it is int"),
         ({"options": {"step": "fast"}}, TypeError, "step of adam is a float, not 'fast'"),
         ({"options": {"step": np.nan}}, ValueError, "step of adam must be a finite float"),
         ({"options": {"step": -1.0}}, ValueError, "step of adam must not be negative"),
