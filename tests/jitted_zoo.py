@@ -139,7 +139,7 @@ def jitted(function: Any, n: int, by_rows: bool = False) -> Any:
     tables, text = [], ["def traced(x):", f"    out = np.zeros(({len(rows)}, {rows.shape[1]}))"]
     for number, ((lines, results), members) in enumerate(loops.items()):
         constants = [(0.0, *constants) for _, constants in members]
-        tables += [f"C{number} = np.array({constants})[:, 1:]", f"I{number} = np.array({[i for i, _ in members]})"]
+        tables += [f"C{number} = np.ascontiguousarray(np.array({constants})[:, 1:])", f"I{number} = np.array({[i for i, _ in members]})"]
         text += [f"    C, I = C{number}, I{number}", f"    for k in range({len(members)}):"]
         text += [f"        {line}" for line in lines]
         text += [f"        out[I[k], {j}] += {result}" for j, result in enumerate(results)]
@@ -166,7 +166,7 @@ def squares(problem: LeastSquares, n: int) -> LeastSquares:
 
 def as_function(squares: LeastSquares, factor: float) -> Problem:
     """factor ‖r‖² with its gradient."""
-    residual, jacobian = squares
+    residual, jacobian, *_ = squares
 
     @njit
     def fun(x):

@@ -94,8 +94,8 @@ def reflect(T: Matrix, block: Matrix, j: int, k: int, rows: int) -> None:
     H = I − 2uuᵀ/uᵀu,  u = (a − α, v),  α = −sign(a) √(a² + vᵀv),  in units of the larger of |a| and ‖v‖. The columns
     are the rows of ``block``; v is of no further use.
     """
-    v = block[j, :rows]
-    length = norm(v)
+    v = block[j]
+    length = norm(v[:rows])
     if length == 0.0:
         return
     size = max(length, abs(T[k, j]))
@@ -106,16 +106,13 @@ def reflect(T: Matrix, block: Matrix, j: int, k: int, rows: int) -> None:
     alpha = -alpha if a > 0.0 else alpha
     T[k, j], lead = alpha * size, a - alpha
     for other in range(j + 1, len(block)):
-        w = block[other, :rows]
-        t = (T[k, other] * lead + dot(v, w)) / (alpha * lead)
+        w, t = block[other], T[k, other] * lead
+        for i in range(rows):
+            t += v[i] * w[i]
+        t /= alpha * lead
         T[k, other] += t * lead
-        add_to(w, t, v)
-
-
-def add_to(w: Vector, t: float, v: Vector) -> None:
-    """w ← w + tv."""
-    for i in range(len(w)):
-        w[i] += t * v[i]
+        for i in range(rows):
+            w[i] += t * v[i]
 
 
 def echelon(T: Matrix, norms: Vector, tiny: float) -> Matrix:
@@ -160,5 +157,6 @@ def solve_upper_t(R: Matrix, b: Vector) -> Vector:
     x = copied(b)
     for i in range(len(b)):
         x[i] /= R[i, i]
-        add_to(x[i + 1 :], -x[i], R[i, i + 1 :])
+        for j in range(i + 1, len(b)):
+            x[j] -= R[i, j] * x[i]
     return x
