@@ -45,7 +45,7 @@ class Symbol:
     def __init__(self, op: str, parts: tuple[Any, ...]) -> None:
         self.op, self.parts = op, parts
 
-    def __float__(self) -> float:
+    def __float__(self, *other: Any) -> float:
         raise TypeError("the function asks for the value of a symbol")
 
     __bool__ = __lt__ = __le__ = __gt__ = __ge__ = __float__  # type: ignore[assignment]

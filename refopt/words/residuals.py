@@ -95,14 +95,15 @@ def reflect(T: Matrix, block: Matrix, j: int, k: int, rows: int) -> None:
     are the rows of ``block``; v is of no further use.
     """
     v = block[j]
-    length = norm(v[:rows])
-    if length == 0.0:
+    size = max(norm(v[:rows]), abs(T[k, j]))
+    if size == 0.0:
         return
-    size = max(length, abs(T[k, j]))
     for i in range(rows):
         v[i] /= size
-    a = T[k, j] / size
-    alpha = (a * a + (length / size) ** 2) ** 0.5
+    a, square = T[k, j] / size, dot(v[:rows], v[:rows])
+    if square == 0.0:
+        return
+    alpha = (a * a + square) ** 0.5
     alpha = -alpha if a > 0.0 else alpha
     T[k, j], lead = alpha * size, a - alpha
     for other in range(j + 1, len(block)):
