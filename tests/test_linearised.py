@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from problems import PROBLEMS
-from refopt import exact, zoo
-from refopt import linearised
+from refopt import exact, linearised, zoo
 from refopt.linearised import Path, dogleg, gauss_newton, learnt, polish, regular, resized
 from refopt.loop import iterate
 from refopt.methods import lm
