@@ -24,21 +24,24 @@ def accounted(*limits: str) -> Callable[..., Any]:
     def decorated(door: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(door)
         places = {name: i for i, name in enumerate(signature.parameters)}
+        telling = {"args", "options", *limits} & places.keys()
+        first = min(places[name] for name in telling)
 
         @wraps(door)
         def call(*given: Any, **named: Any) -> Any:
-            def asked(name: str) -> Any:
-                i = places[name]
-                return given[i] if i < len(given) else named.get(name)
-
-            options = asked("options") or {}
-            values = [asked(name) if name in places else options.get(name) for name in limits]
-            most = next((value for value in values if value is not None), None)
-            if most is None and asked("args") in (None, ()) and CURRENT.get() is None:
+            plain = len(given) <= first and telling.isdisjoint(named)
+            arguments = {} if plain else signature.bind(*given, **named).arguments
+            most, args = limit_of(arguments), arguments.get("args")
+            if most is None and (args is None or (isinstance(args, tuple) and not args)) and CURRENT.get() is None:
                 return door(*given, **named)
-            arguments = signature.bind(*given, **named).arguments
+            arguments = arguments or signature.bind(*given, **named).arguments
             with functions_of_x(arguments, np.inf if most is None else most):
                 return door(**arguments)
+
+        def limit_of(arguments: dict[str, Any]) -> Any:
+            options = arguments.get("options") or {}
+            values = (arguments.get(name) if name in places else options.get(name) for name in limits)
+            return next((value for value in values if value is not None), None)
 
         return call
 

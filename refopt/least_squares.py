@@ -45,8 +45,8 @@ def least_squares(
     x_scale : 1.0 or "jac" to scale the variables by the columns of the Jacobian; or sizes, (n,) or one for all.
     ftol, xtol, gtol : see ``refopt.stopping_residuals``; ``gtol`` bounds the cosine between the residual and the
         columns of the Jacobian. 0 or None is off.
-    max_nfev : how many evaluations of ``fun`` at most, those of differences included; the first point is evaluated in any
-        case, with its Jacobian.
+    max_nfev : how many evaluations of ``fun`` at most, those of differences included; the first point is evaluated in
+        any case, with its Jacobian.
     callback : ``callback(intermediate_result=...)`` or ``callback(x)`` after every step; StopIteration ends the run.
     options : fields of the method's ``Params``, and maxiter, maxfun, maxtime (seconds), gtol, gtol_abs (‖Jᵀr‖∞ at the
         end), trace, disp, compiled ("auto", True, False).

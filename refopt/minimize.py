@@ -260,7 +260,7 @@ def why_generic(
     if not isinstance(x, np.ndarray) or x.dtype != np.float64:
         return "x0 is not a NumPy vector of float64 numbers"
     if args:
-        return "args are given; close over them in the jitted function"
+        return "args hold more than numbers and NumPy arrays of numbers; close over them in the jitted function"
     for name, part in (("jac", None if jac is True else jac), ("hess", hess), ("hessp", hessp)):
         if not (part is None or jitted(part) or part is False or part == "3-point"):
             return f"{name} is neither jitted nor left to 3-point differences"

@@ -17,7 +17,23 @@ import numpy as np
 from refopt.problem import LeastSquares, Problem
 
 INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**"}
-CALLS = ("exp", "expm1", "log", "sin", "cos", "tan", "arctan", "sqrt", "cosh", "sinh", "tanh", "arctan2", "atan", "atan2", "logaddexp")
+CALLS = (
+    "exp",
+    "expm1",
+    "log",
+    "sin",
+    "cos",
+    "tan",
+    "arctan",
+    "sqrt",
+    "cosh",
+    "sinh",
+    "tanh",
+    "arctan2",
+    "atan",
+    "atan2",
+    "logaddexp",
+)
 LONGEST = 1_000  #: operations of one function
 FOLDER = Path(tempfile.gettempdir()) / "refopt-jitted-zoo"
 njit = numba.njit(error_model="numpy")
@@ -29,7 +45,7 @@ class Symbol:
     def __init__(self, op: str, parts: tuple[Any, ...]) -> None:
         self.op, self.parts = op, parts
 
-    def __float__(self) -> float:
+    def __float__(self, *other: Any) -> float:
         raise TypeError("the function asks for the value of a symbol")
 
     __bool__ = __lt__ = __le__ = __gt__ = __ge__ = __float__  # type: ignore[assignment]
@@ -139,7 +155,10 @@ def jitted(function: Any, n: int, by_rows: bool = False) -> Any:
     tables, text = [], ["def traced(x):", f"    out = np.zeros(({len(rows)}, {rows.shape[1]}))"]
     for number, ((lines, results), members) in enumerate(loops.items()):
         constants = [(0.0, *constants) for _, constants in members]
-        tables += [f"C{number} = np.array({constants})[:, 1:]", f"I{number} = np.array({[i for i, _ in members]})"]
+        tables += [
+            f"C{number} = np.ascontiguousarray(np.array({constants})[:, 1:])",
+            f"I{number} = np.array({[i for i, _ in members]})",
+        ]
         text += [f"    C, I = C{number}, I{number}", f"    for k in range({len(members)}):"]
         text += [f"        {line}" for line in lines]
         text += [f"        out[I[k], {j}] += {result}" for j, result in enumerate(results)]
@@ -166,7 +185,7 @@ def squares(problem: LeastSquares, n: int) -> LeastSquares:
 
 def as_function(squares: LeastSquares, factor: float) -> Problem:
     """factor ‖r‖² with its gradient."""
-    residual, jacobian = squares
+    residual, jacobian, *_ = squares
 
     @njit
     def fun(x):

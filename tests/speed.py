@@ -2,8 +2,8 @@
 
     python tests/speed.py [NAME…]        all problems, or those whose names begin so; writes docs/honesty/speed.csv
 
-Every problem of the zoo that can be jitted, and fits of peaks to up to 50,000 points. Each row has the processor time of
-a solve, the best of alternated rounds, the evaluations of f and of its derivative, and the final f; the last lines
+Every problem of the zoo that can be jitted, and fits of peaks to up to 50,000 points. Each row has the processor time
+of a solve, the best of alternated rounds, the evaluations of f and of its derivative, and the final f; the last lines
 printed are those in which SciPy was faster.
 """
 
@@ -95,7 +95,9 @@ def functions(wanted: Any) -> Any:
         if case.name.startswith(("mgh:", "nist:")):
             name, _, start = case.name.partition("/")
             _, family, *size = name.split(":")
-            whole = refopt.zoo.get(name, int(start)) if start else refopt.zoo.get(":".join(["mgh", family, "ls", *size]))
+            whole = (
+                refopt.zoo.get(name, int(start)) if start else refopt.zoo.get(":".join(["mgh", family, "ls", *size]))
+            )
             problem = as_function(squares(whole.problem, n), 0.5 if start else 1.0)
         else:
             problem = Problem(jitted(fun, n), jitted(grad, n))

@@ -51,7 +51,7 @@ def words_of(argument: Any) -> list[int]:
 
 
 class Given:
-    """Jitted functions of x alone (``hessp``: of x and p) in place of those in ``functions``, and the memory they read."""
+    """Jitted functions of x alone (``hessp``: of x and p) in place of some that have args, and the memory they read."""
 
     def __init__(self, functions: tuple[Any, ...], kinds: tuple[Any, ...], spare: list[Any]) -> None:
         sizes = [2 * kind.ndim + 1 if isinstance(kind, types.Array) else 1 for kind in kinds]

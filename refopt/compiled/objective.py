@@ -74,8 +74,8 @@ class Compiled:
     def __init__(self, fun: Any, jac: Any, hess: Any, hessp: Any) -> None:
         self.fun, self.jac, self.hess, self.hessp = fun, jac, hess, hessp
 
-    def __call__(self, x: Any) -> Any:
-        return self.fun(x)
+    def __call__(self, x: Any, *args: Any) -> Any:
+        return self.fun(x, *args)
 
 
 def compile(fun: Any, jac: Any = None, hess: Any = None, hessp: Any = None) -> Compiled:

@@ -1,6 +1,6 @@
 """The inverse of JᵀJ, without forming JᵀJ.
 
-    JD⁻¹ = QR,   D = diag ‖Jⱼ‖,   R = USVᵀ,      (JᵀJ)⁺ = D⁻¹ V S⁻² Vᵀ D⁻¹
+    JD⁻¹ = USVᵀ,   D = diag ‖Jⱼ‖,      (JᵀJ)⁺ = D⁻¹ V S⁻² Vᵀ D⁻¹
 
 Scaling the columns first makes the rank independent of the units of the variables (A. van der Sluis, *Numer. Math.* 14
 (1969) 14: no other scaling of them is much better conditioned).
@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from refopt.ops import column_norms, eps, finite, namespace, norm_inf, positive, triangular
+from refopt.ops import column_norms, eps, finite, namespace, norm_inf, positive
 
 
 def inverse_gram(J: Any, noise: float = 0.0) -> tuple[Any, int]:
     """(JᵀJ)⁻¹ (n, n) and the rank of J (m, n); the pseudoinverse D⁻¹ ((JD⁻¹)ᵀJD⁻¹)⁺ D⁻¹ where the rank is below n.
 
     Singular values of JD⁻¹ count that stand out of rounding, or of the relative noise of J. Where J is not finite: NaN
-    and rank 0.   Cost: 2mn² flops.
+    and rank 0.   Cost: 4mn² flops.
     """
     xp, norms = namespace(J), positive(column_norms(J))
     if not finite(norm_inf(norms)):
         return np.nan * (norms[:, None] * norms[None, :]), 0
-    R, _, _ = triangular(J / norms, J[:, 0])
-    _, s, Vt = xp.linalg.svd(R)
+    A = J / norms
+    _, s, Vt = xp.linalg.svd(xp.linalg.qr(A)[1] if A.shape[0] > 4 * A.shape[1] else A, full_matrices=False)
     kept = s > max(max(J.shape) * eps(J), noise) * s[0]
     weights = xp.where(kept, 1.0 / xp.where(kept, s, xp.ones_like(s)), 0.0 * s)
     half = (Vt.T * weights[None, :]) / norms[:, None]

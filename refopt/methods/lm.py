@@ -13,7 +13,7 @@ Geodesic acceleration (M. K. Transtrum & J. P. Sethna, arXiv:1201.5885) follows 
     a = argmin ‖J a + r_vv‖² + λ‖D a‖²,   r_vv = ∂²r(x + tv)/∂t² at t = 0,    p = v + ½a  where  2‖Da‖ ≤ ¾‖Dv‖
 
 Shapes: x, g, c, d, p are (n,); r is (m,); J (m, n); R (n, n), upper triangular, J = QR and c = Qᵀr.
-Cost of a step: 2mn² flops where it is taken, and 10n³/3 for each λ that is tried, two or three at the boundary.
+Cost of a step: 2mn² flops where it is taken, and 2n³/3 for each λ that is tried, two or three at the boundary.
 
 Deviations from the sources, with reasons:
 - Where f has lost the digits of the decrease, fₖ − f(xₖ + pₖ) is replaced by the trapezoid rule −½ (g + g₊)ᵀp.
@@ -130,7 +130,7 @@ def step(problem: LeastSquares, state: State, params: Params) -> State:
 
 
 def constrained(R: Matrix, c: Vector, d: Vector, radius: float, guess: float, accuracy: float) -> Step:
-    """The damped step with ‖Dp‖ = Δ (1 ± accuracy), or the Gauss-Newton step if that is inside.   Cost: 10n³/3 per λ.
+    """The damped step with ‖Dp‖ = Δ (1 ± accuracy), or the Gauss-Newton step if that is inside.   Cost: 2n³/3 per λ.
 
     Newton's method on  1/Δ − 1/‖Dp(λ)‖ = 0  inside a shrinking interval, from λ = 0 or the last λ; Moré (1978), §5.
     """

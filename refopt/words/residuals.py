@@ -94,28 +94,26 @@ def reflect(T: Matrix, block: Matrix, j: int, k: int, rows: int) -> None:
     H = I − 2uuᵀ/uᵀu,  u = (a − α, v),  α = −sign(a) √(a² + vᵀv),  in units of the larger of |a| and ‖v‖. The columns
     are the rows of ``block``; v is of no further use.
     """
-    v = block[j, :rows]
-    length = norm(v)
-    if length == 0.0:
+    v = block[j]
+    size = max(norm(v[:rows]), abs(T[k, j]))
+    if size == 0.0:
         return
-    size = max(length, abs(T[k, j]))
     for i in range(rows):
         v[i] /= size
-    a = T[k, j] / size
-    alpha = (a * a + (length / size) ** 2) ** 0.5
+    a, square = T[k, j] / size, dot(v[:rows], v[:rows])
+    if square == 0.0:
+        return
+    alpha = (a * a + square) ** 0.5
     alpha = -alpha if a > 0.0 else alpha
     T[k, j], lead = alpha * size, a - alpha
     for other in range(j + 1, len(block)):
-        w = block[other, :rows]
-        t = (T[k, other] * lead + dot(v, w)) / (alpha * lead)
+        w, t = block[other], T[k, other] * lead
+        for i in range(rows):
+            t += v[i] * w[i]
+        t /= alpha * lead
         T[k, other] += t * lead
-        add_to(w, t, v)
-
-
-def add_to(w: Vector, t: float, v: Vector) -> None:
-    """w ← w + tv."""
-    for i in range(len(w)):
-        w[i] += t * v[i]
+        for i in range(rows):
+            w[i] += t * v[i]
 
 
 def echelon(T: Matrix, norms: Vector, tiny: float) -> Matrix:
@@ -160,5 +158,6 @@ def solve_upper_t(R: Matrix, b: Vector) -> Vector:
     x = copied(b)
     for i in range(len(b)):
         x[i] /= R[i, i]
-        add_to(x[i + 1 :], -x[i], R[i, i + 1 :])
+        for j in range(i + 1, len(b)):
+            x[j] -= R[i, j] * x[i]
     return x

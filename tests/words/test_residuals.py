@@ -77,6 +77,36 @@ def test_triangular_neither_overflows_nor_underflows(kind):
 
 
 @both
+@pytest.mark.parametrize("rows", [511, 512, 513, 1100])
+def test_triangular_of_more_rows_than_are_reflected_at_a_time(kind, rows):
+    rng = np.random.default_rng(rows)
+    J, r = rng.standard_normal((rows, 3)), rng.standard_normal(rows)
+    R, c, full = kind.triangular(J, r)
+    slack = 20 * rows * EPS
+    assert full
+    assert size(R.T @ R - J.T @ J) <= slack * size(J) ** 2
+    assert size(R.T @ c - J.T @ r) <= slack * size(J) * size(r)
+    J[:, 2] = J[:, 0] - 2.0 * J[:, 1]
+    R, c, full = kind.triangular(J, r)
+    assert not full
+    assert size(R.T @ R - J.T @ J) <= slack * size(J) ** 2
+    assert size(R.T @ c - J.T @ r) <= slack * size(J) * size(r)
+
+
+@both
+@pytest.mark.parametrize("small", [0.0, 5e-324, 1e-310, 1e-170])
+def test_a_column_may_be_next_to_nothing_in_its_first_rows(kind, small):
+    """As that of a peak that most data are far from; products of such numbers underflow, and quotients overflow."""
+    rng = np.random.default_rng(0)
+    J, r = rng.standard_normal((1100, 3)), rng.standard_normal(1100)
+    J[:700, 1] *= small
+    R, c, full = kind.triangular(J, r)
+    assert full
+    assert size(R.T @ R - J.T @ J) <= 2e4 * EPS * size(J) ** 2
+    assert size(R.T @ c - J.T @ r) <= 2e4 * EPS * size(J) * size(r)
+
+
+@both
 @given(Jr=rectangular, lam=st.sampled_from([1e-12, 1e-4, 1.0, 1e6]), data=st.data())
 def test_damped_solves_the_augmented_problem(kind, Jr, lam, data):
     J, r = Jr
