@@ -7,7 +7,7 @@ and shrink while they are slow, so that a signal, a time limit or a callback nev
 import inspect
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -139,28 +139,32 @@ def ended(state: Any, watch: Any, tests: Any, limits: Limits, nit: int) -> Endin
 
 def thinker(rules: Any, method: Any, problem: Callable[[float], Any], params: Any, tests: Any) -> Callable[..., Any]:
     """``think`` for ``drive``: the rules' own, on the problem in its generic form, which is made when it is needed."""
+    return partial(think, rules, method, problem, params, tests)
 
-    def think(noise: float, state: Any, watch: Any, tried: int) -> Any:
-        observed, calls = counted(problem(watch.rough)._replace(noise=noise))
+
+def think(
+    rules: Any, method: Any, problem: Callable[[float], Any], params: Any, tests: Any, noise: float, state: Any,
+    watch: Any, tried: int,
+) -> Any:  # fmt: skip
+    """An Ending after a state, or noise, state and watch to go on with."""
+    observed, calls = counted(problem(watch.rough)._replace(noise=noise))
+    with np.errstate(all="ignore"):
+        answer = rules.think(method, observed, state, watch, params, tests, tried)
+    if isinstance(answer, Ending):
+        return with_calls(state, calls), answer
+    observed, state, new = answer
+    state = with_calls(state, calls)
+    if new.rough != watch.rough:
+        wider = problem(new.rough)._replace(noise=observed.noise)
         with np.errstate(all="ignore"):
-            answer = rules.think(method, observed, state, watch, params, tests, tried)
-        if isinstance(answer, Ending):
-            return with_calls(state, calls), answer
-        observed, state, new = answer
-        state = with_calls(state, calls)
-        if new.rough != watch.rough:
-            wider = problem(new.rough)._replace(noise=observed.noise)
-            with np.errstate(all="ignore"):
-                again = begun_again(rules, method, wider, state, new, params)
-            state, new = again if whole(again[0]) else (state, new._replace(rough=watch.rough))  # beside a wall
-        return observed.noise, state, new
-
-    return think
+            again = begun_again(rules, method, wider, state, new, params)
+        state, new = again if whole(again[0]) else (state, new._replace(rough=watch.rough))  # beside a wall
+    return observed.noise, state, new
 
 
 def whole(state: Any) -> bool:
     """Whether the derivatives of the state are finite, the Hessian too where it has one."""
-    return all(all_finite(getattr(state, name)) for name in ("g", "B") if hasattr(state, name))
+    return all_finite(getattr(state, "g", 0.0)) and all_finite(getattr(state, "B", 0.0))
 
 
 def begun_again(rules: Any, method: Any, problem: Any, state: Any, watch: Any, params: Any) -> tuple[Any, Any]:

@@ -8,10 +8,12 @@ import numpy as np
 
 from refopt.ops import device, dot, finite, namespace, norm_inf, scalar
 
+FLOAT = np.dtype(float)  #: numba's as well
+
 
 def vector(x0: Any, name: str = "x0") -> Any:
     """A float vector of the caller's own array kind, never the caller's own array."""
-    if type(x0) is np.ndarray and x0.dtype == np.float64 and x0.ndim == 1 and finite(x0.dot(x0)) and x0.size:
+    if type(x0) is np.ndarray and x0.dtype is FLOAT and x0.ndim == 1 and finite(x0.dot(x0)) and x0.size:
         return x0.copy()
     if not hasattr(x0, "dtype") or hasattr(x0, "to_numpy") or isinstance(x0, np.generic):  # lists; a pandas Series
         x0 = np.asarray(x0)

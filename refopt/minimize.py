@@ -14,7 +14,7 @@ from refopt import loop as loops
 from refopt.accounts import accounted
 from refopt.catalogue import Entry, find, nonnegative, split_options
 from refopt.derivatives.differences import start_sizes
-from refopt.inputs import Later, Together, array_function, check_derivatives, scalar_function, start_array, vector
+from refopt.inputs import FLOAT, Later, Together, array_function, check_derivatives, scalar_function, start_array, vector
 from refopt.ops import absolute, finite, symmetrised
 from refopt.problem import Problem
 from refopt.products import products_of
@@ -59,7 +59,7 @@ def minimize(
     x, args = vector(x0), args if isinstance(args, tuple) else (args,)
     plan = planned(x, fun, args, method, jac, hess, hessp, tol, options)
     ignore_unused(plan.entry, hess=hess, hessp=hessp)
-    method, params, tests, common = plan.entry.module, plan.params, plan.tests, plan.common
+    method, params, tests, common = plan.method, plan.params, plan.tests, plan.common
     problem = Later(generic_problem, plan, fun, args, x)
     loop = plan.loop or loops.generic(method, stopping, problem())
     kept = np.zeros((x.shape[0] + 1,) * 2) if loop.keeps else None
@@ -82,6 +82,7 @@ class Plan(NamedTuple):
     """What is asked of a run, all but its start."""
 
     entry: Entry
+    method: Any
     params: Any
     tests: stopping.Tests
     limits: driver.Limits
@@ -96,7 +97,7 @@ class Plan(NamedTuple):
 def planned(x: Any, fun: Any, args: tuple[Any, ...], *asked: Any) -> Plan:
     """The plan of a run from x. For jitted functions it is remembered: another run begins at once."""
     *rest, options = asked
-    if not (jitted(fun) and type(x) is np.ndarray and x.dtype == np.float64):
+    if not (jitted(fun) and type(x) is np.ndarray and x.dtype is FLOAT):
         return plan_of(x, fun, args, *asked)
     key = x.shape[0], fun, args, *rest, *(options or {}).items()
     try:
@@ -129,7 +130,7 @@ def plan_of(
         raise TypeError(f"fun must be callable; it is {type(fun).__name__}")
     loop = compiled_loop(entry, params, fun, jac, hess, hessp, args, x, common.get("compiled", "auto"))
     arrays = [name for name in entry.arrays if common.get(name) is not None]
-    return Plan(entry, params, tests, limits, common, arrays, jac, hess, hessp, loop)
+    return Plan(entry, entry.module, params, tests, limits, common, arrays, jac, hess, hessp, loop)
 
 
 def primed(loop: loops.Loop, method: Any, arrays: dict[str, Any]) -> loops.Loop:

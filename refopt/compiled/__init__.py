@@ -115,9 +115,9 @@ class Frame:
 
     def blank(self, x: Any, size: Any) -> list[Any]:
         """Before the first state: x, the sizes, and empty arrays, with n rows where nothing else is known yet."""
-        n, values = len(x), self.nothing.copy()
+        n, values, empty = len(x), self.nothing.copy(), np.empty
         for i, shape in (self.shapes.get(n) or self.shaped(n, repeat(n, len(self.arrays)))).items():
-            values[i] = np.empty(shape)
+            values[i] = empty(shape)
         values[0], values[self.size] = x.copy(), size.copy()
         return values
 

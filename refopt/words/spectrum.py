@@ -97,9 +97,10 @@ def row(q: Vector) -> Matrix:
 def stacked(Q: Matrix, q: Vector) -> Matrix:
     k, n = Q.shape
     Z = new_matrix(k + 1, n)
-    for j in range(n):
-        for i in range(k):
+    for i in range(k):
+        for j in range(n):
             Z[i, j] = Q[i, j]
+    for j in range(n):
         Z[k, j] = q[j]
     return Z
 
