@@ -44,15 +44,16 @@ class Refined(NamedTuple):
 def refine(
     problem: Problem, x: Any, f: float, g: Any, size: Any, noise: Any, ef: float, enough: float, most: float
 ) -> Refined:  # fmt: skip
-    """Newton steps as long as they help and f does not rise beyond its noise ef.
+    """Newton steps as long as they help, and f does not rise beyond its noise ef and what errors of g explain.
 
-    ``noise`` is that of each component of g. Of the points from which a step would gain no more than ``enough`` the one
+    ``noise`` is that of each component of g, a tenth of its error. Of the points from which a step would gain no more than ``enough`` the one
     with the smallest ‖g‖∞ is returned; else the best in both respects. ``most`` gradients may be evaluated; 2n + 1 are
     at least.
     """
-    each, ceiling = 2 * x.shape[0] + 1, f + 10.0 * ef
+    each = 2 * x.shape[0] + 1
     model, left = model_of(problem.grad, x, g, size, noise), most - each
     model = shown(problem, model, x, f, ef)
+    ceiling = f + 10.0 * ef + min(misled(model, 10.0 * noise), enough)
     now = best = Refined(x, f, g, promise(model, g))
     for _ in range(STEPS):
         if not 0.0 < now.gain < inf or left < 1:
@@ -136,6 +137,12 @@ def promise(model: Model, g: Any) -> float:
         return inf if norm_inf(g) > 0.0 else 0.0
     part = parts(model, g)
     return 0.5 * dot(part, part / model.values)
+
+
+def misled(model: Model, errors: Any) -> float:
+    """½ eᵀB⁻¹e for errors e of g of any sign: how much higher than the lowest f the zero of such a g may be."""
+    part = (model.Q * model.Q).T @ (errors * model.w) ** 2
+    return 0.5 * dot(part, 1.0 / model.values) if model.convex else 0.0
 
 
 def pulled(model: Model, g: Any) -> float:

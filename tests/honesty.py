@@ -21,8 +21,7 @@ def due(words: list[str]) -> list[tuple[str, str, str, float | None]]:
     tolerances = {tolerance(gtol): gtol for gtol in (None, TIGHT)}
     kinds = [[one for one in kind if one in words] or kind for kind in (tolerances, VARIANTS, DERIVATIVES, METHODS)]
     rows = [
-        (method, derivatives, variant, tolerances[named])
-        for named, variant, derivatives, method in product(*kinds)
+        (method, derivatives, variant, tolerances[named]) for named, variant, derivatives, method in product(*kinds)
     ]
     known = {(method, *key): row.get("rules") for method in METHODS for key, row in record(method).items()}
     made = [known.get((method, derivatives, tolerance(gtol), variant)) for method, derivatives, variant, gtol in rows]
