@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from refopt.derivatives import hessian
 from refopt.noise import sizes
-from refopt.ops import absolute, dot, eps, finite, larger, namespace, norm_inf
+from refopt.ops import absolute, device, dot, eps, finite, larger, namespace, norm_inf
 from refopt.problem import Problem
 
 STEPS = 12  #: at most, of which each needs new derivatives, but for those that have all but ended it
@@ -42,36 +42,42 @@ class Refined(NamedTuple):
 
 
 def refine(
-    problem: Problem, x: Any, f: float, g: Any, size: Any, noise: Any, ef: float, enough: float, most: float
+    problem: Problem, x: Any, f: float, g: Any, size: Any, noise: Any, ef: float, enough: float, most: float,
+    bias: Any = 0.0,
 ) -> Refined:  # fmt: skip
     """Newton steps as long as they help, and f does not rise beyond its noise ef and what errors of g explain.
 
-    ``noise`` is that of each component of g, a tenth of its error. Of the points from which a step would gain no more than ``enough`` the one
-    with the smallest ‖g‖∞ is returned; else the best in both respects. ``most`` gradients may be evaluated; 2n + 1 are
-    at least.
+    ``noise`` is that of each component of g, ``bias`` an error that hardly changes from point to point. Of the points
+    from which a step would gain no more than ``enough`` the one with the smallest ‖g‖∞ is returned; else the best in
+    both respects. ``most`` gradients may be evaluated; 2n + 1 are at least.
     """
     each = 2 * x.shape[0] + 1
-    model, left = model_of(problem.grad, x, g, size, noise), most - each
-    model = shown(problem, model, x, f, ef)
-    ceiling = f + 10.0 * ef + min(misled(model, 10.0 * noise), enough)
-    now = best = Refined(x, f, g, promise(model, g))
+    model, left = shown(problem, model_of(problem.grad, x, g, size, noise), x, f, ef), most - each
+    ceiling = f + 10.0 * ef + min(misled(model, 10.0 * noise + bias), enough)
+    known = free(model, g, bias)
+    now = best = Refined(x, f, g, promise(known, g))
     for _ in range(STEPS):
-        if not 0.0 < now.gain < inf or left < 1:
+        if not 0.0 < now.gain < inf or left < 1 or now.stuck:
             break
-        after, spent = damped(problem, model, now, ceiling)
+        after, spent = damped(problem, known, now, ceiling)
         left -= spent
         if after.gain > 1e-4 * now.gain and left >= each and not after.stuck:
             model, left = model_of(problem.grad, after.x, after.g, size, noise), left - each
             model = shown(problem, model, after.x, after.f, ef)
-            after = after._replace(gain=promise(model, after.g))
+            known = free(model, after.g, bias)
+            after = after._replace(gain=promise(known, after.g))
         now = after
         smaller = norm_inf(now.g) < norm_inf(best.g)
         if (now.gain <= enough and (best.gain > enough or smaller)) or (smaller and now.gain < best.gain):
             best = now
-        if now.stuck:
-            least = lowest(problem, now.x, newton_step(model, parts(model, now.g))) if best.gain > enough else inf
-            return best._replace(stuck=True, lowest=least)
-    return best
+    return concluded(problem, model, best, now, enough)
+
+
+def concluded(problem: Problem, model: Model, best: Refined, last: Refined, enough: float) -> Refined:
+    """The best point, with what a step of all variables would gain; where none is left, with how low f is along it."""
+    gain, stuck = promise(model, best.g), last.stuck or last.gain == 0.0
+    least = lowest(problem, last.x, newton_step(model, parts(model, last.g))) if stuck and gain > enough else inf
+    return best._replace(gain=gain, stuck=stuck, lowest=least)
 
 
 def damped(problem: Problem, model: Model, now: Refined, ceiling: float) -> tuple[Refined, int]:
@@ -110,6 +116,21 @@ def model_of(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: Any) 
     noisy = ((Q * Q).T @ (0.0 * values + (noise * w) ** 2)) ** 0.5
     blur = xp.where(values <= floor, noisy, 0.0 * values)
     return Model(w, Q, larger(values, 0.0 * values + floor), convex, values if whole else None, blur)
+
+
+def free(model: Model, g: Any, bias: Any) -> Model:
+    """The model in the variables whose derivatives are more than their bias: the others stay where they are."""
+    xp = namespace(g)
+    w = xp.where(absolute(g) > bias, model.w, 0.0 * model.w)
+    if bool(xp.all(w > 0.0)) or not model.convex:
+        return model
+    B = xp.where((w[:, None] * w[None, :]) > 0.0, (model.Q * model.values) @ model.Q.T, 0.0 * model.Q)
+    values, Q = xp.linalg.eigh(
+        B
+        + xp.eye(w.shape[0], dtype=w.dtype, device=device(w))
+        * xp.where(w > 0.0, 0.0 * w, norm_inf(model.values) + 0.0 * w)
+    )
+    return model._replace(w=w, Q=Q, values=values, blur=((Q.T @ model.Q) ** 2 @ model.blur**2) ** 0.5)
 
 
 def shown(problem: Problem, model: Model, x: Any, f: float, ef: float) -> Model:

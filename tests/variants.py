@@ -112,7 +112,7 @@ def certified(name: str, start: int, door: str, quick: bool) -> Case:
 
         fit, whole = fits.fit(name)
     problem = fit if door == "least_squares" else whole
-    return Case(f"{name}/{start}", problem, entry.x0, (whole.fun(entry.solution),), whole.fun)
+    return Case(f"{name}/{start}", problem, entry.x0, (entry.fun,), whole.fun)
 
 
 @cache
