@@ -45,7 +45,7 @@ def refine(
     problem: Problem, x: Any, f: float, g: Any, size: Any, noise: Any, ef: float, enough: float, most: float,
     bias: Any = 0.0,
 ) -> Refined:  # fmt: skip
-    """Newton steps as long as they help, and f does not rise beyond its noise ef and what errors of g explain.
+    """Newton steps as long as they help and f does not rise beyond its noise ef.
 
     ``noise`` is that of each component of g, ``bias`` an error that hardly changes from point to point. Of the points
     from which a step would gain no more than ``enough`` the one with the smallest ‖g‖∞ is returned; else the best in
@@ -53,7 +53,7 @@ def refine(
     """
     each = 2 * x.shape[0] + 1
     model, left = shown(problem, model_of(problem.grad, x, g, size, noise), x, f, ef), most - each
-    ceiling = f + 10.0 * ef + min(misled(model, 10.0 * noise + bias), enough)
+    ceiling = f + 10.0 * ef
     known = free(model, g, bias)
     now = best = Refined(x, f, g, promise(known, g))
     for _ in range(STEPS):
@@ -158,12 +158,6 @@ def promise(model: Model, g: Any) -> float:
         return inf if norm_inf(g) > 0.0 else 0.0
     part = parts(model, g)
     return 0.5 * dot(part, part / model.values)
-
-
-def misled(model: Model, errors: Any) -> float:
-    """½ eᵀB⁻¹e for errors e of g of any sign: how much higher than the lowest f the zero of such a g may be."""
-    part = (model.Q * model.Q).T @ (errors * model.w) ** 2
-    return 0.5 * dot(part, 1.0 / model.values) if model.convex else 0.0
 
 
 def pulled(model: Model, g: Any) -> float:

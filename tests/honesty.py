@@ -1,4 +1,6 @@
-"""Makes the record in docs/honesty: every method on the whole zoo, in every variant.   python tests/honesty.py [WORD ...]
+"""Makes the record in docs/honesty: every method on the whole zoo, in every variant.
+
+    python tests/honesty.py [WORD ...]
 
 Rows that were made by the rules as they are now are left alone, so that it may be stopped and begun again at any time.
 Words, names of methods, derivatives, tolerances and variants, say which; of several of a kind, each.

@@ -391,11 +391,11 @@ def test_news_are_other_differences_or_four_times_the_noise_or_a_quarter(found, 
 
 
 def test_differences_without_a_doubt_have_converged():
-    _, _, watch = think_of_differences(BOWL.fun, [1e-9, 1.0], f0=100.0, g0=1e8)
+    _, _, watch = think_of_differences(BOWL.fun, [1e-12, 1e-12], f0=100.0, g0=20.0, gmax=20.0)
     assert (watch.verdict, watch.rough) == (DONE, 0.0)
 
 
-def test_differences_that_central_ones_contradict_have_not_converged():
+def test_what_is_small_is_looked_at_again():
     """‖g‖ = 2 is not small beside a first one of 1e6, whatever (a) and (b) say: Newton's step goes on to the minimum."""
     _, _, watch = think_of_differences(BOWL.fun, [1e-9, 1.0], f0=100.0, g0=1e6)
     assert watch.verdict == stopping.PRECISE
