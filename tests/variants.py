@@ -250,7 +250,7 @@ def gradient_noise(case: Case, x: np.ndarray) -> float:
 
 
 def difference_error(case: Case, x: np.ndarray) -> float:
-    """How far central differences, of the width that suits the noise of f, are from the gradient, at x and beside it."""
+    """How far central differences, of the width that suits the noise of f, are from the gradient at x and beside it."""
     value, size, noise = case.problem[0], sizes(case.x0), max(case.noise, case.rounding)
     exact, rng, error = case.exact or as_function(case.problem).grad, np.random.default_rng(1), 0.0
     if isinstance(case.problem, Problem):

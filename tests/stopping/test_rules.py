@@ -396,7 +396,7 @@ def test_differences_without_a_doubt_have_converged():
 
 
 def test_what_is_small_is_looked_at_again():
-    """‖g‖ = 2 is not small beside a first one of 1e6, whatever (a) and (b) say: Newton's step goes on to the minimum."""
+    """‖g‖ = 2 is not small beside a first one of 1e6: Newton's step goes on to the minimum."""
     _, _, watch = think_of_differences(BOWL.fun, [1e-9, 1.0], f0=100.0, g0=1e6)
     assert watch.verdict == stopping.PRECISE
     assert abs(watch.x).max() < 1e-6
