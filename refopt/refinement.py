@@ -27,7 +27,7 @@ class Model(NamedTuple):
     values: Any  #: Λ, each no smaller than what noise leaves of it
     convex: bool  #: none is negative beyond noise
     measured: Any = None  #: Λ as it was measured, where it is finite
-    blur: Any = 0.0  #: the noise of Qᵀg, where noise is all that is known of Λ
+    blur: Any = 0.0  #: the error of Qᵀg, where noise is all that is known of Λ
 
 
 class Refined(NamedTuple):
@@ -52,7 +52,7 @@ def refine(
     both respects. ``most`` gradients may be evaluated; 2n + 1 are at least.
     """
     each = 2 * x.shape[0] + 1
-    model, left = shown(problem, model_of(problem.grad, x, g, size, noise), x, f, ef), most - each
+    model, left = shown(problem, model_of(problem.grad, x, g, size, noise, bias), x, f, ef), most - each
     ceiling = f + 10.0 * ef
     known = free(model, g, bias)
     now = best = Refined(x, f, g, promise(known, g))
@@ -62,7 +62,7 @@ def refine(
         after, spent = damped(problem, known, now, ceiling)
         left -= spent
         if after.gain > 1e-4 * now.gain and left >= each and not after.stuck:
-            model, left = model_of(problem.grad, after.x, after.g, size, noise), left - each
+            model, left = model_of(problem.grad, after.x, after.g, size, noise, bias), left - each
             model = shown(problem, model, after.x, after.f, ef)
             known = free(model, after.g, bias)
             after = after._replace(gain=promise(known, after.g))
@@ -99,7 +99,7 @@ def lowest(problem: Problem, x: Any, p: Any) -> float:
     return min((f for f in values if finite(f)), default=inf)
 
 
-def model_of(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: Any) -> Model:
+def model_of(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: Any, bias: Any = 0.0) -> Model:
     """B by central differences, in units of the sizes of the variables, with steps that suit the noise of g.
 
     Eigenvalues are known up to what that noise leaves of them, and eps^⅔ ‖B‖; less counts for as much.
@@ -113,7 +113,7 @@ def model_of(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: Any) 
     values, Q = xp.linalg.eigh(B if whole else w[:, None] * w[None, :])
     floor = blur / relative ** (1 / 3) + 10.0 * eps(x) ** (2 / 3) * norm_inf(values)
     convex = whole and floor > 0.0 and not bool(xp.any(values < -floor))
-    noisy = ((Q * Q).T @ (0.0 * values + (noise * w) ** 2)) ** 0.5
+    noisy = ((Q * Q).T @ (0.0 * values + ((noise + bias) * w) ** 2)) ** 0.5
     blur = xp.where(values <= floor, noisy, 0.0 * values)
     return Model(w, Q, larger(values, 0.0 * values + floor), convex, values if whole else None, blur)
 
