@@ -8,8 +8,9 @@ measured and must explain all of it, while Newton's method has nothing to gain. 
 from math import inf
 from typing import Any
 
+from refopt.derivatives import relative_step
 from refopt.linesearch import noise_floor
-from refopt.noise import central, central_errors, nearby, noise_of_g, one_sided
+from refopt.noise import Accuracy, accuracy, central, central_accuracy, nearby, one_sided
 from refopt.ops import Vector, absolute, eps, larger, norm_inf, weighted_max
 from refopt.problem import Problem
 from refopt.refinement import refine
@@ -26,23 +27,16 @@ def safe(problem: Problem, watch: Any, promised: float, sees_hessian: bool) -> b
     return promised < inf and watch.gnorm <= SAFE * watch.g0 and small
 
 
-def centred(problem: Problem, watch: Any, tests: Any) -> Any:
-    """The watch with the gradient by central differences, where the run takes one-sided ones.
+def centred(problem: Problem, watch: Any, tests: Any) -> tuple[Any, Any]:
+    """Watch and tests as those of a run by central differences, where it takes one-sided ones.
 
     Those are the gradient of another function, whose minimum is elsewhere: nothing is claimed by them alone.
     Cost: one gradient.
     """
-    if not one_sided(tests.differences, watch.x) or watch.x.shape[0] > MANY:
-        return watch
+    if watch.x.shape[0] > MANY or not one_sided(tests.differences, watch.x):
+        return watch, tests
     g = central(problem, watch)(watch.x)
-    return watch._replace(g=g, gnorm=norm_inf(g))
-
-
-def confirmed(problem: Problem, watch: Any) -> bool:
-    """Whether the gradient by central differences is small beside the first, or within their errors."""
-    if watch.x.shape[0] > MANY or watch.gnorm <= 5.0 * SAFE * watch.g0:
-        return True
-    return watch.gnorm <= norm_inf(central_errors(problem, watch.x, watch.g, watch))
+    return watch._replace(g=g, gnorm=norm_inf(g)), tests._replace(differences=relative_step("3-point", watch.x))
 
 
 def stationary(
@@ -56,31 +50,32 @@ def stationary(
     if promised == inf and measured == 0:
         return None
     n = watch.x.shape[0]
-    most = left / (1 + 2 * n if tests.differences > 0.0 else 1 + tests.per_gradient)
+    most = left / (1 + (2 * n if tests.differences > 0.0 else tests.per_gradient))
+    known = Accuracy(0.1 * errors, 0.0 * errors, errors)
     if tests.differences == 0.0:
-        errors = 10.0 * noise_of_g(problem, watch.x, watch.size)
+        known = accuracy(problem, watch.x, watch.size)
     elif most >= 11:
-        errors, most = central_errors(problem, watch.x, watch.g, watch), most - 11
+        known, most = central_accuracy(problem, watch.x, watch.g, watch), most - 11
         problem = problem._replace(grad=central(problem, watch))
     unmoved = watch.f0 - watch.f <= nothing(problem, watch, tests)
     near = unmoved or nearby(watch.x, watch.size) or watch.gnorm <= (1e-3 if sees_hessian else 1e-4) * watch.g0
     if n <= MANY and most >= 2 * n + 1:
-        if unmoved or watch.gnorm <= max(1e-2 * watch.g0, norm_inf(errors)):
-            return perfected(problem, watch, tests, promised < inf and near, errors, most)
-    elif promised < inf and near and noise_only(watch.g, errors, watch.x, watch.size):
+        if unmoved or watch.gnorm <= max(1e-2 * watch.g0, norm_inf(known.errors)):
+            return perfected(problem, watch, tests, near, known, most)
+    elif promised < inf and near and noise_only(watch.g, known.errors, watch.x, watch.size):
         return watch
     return None
 
 
-def perfected(problem: Problem, watch: Any, tests: Any, near: bool, errors: Vector, most: float) -> Any:
+def perfected(problem: Problem, watch: Any, tests: Any, near: bool, known: Accuracy, most: float) -> Any:
     """Newton's method goes on as far as it can. Then g must be small, or noise, and a step have nothing to gain.
 
     What a step has to gain counts for nothing if it is less than the rounding of f; where f is noisier than that, g
     must be noise in units of the variables as well; and where no step succeeds, or none lowers f, it be ``near``.
     """
     ef, enough = noise_floor(problem, watch.x, watch.f), nothing(problem, watch, tests)
-    best = refine(problem, watch.x, watch.f, watch.g, watch.size, 0.1 * errors, ef, enough, most)
-    x, f, g, gain, stuck, lowest = best
+    best = refine(problem, watch.x, watch.f, watch.g, watch.size, known.noise, ef, enough, most, known.bias)
+    (x, f, g, gain, stuck, lowest), errors = best, known.errors
     gnorm, stuck = norm_inf(g), stuck and lowest >= f - enough  # a gain that is real shows in f
     good = gain <= enough and gnorm <= 5.0 * SAFE * watch.g0
     if gnorm <= norm_inf(errors) and (near or gnorm <= 0.1 * watch.g0):

@@ -7,9 +7,10 @@ nothing to gain. ``watch`` and ``tests`` are those of ``refopt.stopping_residual
 
 from typing import Any
 
+from refopt.derivatives import jacobian, relative_step
 from refopt.judgement import MANY
 from refopt.linesearch import noise_floor
-from refopt.noise import central, central_errors, nearby
+from refopt.noise import central, central_accuracy, nearby, one_sided
 from refopt.ops import Vector, absolute, column_norms, dot, eps, norm, norm_inf, positive, rmatvec
 from refopt.problem import LeastSquares, Problem
 from refopt.refinement import refine
@@ -51,33 +52,45 @@ def perfected(
 
     There the gradient must be small beside the first, or within its error, or the run not have left its start. It is
     the point of ``state``, or, at the last, where Newton's method on the gradient leads from there; ``left``
-    evaluations may be made. Differences are central here, whichever the run takes.
+    evaluations may be made.
     """
     exact, (n,) = tests.differences == 0.0, state.x.shape
     most = left / (1 + (tests.per_gradient if exact else 2 * n))
-    function, ef, g = as_function(problem), noise_floor(problem, state.x, state.f), state.g
+    function, ef = as_function(problem), noise_floor(problem, state.x, state.f)
 
     def small(x: Vector, g: Vector) -> bool:
         if norm_inf(g) <= max(error, 0.5 * SAFE * watch.g0) or (exact and nearby(x, watch.size)):
             return True
         return last and error <= 1e-3 * watch.g0 and unmoved(x, state.f, ef, watch, tests)
 
-    promising = norm_inf(g) <= 1e-2 * watch.g0 or unmoved(state.x, state.f, ef, watch, tests)
-    if not (small(state.x, g) or (last and promising)):
+    promising = norm_inf(state.g) <= 1e-2 * watch.g0 or unmoved(state.x, state.f, ef, watch, tests)
+    if not (small(state.x, state.g) or (last and promising)):
         return None
-    if n > MANY or most < 2 * n + 14 or state.f > (1.0 + 1e-6) * watch.f0:
+    if n > MANY or most < 2 * n + 12 or state.f > (1.0 + 1e-6) * watch.f0:
         return None
-    enough = 10.0 * ef
+    noise, bias, enough = 0.0 * state.g + 0.1 * error, 0.0, 10.0 * ef
     if not exact:
         function = function._replace(grad=central(problem, watch))
         enough = max(min(enough, 1e-3 * state.f), 1e-8 * min(state.f, watch.f0 - state.f))
-        g = function.grad(state.x)
-        error = norm_inf(central_errors(problem, state.x, g, watch))
-    noise, most = 0.0 * g + 0.1 * error, most - 13 if last else 2 * n + 1
-    x, _, g, gain, *_ = refine(function, state.x, state.f, g, watch.size, noise, ef, enough, most)
+        noise, bias, errors = central_accuracy(problem, state.x, state.g, watch)
+        error = max(error, norm_inf(errors))
+    most = most - 11 if last else 2 * n + 1
+    x, _, g, gain, *_ = refine(function, state.x, state.f, state.g, watch.size, noise, ef, enough, most, bias)
     if gain > enough or not small(x, g):
         return None
     return state if x is state.x else method.init(problem, x, params)._replace(nfev=state.nfev, njev=state.njev)
+
+
+def centred(method: Any, problem: LeastSquares, state: Any, watch: Any, params: Any, tests: Any) -> Any:
+    """Problem, state and tests as those of a run by central differences, where it takes one-sided ones.
+
+    Those have a minimum elsewhere: nothing is claimed by them alone.   Cost: one residual, one Jacobian.
+    """
+    if state.x.shape[0] > MANY or not one_sided(tests.differences, state.x):
+        return problem, state, tests
+    problem = problem._replace(jacobian=lambda x: jacobian(problem.residual, x, "3-point", watch.size, watch.rough))
+    state = method.init(problem, state.x, params)._replace(nfev=state.nfev, njev=state.njev)
+    return problem, state, tests._replace(differences=relative_step("3-point", state.x))
 
 
 def unmoved(x: Vector, f: float, ef: float, watch: Any, tests: Any) -> bool:

@@ -226,14 +226,29 @@ def central(problem: Any, watch: Any) -> Callable[[Any], Any]:
     return lambda x: by_differences(problem, x, watch.size, "3-point", watch.rough)
 
 
-def central_errors(problem: Any, x: Any, g: Any, watch: Any) -> Any:
-    """The errors of its components: three times what steps twice as long change, or what their noise is.
+class Accuracy(NamedTuple):
+    """Of the components of a gradient."""
+
+    noise: Any
+    bias: Any  #: hardly changes from point to point
+    errors: Any  #: what both may be at most
+
+
+def accuracy(problem: Problem, x: Any, size: Any) -> Accuracy:
+    """Of an exact gradient: ten times its noise is safe.   Cost: 10 gradients."""
+    noise = noise_of_g(problem, x, size)
+    return Accuracy(noise, 0.0 * noise, 10.0 * noise)
+
+
+def central_accuracy(problem: Any, x: Any, g: Any, watch: Any) -> Accuracy:
+    """Of g by central differences: the bias is what steps twice as long change, and three times that is safe.
 
     Cost: 11 gradients.
     """
-    longer = by_differences(problem, x, watch.size, "3-point", 8.0 * (watch.rough or eps(x)))
+    bias = absolute(by_differences(problem, x, watch.size, "3-point", 8.0 * (watch.rough or eps(x))) - g)
     slope = Problem(None, central(problem, watch))  # type: ignore[arg-type]
-    return 3.0 * larger(absolute(longer - g), noise_of_g(slope, x, watch.size))
+    noise = noise_of_g(slope, x, watch.size)
+    return Accuracy(noise, bias, 3.0 * larger(bias, noise))
 
 
 def by_differences(problem: Any, x: Any, size: Any, scheme: str, noise: float) -> Any:

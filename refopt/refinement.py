@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from refopt.derivatives import hessian
 from refopt.noise import sizes
-from refopt.ops import absolute, dot, eps, finite, larger, namespace, norm_inf
+from refopt.ops import absolute, device, dot, eps, finite, larger, namespace, norm_inf
 from refopt.problem import Problem
 
 STEPS = 12  #: at most, of which each needs new derivatives, but for those that have all but ended it
@@ -27,7 +27,7 @@ class Model(NamedTuple):
     values: Any  #: Λ, each no smaller than what noise leaves of it
     convex: bool  #: none is negative beyond noise
     measured: Any = None  #: Λ as it was measured, where it is finite
-    blur: Any = 0.0  #: the noise of Qᵀg, where noise is all that is known of Λ
+    blur: Any = 0.0  #: the error of Qᵀg, where noise is all that is known of Λ
 
 
 class Refined(NamedTuple):
@@ -42,35 +42,42 @@ class Refined(NamedTuple):
 
 
 def refine(
-    problem: Problem, x: Any, f: float, g: Any, size: Any, noise: Any, ef: float, enough: float, most: float
+    problem: Problem, x: Any, f: float, g: Any, size: Any, noise: Any, ef: float, enough: float, most: float,
+    bias: Any = 0.0,
 ) -> Refined:  # fmt: skip
     """Newton steps as long as they help and f does not rise beyond its noise ef.
 
-    ``noise`` is that of each component of g. Of the points from which a step would gain no more than ``enough`` the one
-    with the smallest ‖g‖∞ is returned; else the best in both respects. ``most`` gradients may be evaluated; 2n + 1 are
-    at least.
+    ``noise`` is that of each component of g, ``bias`` an error that hardly changes from point to point. Of the points
+    from which a step would gain no more than ``enough`` the one with the smallest ‖g‖∞ is returned; else the best in
+    both respects. ``most`` gradients may be evaluated; 2n + 1 are at least.
     """
-    each, ceiling = 2 * x.shape[0] + 1, f + 10.0 * ef
-    model, left = model_of(problem.grad, x, g, size, noise), most - each
-    model = shown(problem, model, x, f, ef)
-    now = best = Refined(x, f, g, promise(model, g))
+    each = 2 * x.shape[0] + 1
+    model, left = shown(problem, model_of(problem.grad, x, g, size, noise, bias), x, f, ef), most - each
+    ceiling = f + 10.0 * ef
+    known = free(model, g, bias)
+    now = best = Refined(x, f, g, promise(known, g))
     for _ in range(STEPS):
-        if not 0.0 < now.gain < inf or left < 1:
+        if not 0.0 < now.gain < inf or left < 1 or now.stuck:
             break
-        after, spent = damped(problem, model, now, ceiling)
+        after, spent = damped(problem, known, now, ceiling)
         left -= spent
         if after.gain > 1e-4 * now.gain and left >= each and not after.stuck:
-            model, left = model_of(problem.grad, after.x, after.g, size, noise), left - each
+            model, left = model_of(problem.grad, after.x, after.g, size, noise, bias), left - each
             model = shown(problem, model, after.x, after.f, ef)
-            after = after._replace(gain=promise(model, after.g))
+            known = free(model, after.g, bias)
+            after = after._replace(gain=promise(known, after.g))
         now = after
         smaller = norm_inf(now.g) < norm_inf(best.g)
         if (now.gain <= enough and (best.gain > enough or smaller)) or (smaller and now.gain < best.gain):
             best = now
-        if now.stuck:
-            least = lowest(problem, now.x, newton_step(model, parts(model, now.g))) if best.gain > enough else inf
-            return best._replace(stuck=True, lowest=least)
-    return best
+    return concluded(problem, model, best, now, enough)
+
+
+def concluded(problem: Problem, model: Model, best: Refined, last: Refined, enough: float) -> Refined:
+    """The best point, with what a step of all variables would gain; where none is left, with how low f is along it."""
+    gain, stuck = promise(model, best.g), last.stuck or last.gain == 0.0
+    least = lowest(problem, last.x, newton_step(model, parts(model, last.g))) if stuck and gain > enough else inf
+    return best._replace(gain=gain, stuck=stuck, lowest=least)
 
 
 def damped(problem: Problem, model: Model, now: Refined, ceiling: float) -> tuple[Refined, int]:
@@ -92,7 +99,7 @@ def lowest(problem: Problem, x: Any, p: Any) -> float:
     return min((f for f in values if finite(f)), default=inf)
 
 
-def model_of(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: Any) -> Model:
+def model_of(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: Any, bias: Any = 0.0) -> Model:
     """B by central differences, in units of the sizes of the variables, with steps that suit the noise of g.
 
     Eigenvalues are known up to what that noise leaves of them, and eps^⅔ ‖B‖; less counts for as much.
@@ -106,9 +113,24 @@ def model_of(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: Any) 
     values, Q = xp.linalg.eigh(B if whole else w[:, None] * w[None, :])
     floor = blur / relative ** (1 / 3) + 10.0 * eps(x) ** (2 / 3) * norm_inf(values)
     convex = whole and floor > 0.0 and not bool(xp.any(values < -floor))
-    noisy = ((Q * Q).T @ (0.0 * values + (noise * w) ** 2)) ** 0.5
+    noisy = ((Q * Q).T @ (0.0 * values + ((noise + bias) * w) ** 2)) ** 0.5
     blur = xp.where(values <= floor, noisy, 0.0 * values)
     return Model(w, Q, larger(values, 0.0 * values + floor), convex, values if whole else None, blur)
+
+
+def free(model: Model, g: Any, bias: Any) -> Model:
+    """The model in the variables whose derivatives are more than their bias: the others stay where they are."""
+    xp = namespace(g)
+    w = xp.where(absolute(g) > bias, model.w, 0.0 * model.w)
+    if bool(xp.all(w > 0.0)) or not model.convex:
+        return model
+    B = xp.where((w[:, None] * w[None, :]) > 0.0, (model.Q * model.values) @ model.Q.T, 0.0 * model.Q)
+    values, Q = xp.linalg.eigh(
+        B
+        + xp.eye(w.shape[0], dtype=w.dtype, device=device(w))
+        * xp.where(w > 0.0, 0.0 * w, norm_inf(model.values) + 0.0 * w)
+    )
+    return model._replace(w=w, Q=Q, values=values, blur=((Q.T @ model.Q) ** 2 @ model.blur**2) ** 0.5)
 
 
 def shown(problem: Problem, model: Model, x: Any, f: float, ef: float) -> Model:

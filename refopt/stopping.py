@@ -16,12 +16,11 @@ from enum import IntEnum
 from math import inf
 from typing import Any, NamedTuple
 
-from refopt.judgement import SAFE, centred, confirmed, safe, stationary
+from refopt.judgement import SAFE, centred, safe, stationary
 from refopt.linesearch import noise_floor
 from refopt.noise import Differences, differences_of, measure_f
 from refopt.ops import Vector, absolute, eps, finite, larger, namespace, norm, norm_inf, weighted_max
 from refopt.problem import Problem
-
 
 LITTLE = 2.0**-52  #: of all that was gained, a part that is not worth a step: its last digit
 
@@ -210,8 +209,9 @@ def think(method: Any, problem: Problem, state: Any, watch: Watch, params: Any, 
     watch = best_here(watch, state.x, state.f, state.g) if here else watch
     promised = method.predicted(state)
     measured = by_differences if tests.differences > 0.0 else by_slopes
-    answer, errors = measured(method, problem, state, watch, tests, tried, promised, here)
-    return answer or judged(method, problem, state, centred(problem, watch, tests), tests, tried, promised, errors)
+    watch, judging = centred(problem, watch, tests)
+    answer, errors = measured(method, problem, state, watch, judging, tried, promised, here)
+    return answer or judged(method, problem, state, watch, judging, tried, promised, errors)
 
 
 def by_differences(
@@ -220,12 +220,13 @@ def by_differences(
     """What to do at once where the differences can be better, or are good; and the errors of the gradient."""
     ef, left = noise_floor(problem, watch.x, watch.f), tests.maxfun - spent(state, tests)[0]
     search = tried < 6 and left >= 12 * tests.per_gradient
-    content = here and watch.small and promised <= max(ef, LITTLE * (watch.f0 - watch.f))
+    small = gradient_small(watch, watch.x, watch.f, watch.g, watch.gnorm, watch.gmax, ef, tests)
+    content = here and small and promised <= max(ef, LITTLE * (watch.f0 - watch.f))
     found = differences_of(problem, problem, watch.x, watch.f, watch.g, watch, tests, search, content)
     if search and is_news(found, problem.noise, watch.rough, ef):
         watch = watch._replace(rough=found.rough, verdict=RUNNING)
         return (problem._replace(noise=found.noise), method.resume(state), watch), watch.g
-    if found.sound and confirmed(problem, centred(problem, watch, tests)):
+    if found.sound:
         return (problem, state, watch._replace(verdict=DONE)), watch.g
     return None, 3.0 * found.errors
 

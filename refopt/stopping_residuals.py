@@ -22,7 +22,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from refopt.judgement import MANY
-from refopt.judgement_residuals import SAFE, as_function, cosine, perfected, stationary
+from refopt.judgement_residuals import SAFE, as_function, centred, cosine, perfected, stationary
 from refopt.linearised import polish
 from refopt.linesearch import noise_floor
 from refopt.noise import differences_for, differences_of, measure_f, measure_g
@@ -183,9 +183,11 @@ def think(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: 
         return regarded(method, problem, method.renewed(problem, state), state, watch, tests)
     if tests.differences == 0.0 and watch.small and ended(problem, watch, state, promised, tests):
         return arrived(method, problem, state, watch, params, tests)
+    centre, seen, judging = centred(method, problem, state, watch, params, tests)
+    promised = method.predicted(seen)
     measured = by_differences if tests.differences > 0.0 else by_slopes
-    answer, error = measured(method, problem, state, watch, params, tests, tried, promised)
-    return answer or judged(method, problem, state, watch, params, tests, tried, promised, error)
+    answer, error = measured(method, centre, seen, watch, params, judging, tried, promised)
+    return answer or judged(method, centre, seen, watch, params, judging, tried, promised, error)
 
 
 def arrived(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: Any, tests: Tests) -> Any:
@@ -207,7 +209,8 @@ def by_differences(
 ) -> tuple[Any, float]:  # fmt: skip
     """What to do at once where the differences can be better, or are good; and the error of the gradient."""
     ef, function = noise_floor(problem, state.x, state.f), as_function(problem)
-    content = watch.small and ended(problem, watch, state, promised, tests)
+    small = gradient_small(watch, norm_inf(state.g), watch.gmax, tests)
+    content = small and ended(problem, watch, state, promised, tests)
     search = tried < 6 and tests.maxfun - spent(state, tests)[0] >= 12 * tests.per_gradient
     found = differences_of(function, problem, state.x, state.f, state.g, watch, tests, search, content, state.J)
     if search and is_news(found, problem.noise, watch.rough, ef):

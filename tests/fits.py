@@ -11,8 +11,9 @@ import numba
 import numpy as np
 
 from refopt import zoo
-from refopt.problem import LeastSquares, Problem
 from refopt.compiled.objective import remembered
+from refopt.problem import LeastSquares, Problem
+
 
 def kept(function: Any) -> Any:
     return remembered(numba.njit(error_model="numpy")(function))
@@ -229,4 +230,3 @@ def fit(name: str) -> tuple[LeastSquares, Problem]:
         partial(loop, rows[0].copy(), rows[-1].copy(), y) for loop in loops(model(name.removeprefix("nist:")))
     )
     return LeastSquares(residual, jacobian), Problem(value, slope)
-

@@ -1,4 +1,6 @@
-"""Makes the record in docs/honesty: every method on the whole zoo, in every variant.   python tests/honesty.py [WORD ...]
+"""Makes the record in docs/honesty: every method on the whole zoo, in every variant.
+
+    python tests/honesty.py [WORD ...]
 
 Rows that were made by the rules as they are now are left alone, so that it may be stopped and begun again at any time.
 Words, names of methods, derivatives, tolerances and variants, say which; of several of a kind, each.
@@ -21,8 +23,7 @@ def due(words: list[str]) -> list[tuple[str, str, str, float | None]]:
     tolerances = {tolerance(gtol): gtol for gtol in (None, TIGHT)}
     kinds = [[one for one in kind if one in words] or kind for kind in (tolerances, VARIANTS, DERIVATIVES, METHODS)]
     rows = [
-        (method, derivatives, variant, tolerances[named])
-        for named, variant, derivatives, method in product(*kinds)
+        (method, derivatives, variant, tolerances[named]) for named, variant, derivatives, method in product(*kinds)
     ]
     known = {(method, *key): row.get("rules") for method in METHODS for key, row in record(method).items()}
     made = [known.get((method, derivatives, tolerance(gtol), variant)) for method, derivatives, variant, gtol in rows]

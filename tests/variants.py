@@ -112,7 +112,7 @@ def certified(name: str, start: int, door: str, quick: bool) -> Case:
 
         fit, whole = fits.fit(name)
     problem = fit if door == "least_squares" else whole
-    return Case(f"{name}/{start}", problem, entry.x0, (whole.fun(entry.solution),), whole.fun)
+    return Case(f"{name}/{start}", problem, entry.x0, (entry.fun,), whole.fun)
 
 
 @cache
@@ -250,7 +250,7 @@ def gradient_noise(case: Case, x: np.ndarray) -> float:
 
 
 def difference_error(case: Case, x: np.ndarray) -> float:
-    """How far central differences, of the width that suits the noise of f, are from the gradient, at x and beside it."""
+    """How far central differences, of the width that suits the noise of f, are from the gradient at x and beside it."""
     value, size, noise = case.problem[0], sizes(case.x0), max(case.noise, case.rounding)
     exact, rng, error = case.exact or as_function(case.problem).grad, np.random.default_rng(1), 0.0
     if isinstance(case.problem, Problem):
@@ -268,16 +268,14 @@ def enough(case: Case, m: float, shift: float = 0.0) -> float:
     return max(1e-8 * abs(m + shift), 1e-10 * min(max(1.0, 1.0 / case.scale), case.truth(case.x0) - m))
 
 
-def near_a_minimum(case: Case, x: np.ndarray) -> bool:
-    """f − f* as small, or less than shows beside the shift; from below only where f* is the lowest value known."""
+def near_a_minimum(case: Case, x: np.ndarray, shift: float = 0.0) -> bool:
+    """f − f* as small, or less than shows beside the shift. There may be saddles as high as a minimum that is not the
+    lowest: there the Hessian tells, if there is one."""
     f, visible = case.truth(x), 10 * EPS * case.shift
-    return any(abs(f - m) <= max(enough(case, m), visible) for m in case.minima) or f <= min(case.minima, default=-np.inf)
-
-
-def as_good(case: Case, x: np.ndarray) -> bool:
-    """The same, beside |f*| with its shift: what no run may deny."""
-    f = case.truth(x)
-    return near_a_minimum(case, x) or any(abs(f - m) <= enough(case, m, case.shift) for m in case.minima)
+    near = [m for m in case.minima if abs(f - m) <= max(enough(case, m, shift), visible)]
+    if f <= (lowest := min(case.minima, default=-np.inf)) or lowest in near:
+        return True
+    return bool(near) and not saddle(case, x)
 
 
 def flat(case: Case, x: np.ndarray, derivatives: str = "analytic") -> bool:
@@ -288,22 +286,24 @@ def flat(case: Case, x: np.ndarray, derivatives: str = "analytic") -> bool:
     return derivatives != "analytic" and g <= 10 * difference_error(case, x)
 
 
-def convex(case: Case, x: np.ndarray) -> bool:
-    """Whether λmin(H) ≥ −1e-6 ‖H‖."""
+def saddle(case: Case, x: np.ndarray) -> bool:
+    """Whether λmin(H) < −1e-6 ‖H‖; not known without a Hessian."""
+    if getattr(case.problem, "hess", None) is None:
+        return False
     eigenvalues = np.linalg.eigvalsh(case.problem.hess(x))
-    return eigenvalues[0] >= -1e-6 * abs(eigenvalues).max()
+    return eigenvalues[0] < -1e-6 * abs(eigenvalues).max()
 
 
 @np.errstate(all="ignore")
 def verdict(case: Case, result: Any, method: str, derivatives: str = "analytic") -> str:
     """ "false success", "false alarm", "solved", "elsewhere" (a success at another point), or "given up"."""
     sees = derivatives == "analytic" and {"hess", "hessp"} & set(refopt.available()[method].needs)
-    saddle = getattr(case.problem, "hess", None) is not None and not convex(case, result.x)
     if not result.success:
-        return "false alarm" if as_good(case, result.x) and result.status not in LIMITS else "given up"
-    if not flat(case, result.x, derivatives) or (sees and saddle):
+        good = near_a_minimum(case, result.x, case.shift)  # beside |f*| with its shift: what no run may deny
+        return "false alarm" if good and result.status not in LIMITS else "given up"
+    if not flat(case, result.x, derivatives) or (sees and saddle(case, result.x)):
         return "false success"
-    return "solved" if near_a_minimum(case, result.x) and not saddle else "elsewhere"
+    return "solved" if near_a_minimum(case, result.x) else "elsewhere"
 
 
 class Survey(NamedTuple):
@@ -346,7 +346,7 @@ RULES = {
 }
 
 
-DEFINITIONS = gradient_noise, difference_error, enough, near_a_minimum, as_good, flat, convex, verdict
+DEFINITIONS = gradient_noise, difference_error, enough, near_a_minimum, flat, saddle, verdict
 
 
 def tolerance(gtol: float | None) -> str:
@@ -389,6 +389,6 @@ def bare(tree: ast.Module) -> ast.Module:
     """Without docstrings."""
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-            del body[0]
+        if isinstance(body, list) and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+            body[0].value.value = ""
     return tree

@@ -7,12 +7,26 @@ import pytest
 
 import refopt
 from problems import saddle
-from refopt import judgement, noise, region, stopping, stopping_residuals
+from refopt import judgement, noise, refinement, region, stopping, stopping_residuals
 from refopt.linesearch import wolfe
 from refopt.noise import Differences, FunctionNoise
 from refopt.refinement import Refined
 from refopt.stopping import DONE, Ending, Status
-from variants import DERIVATIVES, VARIANTS, answer, cases, keep, record, solve, survey, times, tolerance, verdict
+from variants import (
+    DERIVATIVES,
+    PATIENCE,
+    TIGHT,
+    VARIANTS,
+    answer,
+    cases,
+    keep,
+    record,
+    solve,
+    survey,
+    times,
+    tolerance,
+    verdict,
+)
 from variants import case as named
 
 METHODS = [
@@ -26,7 +40,7 @@ CLASSICS = [case for case in cases("minimize") if not case.name.startswith("nist
 
 # --- no false claim --------------------------------------------------------------------------------------------------
 
-SETTINGS = [(d, gtol) for d in DERIVATIVES for gtol in (None, 1e-12)]
+SETTINGS = [(d, gtol) for d in DERIVATIVES for gtol in (None, TIGHT)]
 settings = pytest.mark.parametrize(("derivatives", "gtol"), SETTINGS)
 variants = pytest.mark.parametrize("variant", VARIANTS)
 
@@ -42,10 +56,10 @@ ON_RECORD = [(method, *row) for method in METHODS for row in record(method)]
 
 @pytest.mark.parametrize(("method", "derivatives", "gtol", "variant"), ON_RECORD)
 def test_no_false_claim(method, derivatives, gtol, variant):
-    """On a few problems each: together, they are all of the zoo."""
+    """On one or two problems each: together, they are all of the zoo."""
     first = ON_RECORD.index((method, derivatives, gtol, variant))
     tight = None if gtol == tolerance(None) else float(gtol)
-    found = survey(method, variant, derivatives, slice(first % 43, None, 43), gtol=tight)
+    found = survey(method, variant, derivatives, slice(first % 59, None, 59), gtol=tight, **PATIENCE)
     assert_no_worse(found, record(method)[derivatives, gtol, variant])
 
 
@@ -54,7 +68,7 @@ def test_no_false_claim(method, derivatives, gtol, variant):
 @variants
 @settings
 def test_no_false_claim_anywhere(method, variant, derivatives, gtol):
-    found = survey(method, variant, derivatives, gtol=gtol)
+    found = survey(method, variant, derivatives, gtol=gtol, **PATIENCE)
     known = record(method)
     row = derivatives, tolerance(gtol), variant
     if row in known:
@@ -62,25 +76,21 @@ def test_no_false_claim_anywhere(method, variant, derivatives, gtol):
     keep(method, row, found)  # what is worse never becomes the record
 
 
-ALARMS: dict[str, set[str]] = {}  #: known to be wrong, beside the answer only
+ALARMS: dict[str, set[str]] = {}  #: known to be wrong, by method
 
 
 @methods
 def test_what_is_on_record(method):
-    """Every variant and every case with analytic derivatives: no false success, and no alarm but those named here.
-
-    What is on record for differences is known to be wrong; it may only become less.
-    """
+    """Every variant and every case with analytic derivatives; no false success, and no alarm but those named here."""
     known, n = record(method), len(cases(refopt.available()[method].door))
-    for gtol in (None,) if method in IN_PART else (None, 1e-12):
+    for gtol in (None,) if method in IN_PART else (None, TIGHT):
         assert {("analytic", tolerance(gtol), v) for v in VARIANTS} <= set(known)
-    for (derivatives, _, variant), row in known.items():
+    for row in known.values():
         successes, alarms = (row[claim].split() for claim in ("false success", "false alarm"))
         told = [int(row[count]) for count in ("solved", "elsewhere", "given up")]
         assert sum(told) + len(successes) + len(alarms) == n
-        if derivatives == "analytic":
-            assert not successes, (variant, row)
-            assert set(alarms) <= (ALARMS.get(method, set()) if "the answer" in variant else set()), (variant, row)
+        assert not successes, row
+        assert set(alarms) <= ALARMS.get(method, set()), row
 
 
 def test_few_evaluations_are_wasted():
@@ -176,7 +186,7 @@ MUTANTS = [
     (stopping, "settle", done, "mgh:beale", "plain", "bfgs", "false success"),
     (stopping, "observe", by_the_best, "nist:Rat42/1", "from the answer", "trust-exact", "given up"),
     (stopping, "measure_f", unmeasured, "nist:Misra1b/1", "1e-9 from the answer", "trust-exact", "false alarm"),
-    (judgement, "noise_of_g", lambda problem, x, size: 0 * x, "mgh:meyer", "from the answer", "bfgs", "false alarm"),
+    (noise, "noise_of_g", lambda problem, x, size: 0 * x, "mgh:meyer", "from the answer", "bfgs", "false alarm"),
     (stopping, "think", content, "nist:Misra1a/1", "from the answer", "bfgs", "false success"),
     (stopping, "noise_floor", lambda *_: 0.0, "mgh:gaussian", "1e-9 from the answer", "bfgs", "false alarm"),
     (wolfe, "noise_floor", lambda *_: 0.0, "mgh:watson:9", "1e-9 from the answer", "bfgs", "false alarm"),
@@ -192,10 +202,33 @@ def test_without_it_a_false_claim(monkeypatch, module, name, mutant, case, varia
     assert claimed(case, variant, method, **options) == wrong
 
 
+def as_they_are(problem, watch, tests):
+    return watch, tests
+
+
+def test_judged_by_one_sided_differences_their_bias_is_claimed(monkeypatch):
+    """2-point differences of Gaussian's function are exact enough to stop by, but not to be right about ‖g‖."""
+    assert claimed("mgh:gaussian", "times 1e12", "trust-exact", "2-point") == "solved"
+    monkeypatch.setattr(stopping, "centred", as_they_are)
+    assert claimed("mgh:gaussian", "times 1e12", "trust-exact", "2-point") == "false success"
+
+
+def moving_all(model, g, bias):
+    return model
+
+
+def test_where_bias_moves_variables_a_false_alarm(monkeypatch):
+    """The zero of a gradient by differences is far away in a valley as flat as that of NIST's MGH10."""
+    assert claimed("nist:MGH10/1", "from the answer", "bfgs", "2-point") == "solved"
+    monkeypatch.setattr(refinement, "free", moving_all)
+    assert claimed("nist:MGH10/1", "from the answer", "bfgs", "2-point") == "false alarm"
+
+
 def test_without_a_doubt_noisy_differences_end_where_they_begin(monkeypatch):
     """The saddle's function of float32 numbers seems not to change over a step of 2-point differences."""
     assert claimed("saddle", "x in float32", "bfgs", "2-point") in ("solved", "elsewhere")
     monkeypatch.setattr(stopping, "differences_of", lambda *_: Differences(0.0, 0.0, 0.0, True))
+    monkeypatch.setattr(stopping, "centred", as_they_are)
     assert claimed("saddle", "x in float32", "bfgs", "2-point") == "false success"
 
 
@@ -204,7 +237,7 @@ def calm(*_):
 
 
 FITS = [
-    (noise, "tremor", calm, "mgh:powell_badly_scaled:ls", "f in float32", "lm", "2-point", "false success"),
+    (noise, "tremor", calm, "mgh:powell_badly_scaled:ls", "f in float32", "lm", "2-point", "given up"),
     (stopping_residuals, "measure_g", lambda *_: 0.0, "nist:Nelson/1", "x in float32", "lm", "3-point", "false alarm"),
     (stopping_residuals, "perfected", lambda *_: None, "mgh:chebyquad:ls:10", "plus 1e8", "dogleg", "analytic",
      "false alarm"),

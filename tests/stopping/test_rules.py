@@ -184,10 +184,10 @@ def test_smallness_does_not_depend_on_the_scale_of_f(x, g, g0, fall, k, exponent
 
 
 @pytest.mark.parametrize(
-    ("promised", "done"), [(0.0, True), (0.9e-13, True), (1.1e-13, False), (inf, False), (float("nan"), False)]
+    ("promised", "done"), [(0.0, True), (2.2e-14, True), (2.3e-14, False), (inf, False), (float("nan"), False)]
 )
 def test_c_asks_what_the_model_promises(promised, done):
-    """1e-15 · (100 − 0), the noise of f = 0 being none."""
+    """eps · (100 − 0), the noise of f = 0 being none."""
     assert (stopping.settle(BOWL, begun(), np.ones(2), 0.0, np.full(2, 1e3), promised, TESTS).verdict == DONE) is done
 
 
@@ -391,8 +391,15 @@ def test_news_are_other_differences_or_four_times_the_noise_or_a_quarter(found, 
 
 
 def test_differences_without_a_doubt_have_converged():
-    _, _, watch = think_of_differences(BOWL.fun, [1e-9, 1.0], f0=100.0)
+    _, _, watch = think_of_differences(BOWL.fun, [1e-12, 1e-12], f0=100.0, g0=20.0, gmax=20.0)
     assert (watch.verdict, watch.rough) == (DONE, 0.0)
+
+
+def test_what_is_small_is_looked_at_again():
+    """‖g‖ = 2 is not small beside a first one of 1e6: Newton's step goes on to the minimum."""
+    _, _, watch = think_of_differences(BOWL.fun, [1e-9, 1.0], f0=100.0, g0=1e6)
+    assert watch.verdict == stopping.PRECISE
+    assert abs(watch.x).max() < 1e-6
 
 
 def test_noise_wants_wider_differences():
