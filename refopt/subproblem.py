@@ -69,7 +69,7 @@ def more_sorensen(g: Vector, B: Symmetric, radius: float, accuracy: float) -> St
             if length > 0.0:
                 ratio = length / norm(solve_lower(L, p))
                 newton = lam + ratio * ratio * (length - radius) / radius
-            if abs(newton - lam) <= 2.0 * eps(g) * (size + lam):
+            if failures == 4 and abs(newton - lam) <= 2.0 * eps(g) * (size + lam):
                 return nearly_hard(g, B, radius, lam + 4.0 * eps(g) * (size + lam))
         else:
             failures = failures + 1

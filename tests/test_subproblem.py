@@ -338,3 +338,24 @@ def test_the_dogleg_where_the_square_of_the_gradient_is_no_number(size):
     assert edge
     assert np.linalg.norm(p / size) == pytest.approx(1.0)
     assert (p < 0).all()
+
+
+# --- where λ is known better than p(λ) --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("leaning", [1e-2, -1e-4, 1e-6])
+def test_the_boundary_is_reached_however_little_leads_there(leaning):
+    """p(λ) is known to eps‖B‖/(λ + λ₁), here 1e-9 and less, and ‖p‖ = Δ all the same."""
+    B, g = np.diag([-2.0, -1.0, 0.5]), np.array([leaning, 1.0, -0.5])
+    step = more_sorensen(g, B, 700.0, 1e-13)
+    assert np.linalg.norm(step.p) == pytest.approx(700.0, rel=1e-12)
+    assert step.p[0] * leaning < 0
+    # λ + λ₁ = |vᵀg|/|vᵀp|, and λ is known to eps‖B‖
+    assert step.lam - 2.0 == pytest.approx(abs(leaning / step.p[0]), abs=20 * EPS)
+    assert np.linalg.norm(B @ step.p + step.lam * step.p + g) <= 100 * EPS * 2.0 * 700.0
+
+
+def test_a_gradient_that_is_not_finite_gives_no_number():
+    step = more_sorensen(np.array([np.nan, 1.0]), np.diag([-1.0, 1.0]), 1.0, 0.1)
+    assert np.isnan(step.p).all()
+    assert np.isnan(step.predicted)

@@ -130,3 +130,13 @@ def test_probes_are_signs_drawn_from_the_seed_or_those_that_are_given():
 def test_probes_that_are_none_are_refused(probes, rng, error, message):
     with pytest.raises(error, match=message):
         probe_matrix(operator(A), probes, rng, 1)
+
+
+def test_complex_numbers_of_every_kind_are_refused(namespace):
+    with pytest.raises(ValueError, match="real numbers"):
+        operator(namespace.asarray(A + 1j))
+
+
+def test_matrices_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="finite; it holds NaN or infinity"):
+        operator(np.diag([1.0, np.nan]))

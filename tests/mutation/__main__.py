@@ -54,13 +54,13 @@ class Mutation:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         asked, cache, code = self.asked, Path(str(session.config.cache.mkdir("mutation"))), state()
         of_claims, of_tests = claims(), tests(session.items)
-        reach = kept(cache / f"claims-{code}.json", of_claims)
+        reach = [lambda: kept(cache / f"claims-{code}.json", of_claims), lambda: Reach({}, {})]
         if asked.patience:
-            reach = joined(reach, kept(cache / f"tests-{code}.json", of_tests))
+            reach[1] = lambda: kept(cache / f"tests-{code}.json", of_tests)
         before = cache / "noticed.json"
         known = json.loads(before.read_text()) if before.exists() else {}
-        judge = Judge(reach, of_claims, of_tests, known)
-        done, table = Done(cache / f"judged-{code}-{asked.patience:g}.jsonl"), list[Row]()
+        judge = Judge([(of_claims, reach[0]), (of_tests, reach[1])], known)
+        done = Done(cache / f"judged-{code}-{asked.patience:g}.jsonl")
         reasons = tomllib.loads(EQUIVALENTS.read_text())["equivalent"]
         for package in asked.packages:
             chosen = selected(package, asked.sample, asked.seed, asked.only)
@@ -74,10 +74,10 @@ class Mutation:
             replace(before, json.dumps(known))
             for name in (mutant.name for mutant, fate, why in judged if why and fate.killed):
                 print(f"listed as equivalent, but killed: {name}")
-            table += rows(package, judged, asked, code)
+            table = rows(package, judged, asked, code)
             print(*table, sep="\n")
-        if asked.write:
-            write(table)
+            if asked.write:
+                write(table)
         return True
 
 
@@ -118,13 +118,6 @@ def kept(path: Path, each: Each) -> Reach:
         replace(path, json.dumps(record(each)))
     seconds, lines = json.loads(path.read_text())
     return Reach(seconds, {file: {int(n): who for n, who in table.items()} for file, table in lines.items()})
-
-
-def joined(one: Reach, two: Reach) -> Reach:
-    for file, table in two.lines.items():
-        for n, names in table.items():
-            one.lines.setdefault(file, {}).setdefault(n, []).extend(names)
-    return Reach(one.seconds | two.seconds, one.lines)
 
 
 def selected(package: str, sample: int, seed: int, only: str) -> list[Mutant]:

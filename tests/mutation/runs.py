@@ -12,6 +12,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from itertools import accumulate
 from pathlib import Path
 from types import CodeType
@@ -100,45 +101,42 @@ def _passes(item: pytest.Item) -> bool:
 class Judge:
     """Says who notices a mutant. Whatever noticed it, or others of the same function, before is asked first."""
 
-    def __init__(self, reach: Reach, of_claims: Each, of_tests: Each, known: dict[str, str]) -> None:
-        self.reach, self.of_claims, self.each = reach, of_claims, of_claims | of_tests
+    def __init__(self, kinds: list[tuple[Each, Callable[[], Reach]]], known: dict[str, str]) -> None:
+        """kinds: claims, and tests; and what they reach, which is asked for when it is needed."""
+        self.kinds = [(each, cache(reach)) for each, reach in kinds]
         self.known, self.noticed = known, Counter[tuple[str, str]]()
 
     def __call__(self, mutant: Mutant, patience: float) -> Fate:
         """Claims come first, all of them where an equation is broken; then tests. Either take `patience` seconds."""
-        code, found = mutant.code(), self.reach.of(mutant)
-        for its in (True, False):
-            names = self._ordered(mutant, [name for name in found if (name in self.of_claims) is its])
-            if not (its and mutant.equation):
-                names = self._within(names, patience)
-            failed, timed = self._first(mutant, code, names)
-            while failed and self._first(None, code, [failed])[0]:
+        code = mutant.code()
+        for which, (each, reach) in enumerate(self.kinds):
+            claims, seconds = which == 0, reach().seconds
+            names = self._ordered(mutant, reach().of(mutant), seconds)
+            if not (claims and mutant.equation):
+                ends = accumulate(seconds[name] for name in names)
+                names = [name for name, end in zip(names, ends, strict=True) if end - seconds[name] < patience]
+            timed_each = [(name, each[name], seconds[name]) for name in names]
+            failed, timed = _first(mutant, code, timed_each)
+            while failed and _first(None, code, [one for one in timed_each if one[0] == failed])[0]:
                 print(f"fails without any change: {failed}", file=sys.stderr)
-                names.remove(failed)
-                failed, timed = self._first(mutant, code, names)
+                timed_each = [one for one in timed_each if one[0] != failed]
+                failed, timed = _first(mutant, code, timed_each)
             if failed:
                 self.noticed[mutant.function, failed] += 1
                 self.known[mutant.name] = failed
-                return Fate(failed, "", timed) if its else Fate("", failed, timed)
+                return Fate(failed, "", timed) if claims else Fate("", failed, timed)
         return Fate("", "", False)
 
-    def _first(self, mutant: Mutant | None, code: CodeType, names: list[str]) -> tuple[str, bool]:
-        return _first(mutant, code, [(n, self.each[n], self.reach.seconds[n]) for n in names])
-
-    def _ordered(self, mutant: Mutant, names: list[str]) -> list[str]:
+    def _ordered(self, mutant: Mutant, names: list[str], seconds: dict[str, float]) -> list[str]:
         """What noticed before, then the cheap ones, one test of each function, those of the same name early."""
         stem, seen, costs = Path(mutant.file).stem, Counter[str](), dict[str, float]()
-        for name in sorted(names, key=self.reach.seconds.__getitem__):
+        for name in sorted(names, key=seconds.__getitem__):
             function = name.partition("[")[0]
             seen[function] += 1
             near = 0.3 if stem in function or mutant.function in function else 1.0
-            costs[name] = (0.002 + self.reach.seconds[name]) * seen[function] * near
+            costs[name] = (0.002 + seconds[name]) * seen[function] * near
         known = self.known.get(mutant.name)
         return sorted(names, key=lambda n: (n != known, -self.noticed[mutant.function, n], costs[n]))
-
-    def _within(self, names: list[str], patience: float) -> list[str]:
-        ends = accumulate(self.reach.seconds[name] for name in names)
-        return [name for name, end in zip(names, ends, strict=True) if end - self.reach.seconds[name] < patience]
 
 
 def _first(

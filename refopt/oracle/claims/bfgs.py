@@ -260,17 +260,22 @@ def on_quadratic(draw, update):
     """n steps of BFGS with exact searches on ½xᵀAx − bᵀx, from any x₀ and H₀ ≻ 0."""
     n = draw.size(1, 4)
     A, H0, x, b = draw.unit(n, 1e2), draw.unit(n, 1e2), draw.vector(n), draw.vector(n)
-    H, g, before, S, lost = H0, A @ x - b, 0.0, np.empty((n, 0), dtype=x.dtype), 1.0
+    H, g, before, S, lost = H0, A @ x - b, 0.0, np.empty((n, 0), dtype=x.dtype), 1
     for _ in range(n):
         if size(g) <= 0.05 * before or not g.any():  # a lucky start, as good as there
             return on_quadratic(draw, update)
         p = -(H @ g)
         s = -(g @ p) / (p @ A @ p) * p
-        lost *= 1 + size(s) * size(A @ s) / float(s @ A @ s)
+        lost = lost * 4 * (s @ s) * (A @ s @ A @ s) / (s @ A @ s) ** 2
         H, x = update(H, s, A @ s), x + s
         before, S = size(g), np.column_stack([S, s])
         g = A @ x - b
-    return {"A": A, "H0": H0, "b": b, "S": S, "g": g, "H_new": H, "lost": lost * condition(A) * condition(H0)}
+    return {"A": A, "H0": H0, "b": b, "S": S, "g": g, "H_new": H, "lost": lost}
+
+
+def grown(A, H0, lost):
+    """The squares of 2‖s‖‖y‖/yᵀs, multiplied, and the conditions of what comes in."""
+    return float(lost) ** 0.5 * condition(A) * condition(H0)
 
 
 @claim(
@@ -280,8 +285,8 @@ def on_quadratic(draw, update):
     on_quadratic,
     given="A ≻ 0, H₀ ≻ 0, and no earlier step ends there",
     uses=UPDATE,
-    scale=lambda b, S, lost: (lost, lost * (size(S) + size(b))),
-    because="the updates multiply eps κ(A)κ(H₀) by 1 + ‖s‖‖y‖/yᵀs each",
+    scale=lambda A, H0, b, S, lost: (grown(A, H0, lost), grown(A, H0, lost) * (size(S) + size(b))),
+    because="the updates multiply eps κ(A)κ(H₀) by 2‖s‖‖y‖/yᵀs at most, each",
 )
 def quadratic_termination(A, H_new, g):
     return H_new @ A - eye(A), g
@@ -294,8 +299,8 @@ def quadratic_termination(A, H_new, g):
     on_quadratic,
     given="A ≻ 0, H₀ ≻ 0",
     uses=UPDATE,
-    scale=lambda S, lost: (lost * size(S) ** 2, lost * size(S)),
-    because="the updates multiply eps κ(A)κ(H₀) by 1 + ‖s‖‖y‖/yᵀs each",
+    scale=lambda A, H0, S, lost: (grown(A, H0, lost) * size(S) ** 2, grown(A, H0, lost) * size(S)),
+    because="the updates multiply eps κ(A)κ(H₀) by 2‖s‖‖y‖/yᵀs at most, each",
 )
 def conjugate_directions(A, S, H_new):
     products = S.T @ A @ S
