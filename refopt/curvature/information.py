@@ -31,8 +31,9 @@ from refopt.curvature.matrices import Curvature, parts
 from refopt.curvature.outer import LIMIT, Cotangents, blocks, diagonal, fits, gram, terms
 from refopt.curvature.point import expansion, vector
 from refopt.derivatives import jacobian_of
-from refopt.expansion import Expansion, _token_by_token
+from refopt.expansion import Expansion
 from refopt.linalg.operators import generator
+from refopt.networks.loss import token_by_token
 from refopt.ops import Matrix, Vector, cholesky, device, dot, namespace, solve_lower, solve_lower_t, solve_symmetric
 
 KINDS = ("exact", "monte-carlo", "empirical")
@@ -230,7 +231,7 @@ def scores(stack: list[Any], unit: str) -> Cotangents:
     def cotangents(some: Expansion, rows: slice) -> tuple[Any, list[float]]:
         xp = namespace(some.f)
         u = xp.stack([some.scores(y[rows, ...]) for y in stack]) / len(stack) ** 0.5
-        return signed(_token_by_token(u) if unit == "token" else u)
+        return signed(token_by_token(u) if unit == "token" else u)
 
     return cotangents
 
