@@ -165,6 +165,8 @@ class OfFunction(Expansion):
         f = self.net(self.x, self.problem.X)
         if f.shape[:1] != self.problem.X.shape[:1]:
             raise ValueError(f"a model returns outputs (N, …, C) for N = {self.problem.X.shape[0]}, not {f.shape}")
+        if 0 in f.shape:
+            raise ValueError(f"there are no outputs: those of a sample have shape {tuple(f.shape[1:])}")
         self.problem.loss.check((*f.shape, 1) if f.ndim == 1 else tuple(f.shape), self.problem.y)
         return (f[:, None] if f.ndim == 1 else f), None, None
 

@@ -80,6 +80,8 @@ class Supervised:
         if isinstance(network, Layer):
             if network.size == 0:
                 raise ValueError(f"{network} has no parameters")
+            if 0 in self.outputs_of_one:
+                raise ValueError(f"there are no outputs: those of a sample have shape {self.outputs_of_one}")
             self.loss.check((self.samples, *self.outputs_of_one), self.y)
         if xp is np:
             _keep_memory()

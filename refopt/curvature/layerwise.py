@@ -31,6 +31,7 @@ import numpy as np
 
 from refopt.curvature.blocks import BlockDiagonal
 from refopt.curvature.pieces import Diagonal, Reordered
+from refopt.curvature.point import vector
 from refopt.linalg.operators import generator
 from refopt.ops import device, namespace
 
@@ -71,7 +72,7 @@ def layers(
         if given not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}; it is {given!r}")
     made_of_layers(problem)
-    return taken_apart(problem.at(x), fisher, sharing, bias, labels, samples, rng)
+    return taken_apart(problem.at(vector(x)), fisher, sharing, bias, labels, samples, rng)
 
 
 def made_of_layers(problem: Any) -> None:
