@@ -20,6 +20,7 @@ import numpy as np
 
 from refopt.derivatives import gradient_of, hessian_of, hvp_of, jacobian_of
 from refopt.networks.layer import Capture
+from refopt.networks.loss import token_by_token
 from refopt.ops import device, namespace, reals, scalar
 
 
@@ -132,11 +133,11 @@ class Expansion:
     def factor(self) -> tuple[Any, list[float]]:
         """u (S, N, …, C) and signs with ∇²ℓₙ = Σ σ_s u_sn u_snᵀ: G = c Σ σ_s (Jₙᵀu_sn)(Jₙᵀu_sn)ᵀ.   S = tokens · C."""
         columns, signs = self.loss.factor(self.f, self.problem.y)
-        return _token_by_token(columns), signs * prod(self.f.shape[1:-1])
+        return token_by_token(columns), signs * prod(self.f.shape[1:-1])
 
     def fisher_factor(self) -> Any:
         """u (S, N, …, C) with Fₙ = Σ u_sn u_snᵀ."""
-        return _token_by_token(self.loss.fisher_factor(self.f, self.problem.y))
+        return token_by_token(self.loss.fisher_factor(self.f, self.problem.y))
 
     def sample(self, rng: Any) -> Any:
         """Labels like y, drawn from the model with a `numpy.random.Generator` or a seed."""
@@ -164,6 +165,8 @@ class OfFunction(Expansion):
         f = self.net(self.x, self.problem.X)
         if f.shape[:1] != self.problem.X.shape[:1]:
             raise ValueError(f"a model returns outputs (N, …, C) for N = {self.problem.X.shape[0]}, not {f.shape}")
+        if 0 in f.shape:
+            raise ValueError(f"there are no outputs: those of a sample have shape {tuple(f.shape[1:])}")
         self.problem.loss.check((*f.shape, 1) if f.ndim == 1 else tuple(f.shape), self.problem.y)
         return (f[:, None] if f.ndim == 1 else f), None, None
 
@@ -237,14 +240,3 @@ def _written(out: Any, found: Any) -> Any:
 def _collecting(found: list[Any], what: str) -> Any:
     """A `use` that keeps what this method of the layers returns."""
     return lambda layer, *tapes: found.append(getattr(layer, what)(*tapes))
-
-
-def _token_by_token(columns: Any) -> Any:
-    """(T·K, N, …, C) of columns (K, N, …, C): terms of different tokens never meet in one cotangent."""
-    xp, (K, N, *positions, C) = namespace(columns), columns.shape
-    T = prod(positions)
-    if T == 1:
-        return columns
-    one = xp.reshape(xp.eye(T, dtype=columns.dtype, device=device(columns)), (T, 1, 1, T, 1))
-    apart = one * xp.reshape(columns, (1, K, N, T, C))
-    return xp.reshape(apart, (T * K, N, *positions, C))

@@ -14,7 +14,16 @@ from refopt import loop as loops
 from refopt.accounts import accounted
 from refopt.catalogue import Entry, find, nonnegative, split_options
 from refopt.derivatives.differences import start_sizes
-from refopt.inputs import FLOAT, Later, Together, array_function, check_derivatives, scalar_function, start_array, vector
+from refopt.inputs import (
+    FLOAT,
+    Later,
+    Together,
+    array_function,
+    check_derivatives,
+    scalar_function,
+    start_array,
+    vector,
+)
 from refopt.ops import absolute, finite, symmetrised
 from refopt.problem import Problem
 from refopt.products import products_of

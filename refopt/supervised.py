@@ -1,6 +1,6 @@
 """A network, a loss and data as one objective, with the products of its curvature matrices.
 
-    fun = c Σₙ ℓ(f(x, Xₙ), yₙ)        c = 1 ("sum"), 1/N ("mean"), 1/(N·C) ("mean-elements"), 1/tokens ("mean-tokens")
+    fun = c Σₙ ℓ(f(x, Xₙ), yₙ)        c = 1 ("sum"), 1/N ("mean"), 1/(N·C) ("mean-elements"), 1/labels ("mean-tokens")
 
     gradient                 g   = c Σ Jₙᵀ∇ℓₙ               Jₙ = ∂f(x, Xₙ)/∂x
     Hessian                  Hv  = R{g} along v             one sweep forward, one backward, each with its tangent
@@ -8,8 +8,10 @@
     Fisher                   Fv  = c Σ Jₙᵀ Fₙ Jₙ v          Fₙ = E[∇ℓₙ∇ℓₙᵀ], exactly, over y ~ e^{−ℓ}
     empirical Fisher         EFv = c Σ sₙ(sₙᵀv)             sₙ = Jₙᵀ∇ℓₙ, unreduced, at the labels given
 
-C numbers of a token (position) are one random variable; outputs (N, C) are one token each. ``problem.at(x)`` is the
-problem at one point: it has run forward once, and every product with it starts from there.
+Labels are counted entry by entry of y: numbers, and for cross-entropy positions, of which each has one class, or its
+probabilities. C numbers of a token (position) are one random variable; outputs (N, C) are one token each.
+
+``problem.at(x)`` is the problem at one point: it has run forward once, and every product with it starts from there.
 
 N. N. Schraudolph, *Neural Computation* 14 (2002) 1723;  B. A. Pearlmutter, *Neural Computation* 6 (1994) 147.
 Shapes: x, v (P,); X (N, …), outputs and u (N, …, C), or (S, N, …, C) for a stack of u.
@@ -78,6 +80,8 @@ class Supervised:
         if isinstance(network, Layer):
             if network.size == 0:
                 raise ValueError(f"{network} has no parameters")
+            if 0 in self.outputs_of_one:
+                raise ValueError(f"there are no outputs: those of a sample have shape {self.outputs_of_one}")
             self.loss.check((self.samples, *self.outputs_of_one), self.y)
         if xp is np:
             _keep_memory()
@@ -99,7 +103,7 @@ class Supervised:
         counts = {
             "sum": lambda: 1,
             "mean": lambda: self.samples,
-            "mean-tokens": lambda: self.loss.tokens(self.y),
+            "mean-tokens": lambda: self.loss.entries(self.y),
             "mean-elements": lambda: self.loss.elements(self.y, shape[-1]),
         }
         return 1.0 / max(1, counts[self.reduction]())

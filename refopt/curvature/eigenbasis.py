@@ -13,6 +13,8 @@ Shapes: P (in, in), Q (out, out), S (out, in); with a bias in + 1.   Cost: K-FAC
 and, where R = 1, three products for S, as (Qᵀgaᵀ P)² = (Qᵀg)²(Pᵀa)²ᵀ; with R > 1 gradients of a few samples at a time.
 
 `sharing` chooses the factors, and with them the basis; S comes from whole gradients ∇ₙ, summed over positions, always.
+Where a factor has an eigenvalue several times, as 0 in "reduce" with fewer samples than inputs, its eigenvectors are
+not unique; then S depends on which ones the library of arrays finds, so far as gradients lie among them (R > 1).
 """
 
 from dataclasses import dataclass, field

@@ -22,7 +22,7 @@ from typing import Any
 
 from refopt.curvature.blocks import BlockDiagonal
 from refopt.curvature.kron import Kron
-from refopt.curvature.layerwise import Layers, Part, assembled, layers, pieces
+from refopt.curvature.layerwise import Layers, Part, assembled, emptied, layers, pieces
 from refopt.ops import Matrix, Symmetric, device, namespace
 
 
@@ -44,7 +44,7 @@ def kfac(
     total = list[Any]()
     for piece in pieces(problem, x, fisher):
         found = layers(piece, x, fisher=fisher, sharing=sharing, bias=bias, labels=labels, samples=samples, rng=rng)
-        some = sums(found)
+        some, found = sums(found), emptied(found)
         total = [one + other for one, other in zip(total, some, strict=True)] if total else some
     count = len(found.parts)
     squares = [(place, total[3 * count + k]) for k, (place, _) in enumerate(found.others)]

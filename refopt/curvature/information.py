@@ -27,12 +27,15 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from refopt.curvature.matrices import Curvature, parts
 from refopt.curvature.outer import LIMIT, Cotangents, blocks, diagonal, fits, gram, terms
 from refopt.curvature.point import expansion, vector
 from refopt.derivatives import jacobian_of
-from refopt.expansion import Expansion, _token_by_token
+from refopt.expansion import Expansion
 from refopt.linalg.operators import generator
+from refopt.networks.loss import token_by_token
 from refopt.ops import Matrix, Vector, cholesky, device, dot, namespace, solve_lower, solve_lower_t, solve_symmetric
 
 KINDS = ("exact", "monte-carlo", "empirical")
@@ -105,7 +108,13 @@ def fisher_from_log_prob(
         scores = jacobian_of(lambda t: _listed([log_prob(t, samples[i]) for i in range(count)], t), jac)(theta)
     if tuple(scores.shape) != (count, theta.shape[0]):
         raise ValueError(f"log_prob must be a number and its gradient (P,): the scores have shape {scores.shape}")
-    weighted = scores / count if weights is None else scores * namespace(scores).reshape(weights, (-1, 1))
+    if weights is None:
+        weighted = scores / count
+    else:
+        weights = weights if hasattr(weights, "dtype") else np.asarray(weights)
+        if tuple(weights.shape) != (count,):
+            raise ValueError(f"weights are one number for each of {count} samples; they have shape {weights.shape}")
+        weighted = scores * weights[:, None]
     F = scores.T @ weighted
     return (F + F.T) / 2
 
@@ -230,7 +239,7 @@ def scores(stack: list[Any], unit: str) -> Cotangents:
     def cotangents(some: Expansion, rows: slice) -> tuple[Any, list[float]]:
         xp = namespace(some.f)
         u = xp.stack([some.scores(y[rows, ...]) for y in stack]) / len(stack) ** 0.5
-        return signed(_token_by_token(u) if unit == "token" else u)
+        return signed(token_by_token(u) if unit == "token" else u)
 
     return cotangents
 

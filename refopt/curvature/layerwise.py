@@ -31,6 +31,7 @@ import numpy as np
 
 from refopt.curvature.blocks import BlockDiagonal
 from refopt.curvature.pieces import Diagonal, Reordered
+from refopt.curvature.point import vector
 from refopt.linalg.operators import generator
 from refopt.ops import device, namespace
 
@@ -71,7 +72,13 @@ def layers(
         if given not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}; it is {given!r}")
     made_of_layers(problem)
-    return taken_apart(problem.at(x), fisher, sharing, bias, labels, samples, rng)
+    return taken_apart(problem.at(vector(x)), fisher, sharing, bias, labels, samples, rng)
+
+
+def emptied(layers: Layers) -> Layers:
+    """The layers without what passed through them."""
+    parts = [part._replace(a=None, g=None) for part in layers.parts]
+    return layers._replace(parts=parts, gradients=lambda: None)
 
 
 def made_of_layers(problem: Any) -> None:
@@ -102,11 +109,18 @@ def pieces(problem: Any, x: Any, fisher: str) -> Iterator[Any]:
         yield problem
         return
     N, outputs = problem.samples, prod(problem.outputs_of_one)
-    widest = max((slot.shape[0] for slot in net.plan.slots), default=1)
-    few = -(-N // max(1, N * widest * outputs // AT_ONCE))
+    few = -(-N // max(1, N * _widest(problem, x) * outputs // AT_ONCE))
     for k in range(0, N, few):
         some = slice(k, min(k + few, N))
         yield problem if few == N else problem.batch(problem.X[some, ...], problem.y[some, ...])
+
+
+def _widest(problem: Any, x: Any) -> int:
+    """Numbers in g of one layer for one cotangent of one sample; inputs (N, in) meet every layer at one position."""
+    if problem.X.ndim == 2 and not problem.network.takes_indices:
+        return max((slot.shape[0] for slot in problem.network.plan.slots), default=1)
+    one = problem.batch(problem.X[:1, ...], problem.y[:1, ...]).at(x)
+    return max((prod(capture.g.shape) for capture in one.captures(one.scores())), default=1)
 
 
 def cotangents(point: Any, fisher: str, labels: Any, samples: int, rng: Any) -> tuple[Any, float]:

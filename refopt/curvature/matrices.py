@@ -58,9 +58,10 @@ class Curvature:
         """The blocks of the layers (weight and bias together), or of each array of parameters, on the diagonal."""
         if by not in self.parts:
             raise ValueError(f"blocks are by {' or by '.join(map(repr, self.parts))}, not by {by!r}")
-        for part in self.parts[by]:
+        parts = [part for part in self.parts[by] if part.start < part.stop]
+        for part in parts:
             fits((part.stop - part.start, part.stop - part.start), self.x, limit, self.name)
-        return BlockDiagonal(tuple(self.on_diagonal(self.parts[by])))
+        return BlockDiagonal(tuple(self.on_diagonal(parts)))
 
     def on_diagonal(self, parts: list[slice]) -> list[Matrix]:
         """Blocks on the diagonal, one column of the matrix after another."""

@@ -40,6 +40,8 @@ def vector(x: Any) -> Vector:
     """A finite x (P,); integers and lists become the default float."""
     x = x if hasattr(x, "dtype") else np.asarray(x, dtype=float)
     xp = namespace(x)
+    if xp.isdtype(x.dtype, "complex floating"):
+        raise TypeError(f"x must hold real numbers; it has dtype {x.dtype}")
     if len(x.shape) != 1 or not x.shape[0]:
         raise ValueError(f"x must be a vector (P,) of one parameter or more; it has shape {tuple(x.shape)}")
     if not xp.isdtype(x.dtype, "real floating"):

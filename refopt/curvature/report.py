@@ -67,6 +67,8 @@ def kfac_report(
     found = layers(problem, x, fisher=fisher, sharing=sharing, bias=bias, labels=labels, samples=samples, rng=rng)
     F, matrices = _fisher(found), [make(found).dense() for make in (factored, closest, corrected, chained)]
     xp, rows = namespace(F), list[Row]()
+    if not float(xp.linalg.trace(F)) > 0.0:
+        raise ValueError("the Fisher matrix at x is zero: there is nothing to compare with")
     for name, place in _places(found):
         index = xp.asarray(place, device=device(F))
         strips = [xp.take(M, index, axis=0) for M in (F, *matrices)]

@@ -17,8 +17,11 @@ All are unbiased for independent probes with E[zzᵀ] = I, such as random signs,
 Shapes: A is (n, n), z (n,), Ω (n, k).   Cost: k probes take k products with Hutchinson, 3k/2 with Hutch++ and 2k with
 XTrace and XDiag, and 2nk² flops or so. The exact trace of a function or an operator takes n products.
 
-Deviation from the source: XTrace's Qᵢ are found from the singular values of AΩ, so that products that depend on one
-another (a matrix of low rank, equal probes) do no harm; its probes are signs, or what is given.
+Deviations from the source: XTrace's Qᵢ are found from the singular values of AΩ, so that products that depend on one
+another (a matrix of low rank, equal probes) do no harm; its probes are signs, or what is given. Theirs may be normal
+instead, and vᵢᵀAvᵢ times (n − k + 1)/‖vᵢ‖². That is unbiased if the law of the probes is invariant under rotations,
+as that of signs is not. It halves the error where eigenvalues do not fall off, where Hutchinson's will do, changes
+little where they fall, and is worse than signs where A is nearly diagonal.
 """
 
 from math import nan, sqrt

@@ -93,6 +93,10 @@ class CrossEntropy(Loss):
         counted = y != IGNORED if _are_classes(y) else xp.any(y != 0.0, axis=-1)
         return int(xp.sum(xp.astype(counted, xp.int64)))
 
+    def entries(self, y: Any) -> int:
+        """Probabilities of a position are one label, as a class is."""
+        return self.tokens(y)
+
     def elements(self, y: Any, classes: int) -> int:
         return self.tokens(y) * classes
 

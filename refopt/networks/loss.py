@@ -59,9 +59,13 @@ class Loss:
         """How many positions there are in all."""
         return prod(y.shape[:-1])
 
+    def entries(self, y: Any) -> int:
+        """How many labels there are in all: numbers, or classes that count."""
+        return prod(y.shape)
+
     def elements(self, y: Any, classes: int) -> int:
         """How many numbers there are to predict."""
-        return prod(y.shape)
+        return self.entries(y)
 
 
 def diagonal(d: Any) -> Any:
@@ -75,3 +79,14 @@ def like(f: Any, drawn: np.ndarray) -> Any:
     """Numbers drawn on the host, as an array of the kind, type and device of f."""
     xp = namespace(f)
     return xp.asarray(drawn, dtype=f.dtype) if xp is np else xp.asarray(drawn, dtype=f.dtype, device=device(f))
+
+
+def token_by_token(columns: Any) -> Any:
+    """(T·K, N, …, C) of columns (K, N, …, C): terms of different tokens never meet in one cotangent."""
+    xp, (K, N, *positions, C) = namespace(columns), columns.shape
+    T = prod(positions)
+    if T == 1:
+        return columns
+    one = xp.reshape(xp.eye(T, dtype=columns.dtype, device=device(columns)), (T, 1, 1, T, 1))
+    apart = one * xp.reshape(columns, (1, K, N, T, C))
+    return xp.reshape(apart, (T * K, N, *positions, C))

@@ -26,7 +26,7 @@ def reductions(problem: Any) -> list[tuple[str, str, float]]:
     sums = {name: _factor(problem, name) for name in REDUCTIONS}
     words = {
         "sum": "summed over the samples", "mean": "averaged over the samples",
-        "mean-elements": "averaged over samples and outputs", "mean-tokens": "averaged over the tokens",
+        "mean-elements": "averaged over samples and outputs", "mean-tokens": "averaged over the entries of the labels",
     }  # fmt: skip
     found = [(name, words[name], value) for name, value in sums.items()]
     for name, value in sums.items():

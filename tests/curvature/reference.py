@@ -24,9 +24,8 @@ def draw_labels(loss, f, rng):
 
 def factor(reduction, f, y, loss):
     """c."""
-    tokens = int(np.prod(f.shape[:-1]))
     elements = y.size if loss == "gaussian" else f.size
-    return {"sum": 1.0, "mean": 1 / len(f), "mean-tokens": 1 / tokens, "mean-elements": 1 / elements}[reduction]
+    return {"sum": 1.0, "mean": 1 / len(f), "mean-tokens": 1 / y.size, "mean-elements": 1 / elements}[reduction]
 
 
 def bend(loss, f, y):

@@ -156,6 +156,8 @@ def test_a_categorical_by_enumeration_is_exact_in_fractions():
 def test_densities_that_make_no_sense():
     with pytest.raises(ValueError, match="no samples"):
         curvature.fisher_from_log_prob(normal, np.zeros(2), [])
+    with pytest.raises(ValueError, match="one number for each of 2 samples"):
+        curvature.fisher_from_log_prob(normal, np.zeros(2), [1.0, 2.0], weights=[0.5])
     with pytest.raises(ValueError, match="scores have shape"):
         curvature.fisher_from_log_prob(None, np.zeros(2), [1.0], jac=lambda theta, y: np.ones(3))
 

@@ -313,3 +313,21 @@ def test_least_squares_on_every_array_kind(namespace):
     found = curvature.ggn(refopt.LeastSquares(residual), x)
     assert namespace.owns(found)
     near(namespace.to_numpy(found), np.diag([1.0, 16.0]), 1e7)
+
+
+@pytest.mark.parametrize("of", ["hessian", "ggn", "fisher", "empirical"])
+def test_layers_without_inputs_or_outputs_have_no_block(of):
+    net = Sequential(Linear(3, 0), Tanh(), Linear(0, 2))
+    problem = refopt.Supervised(net, "mse", np.ones((4, 3)), np.arange(8.0).reshape(4, 2))
+    blocks = curvature.block_diagonal(problem, np.ones(2), of)
+    assert blocks.shape == (2, 2)
+    near(blocks.dense(), curvature.dense.named(problem, np.ones(2), of).dense())
+
+
+@pytest.mark.parametrize("name", ["hessian", "ggn", "fisher", "jacobian", "kfac", "ekfac", "kfoc", "gradient_moments"])
+def test_parameters_are_real_and_finite(name):
+    problem, x = problem_of()
+    with pytest.raises(TypeError, match="real numbers; it has dtype complex128"):
+        getattr(curvature, name)(problem, x + 0j)
+    with pytest.raises(ValueError, match="x is not finite"):
+        getattr(curvature, name)(problem, np.where(x == x[3], np.nan, x))

@@ -92,3 +92,9 @@ def test_the_table_in_the_docs_is_the_one_of_the_example():
         str(scope["report"]), (root / "docs" / "curvature" / "kfac_report.txt").read_text(),
     )]  # fmt: skip
     assert numbers[0] == pytest.approx(numbers[1], abs=0.11)
+
+
+def test_nothing_to_compare_with():
+    problem = Supervised(Linear(3, 1), "cross-entropy", np.ones((4, 3)), np.zeros(4, dtype=int))
+    with pytest.raises(ValueError, match="is zero"):
+        kfac_report(problem, np.zeros(4))

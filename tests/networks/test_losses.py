@@ -218,6 +218,18 @@ def test_the_factor_of_a_reduction(reduction, count):
     np.testing.assert_array_equal(problem.per_sample_grad(x), whole.per_sample_grad(x))
 
 
+@pytest.mark.parametrize("shape", [(4,), (4, 3)])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_tokens_are_the_entries_of_the_labels(loss, shape):
+    """As in PyTorch's mean; classes and the same classes as probabilities are one objective."""
+    rng = np.random.default_rng(0)
+    X, f = rng.standard_normal((*shape, 2)), (*shape, 4)
+    y = {"cross-entropy": rng.integers(0, 4, shape), "gaussian": np.zeros((*shape, 2))}.get(loss, np.zeros(f))
+    assert refopt.Supervised(Linear(2, 4), loss, X, y, "mean-tokens").c == 1 / y.size
+    if loss == "cross-entropy":
+        assert refopt.Supervised(Linear(2, 4), loss, X, np.eye(4)[y], "mean-tokens").c == 1 / y.size
+
+
 def test_tokens_that_do_not_count_are_not_counted():
     y = np.array([[0, -100, 1], [-100, -100, 2]])
     X = np.random.default_rng(0).standard_normal((2, 3, 2))

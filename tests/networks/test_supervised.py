@@ -342,3 +342,17 @@ def test_gradients_per_sample_written_in_place(network):
     assert np.getbufsize() == before
     with pytest.raises(ValueError, match=r"out has shape \(5, 1\)"):
         problem.per_sample_grad(x, out=np.zeros((5, 1)))
+
+
+@pytest.mark.parametrize(
+    ("network", "shape"),
+    [
+        (Sequential(Linear(3, 2), Linear(2, 0)), (4, 0)),
+        (Linear(3, 2), (4, 0, 2)),
+        (lambda x, X: X[..., :2] + x[0], (4, 0, 2)),
+    ],
+    ids=["no classes", "no tokens", "a function"],
+)
+def test_what_has_no_outputs_is_named(network, shape):
+    with pytest.raises(ValueError, match="there are no outputs"):
+        refopt.Supervised(network, "mse", np.ones((*shape[:-1], 3)), np.zeros(shape)).at(np.ones(1))

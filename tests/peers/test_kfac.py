@@ -80,12 +80,15 @@ def test_curvlinops_with_shared_weights(name, fisher, sharing):
 @pytest.mark.parametrize("sharing", ["expand", "reduce"])
 @pytest.mark.parametrize("name", ["tokens", "attention"])
 def test_curvlinops_sends_all_tokens_back_at_once(name, sharing):
-    """Column k of every token's √∇²ℓ in one sweep, as if tokens were one random variable: where gradients of two tokens
-    meet, in attention and in "reduce", there are terms too many.
+    """Column k of every token's √∇²ℓ, √p_k (e_k − p), in one sweep, as if tokens were one random variable: where
+    gradients of two tokens meet, in attention and in "reduce", there are terms too many.
     """
     whole, x = problem("curvlinops", name, "cross-entropy", "mean")
     point, arrays = whole.at(x), kept("curvlinops")
-    captures = point.captures(whole.loss.fisher_factor(point.f, whole.y))
+    p = np.exp(point.f) / np.exp(point.f).sum(axis=-1, keepdims=True)
+    captures = point.captures(
+        np.stack([p[..., k, None] ** 0.5 * (np.eye(p.shape[-1])[k] - p) for k in range(p.shape[-1])])
+    )
     differ = []
     for k, (capture, block) in enumerate(zip(captures, kfac(whole, x, sharing=sharing).blocks, strict=True)):
         theirs = arrays[f"{name}/cross-entropy/mean/type-2/{sharing}/G{k}"]

@@ -146,6 +146,7 @@ MEANS = {  # the means that PyTorch itself takes, by our names
     ("poisson", "mean-elements"): nn.functional.poisson_nll_loss,
     ("gaussian", "mean-elements"): lambda f, y: nn.functional.gaussian_nll_loss(f[:, :2], y, f[:, 2:].exp(), eps=0.0),
 }
+MEANS |= {(loss, "mean-tokens"): mean for (loss, reduction), mean in MEANS.items() if reduction == "mean-elements"}
 
 
 def labels(loss, rng, classes):
@@ -163,7 +164,9 @@ def reduced(loss, reduction, y):
     """The loss as a function of outputs and labels, by PyTorch's own reduction where it has it."""
     if (loss, reduction) in MEANS:
         return MEANS[loss, reduction]
-    count = {"sum": 1, "mean": N, "mean-tokens": N, "mean-elements": N * (2 if loss == "gaussian" else 4)}[reduction]
+    count = {"sum": 1, "mean": N, "mean-tokens": y.size, "mean-elements": N * (2 if loss == "gaussian" else 4)}[
+        reduction
+    ]
     return lambda f, y: SUMS[loss](f, y) / count
 
 
