@@ -30,6 +30,8 @@ MESSAGES = {
     Status.NOT_FINITE: "the {what} of step {t} is not finite; x is the last point whose loss and gradient were finite",
 }
 
+SEPARATED = "; every label has a positive margin: unless something holds the weights back, there is no minimum"
+
 
 def train(
     problem: Any, x: Any, method: str | Sequence[str] = "kfac", steps: int | Sequence[int] = 1000,
@@ -57,7 +59,7 @@ def train(
     OptimizeResult with x; fun, the objective on all samples there, nothing dropped; state, the method's last, or a
     first one at x where something was not finite; history, arrays with an entry for each step: loss and grad_norm of
     its batch where it began, step_norm, damping (NaN where there is none), time in seconds; nit, status, success
-    (every step was taken), message, seed.
+    (every step was taken), message, seed; separated, whether x classifies every sample (``Supervised.separated``).
 
     Raises
     ------
@@ -229,16 +231,17 @@ class Run:
         from scipy.optimize import OptimizeResult
 
         x = self.state.x if status != Status.NOT_FINITE else self.good
-        fun = objective(self.problem, x)
+        fun, separated = judged(self.problem, x)
         if status == Status.MAXITER and not finite(fun):
             status, self.what, x = Status.NOT_FINITE, "loss after the last", self.good
-            fun = objective(self.problem, x)
+            fun, separated = judged(self.problem, x)
         if status == Status.NOT_FINITE:
             self.begin(copied(x))  # what the method has learnt is not finite either
         columns = zip(*self.history, strict=True) if self.history else [()] * len(HISTORY)
         return OptimizeResult(
             x=x, fun=fun, state=self.state, nit=self.t, status=status, success=status == Status.MAXITER,
-            message=MESSAGES[status].format(what=self.what, t=self.t), seed=self.sampler.seed,
+            message=MESSAGES[status].format(what=self.what, t=self.t) + separated * SEPARATED, separated=separated,
+            seed=self.sampler.seed,
             history={name: np.array(column, dtype=float) for name, column in zip(HISTORY, columns, strict=True)},
             time=time.perf_counter() - self.began,
         )  # fmt: skip
@@ -290,16 +293,22 @@ def writer(x: Any) -> Any:
     return in_one_pass
 
 
-def objective(problem: Any, x: Any) -> float:
-    """fun on all samples, some at a time where they are many: what a sweep keeps of all of them may be too much."""
-    if getattr(problem, "samples", 0) <= AT_ONCE or problem.masks:
-        return scalar(problem.fun(x))
-    total = 0.0
+def judged(problem: Any, x: Any) -> tuple[float, bool]:
+    """fun on all samples, and whether their labels are separated.
+
+    Some samples at a time where they are many: what a sweep keeps of all of them may be too much.
+    """
+    if not hasattr(problem, "separated"):
+        return scalar(problem.fun(x)), False
+    if problem.samples <= AT_ONCE or problem.masks:
+        point = problem.at(x)
+        return point.fun, point.separated
+    total, separated = 0.0, True
     for k in range(0, problem.samples, AT_ONCE):
         some = slice(k, k + AT_ONCE)
         point = problem.batch(problem.X[some, ...], problem.y[some, ...]).at(x)
-        total += point.fun / point.c
-    return problem.factor(point.f.shape) * total
+        total, separated = total + point.fun / point.c, separated and point.separated
+    return problem.factor(point.f.shape) * total, separated
 
 
 def whole(module: Any) -> bool:

@@ -75,6 +75,19 @@ def test_the_loss_of_many_samples_is_that_of_all(reduction, monkeypatch):
     assert seen == [5, 5, 5, 5, 3]
 
 
+def test_where_labels_are_separated_the_result_says_so(monkeypatch):
+    """Also where some samples are looked at at a time."""
+    apart = refopt.Supervised(NET, "cross-entropy", X, X.argmax(axis=1))
+    assert not train(apart, X0, "sgd", steps=1).separated
+    for at_once in (2048, 5):
+        monkeypatch.setattr(sys.modules[train.__module__], "AT_ONCE", at_once)
+        result = train(apart, X0, "l-bfgs", steps=60)
+        assert result.separated
+        assert "every label has a positive margin: unless something holds the weights back" in result.message
+        assert (apart.outputs(result.x).argmax(axis=1) == apart.y).all()
+    assert not train(cliff(-2.1), np.zeros(1), "sgd", steps=1).separated
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_lowers_the_loss(name):
     steps = {"step": 0.05} if name in ("sgd", "momentum", "adagrad", "adam", "adamw", "soap") else {}
