@@ -42,11 +42,11 @@ def train(
     Parameters
     ----------
     problem : a ``refopt.Supervised``; or a ``refopt.Problem``, with batch_size None.
-    x : (P,) float32 or float64 parameters of any array kind. Not modified.
+    x : (P,) float32 or float64 parameters of any array kind, in whose type the run is. Not modified.
     method : a name from ``refopt.available("train")``; or several, one after the other, as ``("adam", "l-bfgs")``: each
         begins with the weights of the one before it, and with nothing else.
     steps : how many; for several methods one number for each.
-    batch_size : samples of a batch; None for all of them.
+    batch_size : samples of a batch; None for all of them, which "l-bfgs" always takes.
     rng : a ``numpy.random.Generator`` or a seed: the same batches for every method given the same seed.
     options : fields of the method's ``Params``, each number or a function of the step (``refopt.schedules``), and
         replacement, checkpoint, checkpoint_every, resume, maxtime. For several methods a dict for each, in order.
@@ -72,6 +72,7 @@ def train(
         )
     phases, common = planned(method, steps, options)
     x = begun(x)
+    problem = in_type_of(x, problem)
     sampler = Sampler(problem, seed_of(rng), batch_size, common.replacement)
     check_batch(problem, batch_size)
     run = Run(problem, sampler, phases, common, callback, x)
@@ -82,6 +83,15 @@ def train(
     with np.errstate(all="ignore"):
         status = run.go(progress)
         return run.result(status)
+
+
+def in_type_of(x: Any, problem: Any) -> Any:
+    """The problem with its data in the type of x, where it has data: with others every gradient would be of theirs."""
+    if getattr(problem, "dtype", x.dtype) == x.dtype or not hasattr(problem, "batch"):
+        return problem
+    xp = namespace(x)
+    alike = lambda data: xp.astype(data, x.dtype) if xp.isdtype(data.dtype, "real floating") else data
+    return problem.batch(alike(problem.X), alike(problem.y), tuple(map(alike, problem.masks)))
 
 
 def planned(method: Any, steps: Any, options: Any) -> tuple[list[tuple[Chosen, int]], Common]:
@@ -253,6 +263,7 @@ class Run:
         return {
             "methods": tuple(chosen.entry.name for chosen, _ in self.phases), "batch_size": self.sampler.batch_size,
             "replacement": self.sampler.replacement, "parameters": self.state.x.shape[0],
+            "dtype": str(self.state.x.dtype),
             "samples": getattr(self.problem, "samples", None),
         }  # fmt: skip
 

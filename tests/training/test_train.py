@@ -61,6 +61,18 @@ def test_the_loss_of_many_samples_is_that_of_all(reduction, monkeypatch):
     assert seen == [5, 5, 5, 5, 3]
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_a_run_is_in_the_type_of_its_weights(name):
+    """Whatever that of the data is: as with data of this type."""
+    found = train(PROBLEM, X0.astype(np.float32), name, steps=4, batch_size=batch_for(name), rng=0)
+    single = refopt.Supervised(NET, "cross-entropy", X.astype(np.float32), Y)
+    expected = train(single, X0.astype(np.float32), name, steps=4, batch_size=batch_for(name), rng=0)
+    assert found.x.dtype == np.float32
+    assert np.array_equal(found.x, expected.x)
+    squared = refopt.Supervised(NET, "squared", X.astype(np.float32), X.astype(np.float32))
+    assert train(squared, X0, name, steps=2, batch_size=batch_for(name), rng=0).x.dtype == np.float64
+
+
 def test_where_labels_are_separated_the_result_says_so(monkeypatch):
     """Also where some samples are looked at at a time."""
     apart = refopt.Supervised(NET, "cross-entropy", X, X.argmax(axis=1))
@@ -257,8 +269,12 @@ def test_an_objective_without_samples_takes_no_batches():
     problem = refopt.Problem(lambda x: 0.0, lambda x: x)
     with pytest.raises(TypeError, match="a Problem has no samples: batch_size must be None"):
         train(problem, np.ones(1), "sgd", batch_size=1)
-    with pytest.raises(TypeError, match="a Problem draws no labels"):
+    with pytest.raises(
+        TypeError, match=r"labels drawn from a model, and a Problem has none: give a refopt\.Supervised"
+    ):
         train(problem, np.ones(1), "adam-true-fisher")
+    with pytest.raises(ValueError, match=r"give the refopt\.Problem an hvp\(x, v\) or a hess\(x\)"):
+        train(problem, np.ones(1), "adahessian")
 
 
 def test_sums_of_squares_may_be_asked_for_by_name():
