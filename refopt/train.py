@@ -18,7 +18,7 @@ from refopt.sampled import Draw, Needs, at, begun
 from refopt.settings import Chosen, Common, settled
 from refopt.stopping import Status
 
-AT_ONCE = 2048  #: samples of which the loss after a run is computed at a time
+AT_ONCE = 512  #: samples of which the loss after a run is computed at a time
 HISTORY = ("loss", "grad_norm", "step_norm", "damping", "time")
 
 MESSAGES = {

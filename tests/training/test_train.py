@@ -77,7 +77,7 @@ def test_where_labels_are_separated_the_result_says_so(monkeypatch):
     """Also where some samples are looked at at a time."""
     apart = refopt.Supervised(NET, "cross-entropy", X, X.argmax(axis=1))
     assert not train(apart, X0, "sgd", steps=1).separated
-    for at_once in (2048, 5):
+    for at_once in (512, 5):
         monkeypatch.setattr(sys.modules[train.__module__], "AT_ONCE", at_once)
         result = train(apart, X0, "l-bfgs", steps=60)
         assert result.separated
