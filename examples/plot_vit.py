@@ -63,9 +63,11 @@ plt.show()
 
 # %%
 # The same in full size: ``vit()`` has 556,042 weights and takes the images of CIFAR-10, which are no part of refopt.
-# Where they are, in the archive or unpacked, this page trains it; a step of Adam takes a second of one core or so::
+# Where they are, in the archive or unpacked, this page trains it; a gradient of 128 images takes 0.3 s of one core::
 #
 #    REFOPT_CIFAR10=cifar-10-binary.tar.gz REFOPT_STEPS=20000 python examples/plot_vit.py
+#
+# Gauss-Newton is not among the methods: the Jacobian of 128 images holds 700 million numbers.
 
 methods = {
     "sgd": {"step": 0.01}, "diagonal-newton": {"step": 0.01}, "adahessian": {"step": 0.015}, "adam": {},

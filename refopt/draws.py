@@ -64,7 +64,10 @@ class Sampler(NamedTuple):
 
     def labels(self, t: int, x: Any, draw: Draw, count: int) -> Any:
         if not hasattr(self.problem, "at"):
-            raise TypeError(f"a {type(self.problem).__name__} draws no labels; a refopt.Supervised does")
+            raise TypeError(
+                f"the method needs labels drawn from a model, and a {type(self.problem).__name__} has none: give a "
+                "refopt.Supervised"
+            )
         whole = draw.batch is None and not draw.masks
         point, rng = (self.problem if whole else drawn(self.problem, draw)).at(x), self.rng(LABELS, t)
         found = [point.sample(rng) for _ in range(count)]

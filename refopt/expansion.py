@@ -13,7 +13,7 @@ Shapes: x, v (P,); outputs and u (N, …, C), or (S, N, …, C) for a stack of c
 """
 
 from functools import cached_property
-from math import prod
+from math import inf, prod
 from typing import Any
 
 import numpy as np
@@ -83,6 +83,11 @@ class Expansion:
     def squared_grad(self, labels: Any = None) -> Any:
         """Σ sₙ² (P,): the diagonal of the empirical Fisher is c times this."""
         return self.squared_vjp(self.scores(labels))
+
+    @property
+    def separated(self) -> bool:
+        """Whether every label has a positive margin."""
+        return 0.0 < scalar(namespace(self.f).min(self.loss.margins(self.f, self.problem.y))) < inf
 
     # --- the network -------------------------------------------------------------------------------------------
 

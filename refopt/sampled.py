@@ -45,6 +45,8 @@ class Plain:
         self.fun, self.grad = scalar(problem.fun(x)), problem.grad(x)
 
     def hvp(self, v: Any) -> Any:
+        if self.problem.hvp is None and self.problem.hess is None:
+            raise ValueError("products with the Hessian are needed: give the refopt.Problem an hvp(x, v) or a hess(x)")
         if self.problem.hvp is None:
             return self.problem.hess(self.x) @ v
         return self.problem.hvp(self.x, v)

@@ -161,6 +161,20 @@ class Supervised:
         """c Σ sₙ(sₙᵀv) (P,), for the labels of the problem or others."""
         return self.at(x).empirical_fisher_vp(v, labels)
 
+    def margins(self, x: Any) -> Any:
+        """By how much the outputs are on the side of the label, (N, …): yf for y = ±1, f_y less the largest other."""
+        point = self.at(x)
+        return self.loss.margins(point.f, self.y)
+
+    def separated(self, x: Any) -> bool:
+        """Whether all margins at x are positive: a certificate that the objective has no minimum.
+
+        Then fun → 0 as the outputs grow, f → tf. Where parameters can make them grow, as those of a last linear layer
+        can, and nothing else holds them back, no x attains the infimum 0. For f = Xw this is a plane that separates the
+        classes: if yₙwᵀxₙ > 0 for all n, logistic regression without a ridge has no answer. False proves nothing.
+        """
+        return self.at(x).separated
+
     def outputs(self, x: Any) -> Any:
         """f (N, …, C)."""
         return self.at(x).f

@@ -18,7 +18,7 @@ from refopt.sampled import Draw, Needs, at, begun
 from refopt.settings import Chosen, Common, settled
 from refopt.stopping import Status
 
-AT_ONCE = 2048  #: samples of which the loss after a run is computed at a time
+AT_ONCE = 512  #: samples of which the loss after a run is computed at a time
 HISTORY = ("loss", "grad_norm", "step_norm", "damping", "time")
 
 MESSAGES = {
@@ -30,6 +30,8 @@ MESSAGES = {
     Status.NOT_FINITE: "the {what} of step {t} is not finite; x is the last point whose loss and gradient were finite",
 }
 
+SEPARATED = "; every label has a positive margin: unless something holds the weights back, there is no minimum"
+
 
 def train(
     problem: Any, x: Any, method: str | Sequence[str] = "kfac", steps: int | Sequence[int] = 1000,
@@ -40,11 +42,11 @@ def train(
     Parameters
     ----------
     problem : a ``refopt.Supervised``; or a ``refopt.Problem``, with batch_size None.
-    x : (P,) float32 or float64 parameters of any array kind. Not modified.
+    x : (P,) float32 or float64 parameters of any array kind, in whose type the run is. Not modified.
     method : a name from ``refopt.available("train")``; or several, one after the other, as ``("adam", "l-bfgs")``: each
         begins with the weights of the one before it, and with nothing else.
     steps : how many; for several methods one number for each.
-    batch_size : samples of a batch; None for all of them.
+    batch_size : samples of a batch; None for all of them, which "l-bfgs" always takes.
     rng : a ``numpy.random.Generator`` or a seed: the same batches for every method given the same seed.
     options : fields of the method's ``Params``, each number or a function of the step (``refopt.schedules``), and
         replacement, checkpoint, checkpoint_every, resume, maxtime. For several methods a dict for each, in order.
@@ -57,7 +59,7 @@ def train(
     OptimizeResult with x; fun, the objective on all samples there, nothing dropped; state, the method's last, or a
     first one at x where something was not finite; history, arrays with an entry for each step: loss and grad_norm of
     its batch where it began, step_norm, damping (NaN where there is none), time in seconds; nit, status, success
-    (every step was taken), message, seed.
+    (every step was taken), message, seed; separated, whether x classifies every sample (``Supervised.separated``).
 
     Raises
     ------
@@ -71,6 +73,7 @@ def train(
     phases, common = planned(method, steps, options)
     check_callback(callback)
     x = begun(x)
+    problem = in_type_of(x, problem)
     sampler = Sampler(problem, seed_of(rng), batch_size, common.replacement)
     check_batch(problem, batch_size)
     run = Run(problem, sampler, phases, common, callback, x)
@@ -81,6 +84,15 @@ def train(
     with np.errstate(all="ignore"):
         status = run.go(progress)
         return run.result(status)
+
+
+def in_type_of(x: Any, problem: Any) -> Any:
+    """The problem with its data in the type of x, where it has data: with others every gradient would be of theirs."""
+    if getattr(problem, "dtype", x.dtype) == x.dtype or not hasattr(problem, "batch"):
+        return problem
+    xp = namespace(x)
+    alike = lambda data: xp.astype(data, x.dtype) if xp.isdtype(data.dtype, "real floating") else data
+    return problem.batch(alike(problem.X), alike(problem.y), tuple(map(alike, problem.masks)))
 
 
 def planned(method: Any, steps: Any, options: Any) -> tuple[list[tuple[Chosen, int]], Common]:
@@ -230,16 +242,17 @@ class Run:
         from scipy.optimize import OptimizeResult
 
         x = self.state.x if status != Status.NOT_FINITE else self.good
-        fun = objective(self.problem, x)
+        fun, separated = judged(self.problem, x)
         if status == Status.MAXITER and not finite(fun):
             status, self.what, x = Status.NOT_FINITE, "loss after the last", self.good
-            fun = objective(self.problem, x)
+            fun, separated = judged(self.problem, x)
         if status == Status.NOT_FINITE:
             self.begin(copied(x))  # what the method has learnt is not finite either
         columns = zip(*self.history, strict=True) if self.history else [()] * len(HISTORY)
         return OptimizeResult(
             x=x, fun=fun, state=self.state, nit=self.t, status=status, success=status == Status.MAXITER,
-            message=MESSAGES[status].format(what=self.what, t=self.t), seed=self.sampler.seed,
+            message=MESSAGES[status].format(what=self.what, t=self.t) + separated * SEPARATED, separated=separated,
+            seed=self.sampler.seed,
             history={name: np.array(column, dtype=float) for name, column in zip(HISTORY, columns, strict=True)},
             time=time.perf_counter() - self.began,
         )  # fmt: skip
@@ -251,6 +264,7 @@ class Run:
         return {
             "methods": tuple(chosen.entry.name for chosen, _ in self.phases), "batch_size": self.sampler.batch_size,
             "replacement": self.sampler.replacement, "parameters": self.state.x.shape[0],
+            "dtype": str(self.state.x.dtype),
             "samples": getattr(self.problem, "samples", None),
         }  # fmt: skip
 
@@ -291,16 +305,22 @@ def writer(x: Any) -> Any:
     return in_one_pass
 
 
-def objective(problem: Any, x: Any) -> float:
-    """fun on all samples, some at a time where they are many: what a sweep keeps of all of them may be too much."""
-    if getattr(problem, "samples", 0) <= AT_ONCE or problem.masks:
-        return scalar(problem.fun(x))
-    total = 0.0
+def judged(problem: Any, x: Any) -> tuple[float, bool]:
+    """fun on all samples, and whether their labels are separated.
+
+    Some samples at a time where they are many: what a sweep keeps of all of them may be too much.
+    """
+    if not hasattr(problem, "separated"):
+        return scalar(problem.fun(x)), False
+    if problem.samples <= AT_ONCE or problem.masks:
+        point = problem.at(x)
+        return point.fun, point.separated
+    total, separated = 0.0, True
     for k in range(0, problem.samples, AT_ONCE):
         some = slice(k, k + AT_ONCE)
         point = problem.batch(problem.X[some, ...], problem.y[some, ...]).at(x)
-        total += point.fun / point.c
-    return problem.factor(point.f.shape) * total
+        total, separated = total + point.fun / point.c, separated and point.separated
+    return problem.factor(point.f.shape) * total, separated
 
 
 def whole(module: Any) -> bool:

@@ -8,6 +8,7 @@ Where a position does not count, p and y are 0 in all of these. Logits are shift
 exponentiated, so that nothing overflows.   Shapes: f (N, …, C); y integers (N, …) or probabilities (N, …, C).
 """
 
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,13 @@ class CrossEntropy(Loss):
         if _are_classes(y):
             return xp.where(y == IGNORED, y, xp.astype(drawn, y.dtype))
         return self._target(f, drawn) * counts
+
+    def margins(self, f: Any, y: Any) -> Any:
+        """By how much f_y exceeds all others; the others less it where y is spread; ∞ where it does not count."""
+        xp, target = namespace(f), self._target(f, y)
+        away = inf * xp.ones_like(f)
+        margin = xp.min(xp.where(target > 0.0, f, away), axis=-1) - xp.max(xp.where(target < 1.0, f, -away), axis=-1)
+        return xp.where(self._counts(f, y)[..., 0] > 0.0, margin, away[..., 0])
 
     def labels(self, y: Any, dtype: Any) -> Any:
         xp = namespace(y)

@@ -1,6 +1,6 @@
 """What every loss knows, and what several of them share; their formulas are in ``refopt.networks.losses``."""
 
-from math import prod
+from math import inf, prod
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,10 @@ class Loss:
     def sample(self, f: Any, y: Any, rng: np.random.Generator) -> Any:
         """Labels like y, drawn from the density e^{−ℓ}; where y does not count, y itself."""
         raise NotImplementedError
+
+    def margins(self, f: Any, y: Any) -> Any:
+        """(N, …): where positive, ℓ(tf, y) falls to 0 as t → ∞; −∞ where labels are no classes, and it never does."""
+        return 0.0 * f[..., 0] - inf
 
     def labels(self, y: Any, dtype: Any) -> Any:
         """Labels as this loss takes them: numbers, (N, …, C)."""

@@ -86,6 +86,11 @@ class BinaryCrossEntropy(Natural):
     def variance(self, f: Any) -> Any:
         return sigmoid(f) * sigmoid(-f)
 
+    def margins(self, f: Any, y: Any) -> Any:
+        """The least (2y − 1)f of a position; −|f| where y is between 0 and 1."""
+        xp = namespace(f)
+        return xp.min(xp.where((y == 0.0) | (y == 1.0), (2.0 * y - 1.0) * f, -xp.abs(f)), axis=-1)
+
     def sample(self, f: Any, y: Any, rng: np.random.Generator) -> Any:
         return namespace(f).astype(like(f, rng.random(f.shape)) < sigmoid(f), f.dtype)
 

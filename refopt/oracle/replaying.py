@@ -204,7 +204,7 @@ def _decided(findings: list[Finding]) -> bool:
 
 
 def _explains(instead: list[Finding], findings: list[Finding]) -> bool:
-    """Whether everything agrees, two of the equations among it that did not and are not drowned now, if there are two."""
+    """Whether everything agrees, and two equations at least, if there are two, that did not and are not drowned now."""
     if _first(instead):
         return False
     judged = {(f.step, f.equation) for f in instead if f.judged}

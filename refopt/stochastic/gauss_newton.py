@@ -12,8 +12,10 @@ Cost of a step: (kBC)²P + (kBC)³ flops by push-through, BCP² + P³ dense; kBC
 
 A batch's G has rank B(C − 1) at most for cross-entropy, BC for squares; a window of k batches k times that. The damping
 is in the units of the objective: λ with a mean over B samples is Bλ with their sum. The identity needs λ > 0, and no
-symmetry; H may be singular, as that of cross-entropy is. With a gradient that is not Jᵀr (momentum, somebody's own)
-`update` solves the dense system or, by the same identity, the one of the window:  d = (g − Jᵀ(HJJᵀ + λI)⁻¹HJg)/λ.
+symmetry; H may be singular, as that of cross-entropy is. That of the "gaussian" loss may be indefinite: then d may go
+up, unless λ is large; ``natural_gradient`` has the Fisher matrix instead. With a gradient that is not Jᵀr (momentum,
+somebody's own) `update` solves the dense system or, by the same identity, that of the window:
+d = (g − Jᵀ(HJJᵀ + λI)⁻¹HJg)/λ.
 """
 
 from typing import Any, NamedTuple

@@ -260,3 +260,29 @@ def test_names():
     with pytest.raises(ValueError, match="mean-tokens"):
         refopt.Supervised(Linear(2, 4), "mse", np.zeros((3, 2)), np.zeros((3, 4)), "average")
     assert named(LOSSES["mse"]) is LOSSES["mse"]
+
+
+LABELS = {
+    "cross-entropy": np.array([0, 2, 1, -100]),
+    "cross-entropy of probabilities": np.array([[1.0, 0, 0], [0, 0, 1], [0.3, 0.7, 0], [0, 0, 0]]),
+    "binary-cross-entropy": np.array([[0.0, 1, 1], [1, 0, 0], [1, 1, 1], [0.5, 0, 1]]),
+    "squared": np.zeros((4, 3)),
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_where_a_margin_is_positive_the_loss_falls_to_zero_and_elsewhere_not(namespace, name):
+    """ℓ(tf) at t = 500: margins of 0.03 or more make it 1e-6 at most, all others keep it up."""
+    loss, y, rng = LOSSES[name.split(" of ")[0]], LABELS[name], np.random.default_rng(0)
+    signs = set()
+    for f in np.round(rng.standard_normal((60, 4, 3)), 1) + np.array([0.0, 0.03, 0.07]):
+        margins = loss.margins(namespace.asarray(f), namespace.asarray(y))
+        assert namespace.owns(margins)
+        margins = namespace.to_numpy(margins)
+        far = loss.values(500.0 * f, y)
+        ignored = np.isposinf(margins)
+        assert np.array_equal((margins > 0)[~ignored], (far < 1e-4)[~ignored])
+        assert not far[ignored].any()
+        signs |= set(np.sign(margins[~ignored]))
+    assert (1.0 in signs) == ("entropy" in name)
+    assert -1.0 in signs

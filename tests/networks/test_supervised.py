@@ -356,3 +356,35 @@ def test_gradients_per_sample_written_in_place(network):
 def test_what_has_no_outputs_is_named(network, shape):
     with pytest.raises(ValueError, match="there are no outputs"):
         refopt.Supervised(network, "mse", np.ones((*shape[:-1], 3)), np.zeros(shape)).at(np.ones(1))
+
+
+@pytest.mark.parametrize("loss", ["binary-cross-entropy", "cross-entropy"])
+def test_labels_that_a_plane_separates_are_known_by_it(loss):
+    """Beside linear programming, which finds a plane wherever there is one: y(Xw + b) ≥ 1."""
+    from scipy.optimize import linprog
+
+    rng, found = np.random.default_rng(4), []
+    outputs = 1 if loss == "binary-cross-entropy" else 2
+    for _ in range(40):
+        X, y = rng.standard_normal((7, 2)), rng.integers(2, size=7)
+        A = (1 - 2 * y)[:, None] * np.column_stack([X, np.ones(7)])
+        plane = linprog(np.zeros(3), A, -np.ones(7), bounds=(None, None))
+        problem = refopt.Supervised(Linear(2, outputs), loss, X, y)
+        w = plane.x if plane.success else rng.standard_normal(3)
+        x = w if outputs == 1 else np.array([0, 0, *w[:2], 0, w[2]])
+        assert problem.separated(x) == plane.success
+        assert not problem.separated(-x)
+        found.append(plane.success)
+        if plane.success:
+            assert np.allclose(problem.margins(x), (2 * y - 1) * (X @ w[:2] + w[2]))
+            values = [problem.fun(t * x) for t in (1, 10, 100)]
+            assert values[0] > values[1] > values[2] >= 0.0
+            assert values[2] < 1e-40
+    assert 5 < sum(found) < 35
+
+
+def test_what_has_no_classes_is_not_separated():
+    X = np.ones((3, 2))
+    assert not refopt.Supervised(Linear(2, 1), "squared", X, np.zeros(3)).separated(np.zeros(3))
+    assert not refopt.Supervised(Linear(2, 2), "cross-entropy", X, np.full(3, -100)).separated(np.ones(6))
+    assert not refopt.Supervised(Linear(2, 1), "binary-cross-entropy", X, np.zeros(3)).separated(np.zeros(3))

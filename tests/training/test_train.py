@@ -1,33 +1,19 @@
-"""``train``: what a run is made of, that it can be replayed, taken up again to the last bit, and stopped."""
+"""``train``: what a run is made of, that it can be replayed, and what is asked of its arguments."""
 
 import io
-import os
 import sys
-import time
 
 import numpy as np
 import pytest
 
 import refopt
-from refopt import Status, checkpoints, schedules, train
+from refopt import Status, schedules, train
 from refopt.draws import BATCH, LABELS, MASKS, PROBES, Sampler, seed_of
 from refopt.elementwise import WORTH
-from refopt.networks import Dropout, Linear, Sequential, Tanh
 from refopt.progress import Bar
 from refopt.sampled import Needs
 from refopt.settings import settled
-
-METHODS = refopt.available("train")
-NET = Sequential(Linear(3, 4), Tanh(), Linear(4, 3))
-RNG = np.random.default_rng(5)
-X, Y = RNG.standard_normal((23, 3)), RNG.integers(3, size=23)
-PROBLEM = refopt.Supervised(NET, "cross-entropy", X, Y)
-X0 = NET.init(1)
-
-
-def batch_for(name):
-    return None if name == "l-bfgs" else 7
-
+from training.small import METHODS, NET, PROBLEM, X0, X, Y, batch_for, cliff
 
 # --- what a run is ----------------------------------------------------------------------------------------------------
 
@@ -73,6 +59,31 @@ def test_the_loss_of_many_samples_is_that_of_all(reduction, monkeypatch):
     problem = Watched(NET, "cross-entropy", X, np.where(np.arange(23) % 4 == 1, -100, Y), reduction=reduction)
     assert np.isclose(train(problem, X0, "sgd", steps=0).fun, problem.fun(X0), rtol=1e-14)
     assert seen == [5, 5, 5, 5, 3]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_run_is_in_the_type_of_its_weights(name):
+    """Whatever that of the data is: as with data of this type."""
+    found = train(PROBLEM, X0.astype(np.float32), name, steps=4, batch_size=batch_for(name), rng=0)
+    single = refopt.Supervised(NET, "cross-entropy", X.astype(np.float32), Y)
+    expected = train(single, X0.astype(np.float32), name, steps=4, batch_size=batch_for(name), rng=0)
+    assert found.x.dtype == np.float32
+    assert np.array_equal(found.x, expected.x)
+    squared = refopt.Supervised(NET, "squared", X.astype(np.float32), X.astype(np.float32))
+    assert train(squared, X0, name, steps=2, batch_size=batch_for(name), rng=0).x.dtype == np.float64
+
+
+def test_where_labels_are_separated_the_result_says_so(monkeypatch):
+    """Also where some samples are looked at at a time."""
+    apart = refopt.Supervised(NET, "cross-entropy", X, X.argmax(axis=1))
+    assert not train(apart, X0, "sgd", steps=1).separated
+    for at_once in (512, 5):
+        monkeypatch.setattr(sys.modules[train.__module__], "AT_ONCE", at_once)
+        result = train(apart, X0, "l-bfgs", steps=60)
+        assert result.separated
+        assert "every label has a positive margin: unless something holds the weights back" in result.message
+        assert (apart.outputs(result.x).argmax(axis=1) == apart.y).all()
+    assert not train(cliff(-2.1), np.zeros(1), "sgd", steps=1).separated
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -203,209 +214,6 @@ def test_schedules():
             wrong()
 
 
-# --- checkpoints ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_a_run_taken_up_again_is_the_same_to_the_last_bit(name, tmp_path):
-    file, options = tmp_path / "run.npz", {"window": 3} if name == "gauss-newton" else {}
-    whole = train(PROBLEM, X0, name, steps=9, batch_size=batch_for(name), rng=3, options=options)
-    kept = options | {"checkpoint": file, "checkpoint_every": 2, "resume": True}
-
-    def stopped(intermediate_result):
-        if intermediate_result.nit == 5:
-            raise StopIteration
-
-    half = train(PROBLEM, X0, name, 9, batch_for(name), 3, kept, stopped)
-    assert half.status == Status.CALLBACK
-    assert not half.success
-    rest = train(PROBLEM, X0, name, 9, batch_for(name), None, kept)
-    assert np.array_equal(rest.x, whole.x)
-    for key in ("loss", "grad_norm", "step_norm"):
-        assert np.array_equal(rest.history[key], whole.history[key])
-    assert checkpoints.packed(tuple(rest.state), []) == checkpoints.packed(tuple(whole.state), [])
-    assert (np.diff(rest.history["time"]) >= 0).all()
-    done = train(PROBLEM, X0, name, 9, batch_for(name), 3, kept)
-    assert np.array_equal(done.x, whole.x)
-    assert len(done.history["loss"]) == 9
-    assert sorted(os.listdir(tmp_path)) == ["run.npz"]
-
-
-def test_the_last_good_weights_are_taken_up_too(tmp_path):
-    """A run that ends where the loss is not finite any more, unseen, and is asked for more steps."""
-    whole = train(cliff(-2.1), np.zeros(1), "momentum", steps=50, options={"step": 0.5})
-    kept = {"step": 0.5, "checkpoint": tmp_path / "a.npz", "resume": True}
-    train(cliff(-2.1), np.zeros(1), "momentum", whole.nit, options=kept)
-    more = train(cliff(-2.1), np.zeros(1), "momentum", 50, options=kept)
-    assert more.nit == whole.nit
-    assert np.array_equal(more.x, whole.x)
-
-
-def test_a_run_of_two_methods_is_taken_up_in_the_second(tmp_path):
-    given = {"method": ("adam", "l-bfgs"), "steps": (6, 6), "batch_size": 5, "rng": 1}
-    whole = train(PROBLEM, X0, **given)
-    kept = ({"checkpoint": tmp_path / "a.npz", "checkpoint_every": 1, "resume": True}, None)
-
-    def stopped(intermediate_result):
-        if intermediate_result.nit == 8:
-            raise StopIteration
-
-    train(PROBLEM, X0, **given, options=kept, callback=stopped)
-    assert np.array_equal(train(PROBLEM, X0, **given, options=kept).x, whole.x)
-
-
-def test_a_checkpoint_of_another_run_is_refused(tmp_path):
-    file = tmp_path / "run.npz"
-    options = {"checkpoint": file, "resume": True}
-    train(PROBLEM, X0, "adam", 3, 7, 3, options)
-    with pytest.raises(ValueError, match=r"of a run with methods \('adam',\), this one has \('sgd',\)"):
-        train(PROBLEM, X0, "sgd", 3, 7, 3, options)
-    with pytest.raises(ValueError, match="of a run with batch_size 7, this one has 5"):
-        train(PROBLEM, X0, "adam", 3, 5, 3, options)
-    with pytest.raises(ValueError, match=r"with the seed \(3,\), not \(4,\)"):
-        train(PROBLEM, X0, "adam", 3, 7, 4, options)
-    with pytest.raises(ValueError, match="resume needs the option checkpoint"):
-        train(PROBLEM, X0, "adam", 3, 7, 3, {"resume": True})
-    file.write_bytes(b"nothing of the kind")
-    with pytest.raises(ValueError, match=r"is no checkpoint of refopt\.train"):
-        train(PROBLEM, X0, "adam", 3, 7, 3, options)
-    with pytest.raises(FileNotFoundError, match="there is no folder"):
-        train(PROBLEM, X0, "adam", 3, 7, 3, {"checkpoint": tmp_path / "no" / "run.npz"})
-
-
-def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
-    file = tmp_path / "run.npz"
-    checkpoints.save(file, {"t": 1, "x": X0})
-
-    def failing(*arguments, **arrays):
-        arguments[0].write(b"half of it")
-        raise OSError("the disk is full")
-
-    monkeypatch.setattr(np, "savez", failing)
-    with pytest.raises(OSError, match="the disk is full"):
-        checkpoints.save(file, {"t": 2, "x": X0})
-    assert os.listdir(tmp_path) == ["run.npz"]
-    assert checkpoints.load(file, X0)["t"] == 1
-
-
-def test_what_is_written_is_read_to_the_last_bit(namespace, tmp_path):
-    tree = {"a": (1, 2.5, 0.1 + 0.2, float("nan"), float("inf"), None, True, "word"),
-            "b": ((namespace.asarray(X0.astype(np.float32)),), ()), "c": {"d": np.float64(0.3)}}  # fmt: skip
-    checkpoints.save(tmp_path / "t.npz", tree)
-    found = checkpoints.load(tmp_path / "t.npz", namespace.asarray(X0))
-    assert found["a"][:3] == tree["a"][:3]
-    assert np.isnan(found["a"][3])
-    assert found["a"][4:] == tree["a"][4:]
-    array = found["b"][0][0]
-    assert namespace.owns(array)
-    assert namespace.to_numpy(array).dtype == np.float32
-    assert np.array_equal(namespace.to_numpy(array), X0.astype(np.float32))
-    assert found["b"][1] == ()
-    assert found["c"] == {"d": 0.3}
-
-
-def test_nothing_is_pickled(tmp_path):
-    np.savez(tmp_path / "evil.npz", structure=np.array([{}], dtype=object))
-    with pytest.raises(ValueError, match="is no checkpoint"):
-        checkpoints.load(tmp_path / "evil.npz", X0)
-
-
-# --- how a run ends ---------------------------------------------------------------------------------------------------
-
-
-def cliff(at):
-    """A loss that is not finite from a point on: x falls by ½ every step of `sgd` with η = ½."""
-    return refopt.Problem(lambda x: float(x[0]) if x[0] > at else float("nan"), lambda x: np.ones(1))
-
-
-@pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "shampoo"])
-def test_a_loss_that_is_not_finite_stops_at_the_last_good_weights(name):
-    result = train(cliff(-2.1), np.zeros(1), name, steps=50, options={"step": 0.5})
-    assert result.status == Status.NOT_FINITE
-    assert not result.success
-    assert np.isfinite(result.fun)
-    assert result.fun == result.x[0] > -2.1
-    assert "the loss of step" in result.message
-    assert len(result.history["loss"]) == result.nit
-    assert np.isfinite(result.history["loss"]).all()
-    assert np.array_equal(result.state.x, result.x)
-    assert result.state.t == 0
-    path = [np.zeros(1)]
-    module = METHODS[name].module
-    state = module.init(cliff(-2.1), np.zeros(1), module.Params(step=0.5))
-    while np.isfinite((new := module.step(cliff(-2.1), state, module.Params(step=0.5))).f):
-        path.append(state.x)
-        state = new
-    assert np.array_equal(result.x, path[-1])
-
-
-def test_a_loss_that_is_not_finite_at_once():
-    result = train(cliff(1.0), np.zeros(1), "adam", steps=5)
-    assert result.status == Status.NOT_FINITE
-    assert result.nit == 0
-    assert np.array_equal(result.x, np.zeros(1))
-    assert not result.success
-
-
-def test_a_loss_that_is_not_finite_after_the_last_step():
-    result = train(cliff(-0.9), np.zeros(1), "sgd", steps=2, options={"step": 0.5})
-    assert result.status == Status.NOT_FINITE
-    assert result.x[0] == -0.5
-    assert "after the last" in result.message
-
-
-def test_a_gradient_or_a_step_that_is_not_finite():
-    f = lambda x: float((x**2).sum())
-    result = train(refopt.Problem(f, lambda x: np.full(2, np.inf)), np.ones(2), "sgd", steps=3)
-    assert (result.status, result.nit) == (Status.NOT_FINITE, 0)
-    assert "the gradient of step 0" in result.message
-    result = train(refopt.Problem(f, lambda x: np.full(2, 1e200)), np.ones(2), "sgd", 3, options={"step": 1e200})
-    assert (result.status, result.nit) == (Status.NOT_FINITE, 0)
-    assert np.array_equal(result.x, np.ones(2))
-
-
-def test_a_singular_matrix_stops_with_advice():
-    result = train(PROBLEM, 0 * X0, "natural-gradient", 5, 7, 0, {"damping": 0.0})
-    assert result.status == Status.SINGULAR
-    assert "larger damping" in result.message
-    assert np.array_equal(result.x, 0 * X0)
-
-
-def test_l_bfgs_stops_where_nothing_is_lower():
-    problem = refopt.Problem(lambda x: float(((x - 1) ** 2).sum()), lambda x: 2 * (x - 1))
-    result = train(problem, np.zeros(3), "l-bfgs", steps=200)
-    assert result.nit < 200
-    assert abs(result.x - 1).max() < 1e-12
-
-
-def test_the_time_is_up():
-    slow = refopt.Problem(lambda x: time.sleep(0.02) or 0.0, lambda x: x)
-    result = train(slow, np.ones(1), "sgd", steps=1000, options={"maxtime": 0.05})
-    assert result.status == Status.MAXTIME
-    assert 1 <= result.nit < 100
-
-
-def test_callbacks_get_copies_and_may_stop():
-    kept = []
-    result = train(PROBLEM, X0, "adam", 5, 7, 0, callback=lambda x: kept.append(x))
-    assert len({id(x) for x in kept}) == 5
-    assert len({x.tobytes() for x in kept}) == 5
-    assert np.array_equal(kept[-1], result.x)
-    told = []
-    train(PROBLEM, X0, "adam", 5, 7, 0, callback=lambda intermediate_result: told.append(intermediate_result))
-    assert [r.nit for r in told] == [1, 2, 3, 4, 5]
-    assert [r.loss for r in told] == result.history["loss"].tolist()
-    assert all(np.array_equal(r.x, x) for r, x in zip(told, kept, strict=True))
-
-
-def test_an_exception_arrives_unchanged():
-    def failing(x):
-        raise ZeroDivisionError("mine")
-
-    with pytest.raises(ZeroDivisionError, match="mine"):
-        train(refopt.Problem(failing, failing), np.ones(1), "sgd")
-
-
 # --- what is asked ----------------------------------------------------------------------------------------------------
 
 
@@ -463,8 +271,12 @@ def test_an_objective_without_samples_takes_no_batches():
     problem = refopt.Problem(lambda x: 0.0, lambda x: x)
     with pytest.raises(TypeError, match="a Problem has no samples: batch_size must be None"):
         train(problem, np.ones(1), "sgd", batch_size=1)
-    with pytest.raises(TypeError, match="a Problem draws no labels"):
+    with pytest.raises(
+        TypeError, match=r"labels drawn from a model, and a Problem has none: give a refopt\.Supervised"
+    ):
         train(problem, np.ones(1), "adam-true-fisher")
+    with pytest.raises(ValueError, match=r"give the refopt\.Problem an hvp\(x, v\) or a hess\(x\)"):
+        train(problem, np.ones(1), "adahessian")
 
 
 def test_sums_of_squares_may_be_asked_for_by_name():
@@ -495,43 +307,3 @@ def test_progress_is_told_to_a_terminal_or_a_stream_and_to_nobody_else(capsys):
     bar = Bar(stream, "x", 10)
     bar.tell(1, 0.5)
     assert bar.last == bar.began  # the next line comes after a pause
-
-
-# --- what is dropped, and what explodes -------------------------------------------------------------------------------
-
-
-def test_masks_are_drawn_for_batches_and_nothing_is_dropped_at_the_end():
-    net = Sequential(Linear(3, 8), Tanh(), Dropout(0.5), Linear(8, 3))
-    problem = refopt.Supervised(net, "cross-entropy", X, Y)
-    x0 = net.init(0)
-    result = train(problem, x0, "adam", steps=3, batch_size=6, rng=0)
-    state, sampler, module = (
-        METHODS["adam"].module.init(problem, x0, None),
-        Sampler(problem, (0,), 6),
-        METHODS["adam"].module,
-    )
-    for t in range(3):
-        draw = sampler.draw(t, state.x)
-        assert draw.masks[0].shape == (6, 8)
-        assert set(np.unique(draw.masks[0])) == {0.0, 1.0}
-        part = refopt.Supervised(net, "cross-entropy", X[draw.batch], Y[draw.batch], masks=draw.masks)
-        assert result.history["loss"][t] == part.fun(state.x)
-        state = module.step(problem, state, module.Params(), draw)
-    assert np.array_equal(result.x, state.x)
-    assert result.fun == problem.fun(result.x)
-    again = train(problem, x0, ("sgd", "l-bfgs"), steps=(2, 2), rng=0)
-    assert again.history["loss"][2] == problem.fun(train(problem, x0, "sgd", steps=2, rng=0).x)
-
-
-@pytest.mark.parametrize("name", ["shampoo", "soap", "gauss-newton", "natural-gradient", "adam-true-fisher", "l-bfgs"])
-def test_weights_that_explode_are_no_error_of_somebody_else(name):
-    """What a method does with NaN, a matrix it cannot factor or a rate it cannot draw from, ends the run."""
-    y = RNG.integers(5, size=(23, 3)).astype(float)
-    problem = refopt.Supervised(NET, "poisson", X, y)
-    options = {"damping": 1e-6, "step": 1e5} if name in ("gauss-newton", "natural-gradient") else {"step": 1e5}
-    result = train(problem, X0, name, 6, None if name == "l-bfgs" else 8, 0, options)
-    if name != "l-bfgs":
-        assert result.status == Status.NOT_FINITE
-        assert "is not finite; x is the last point" in result.message
-    assert np.isfinite(result.x).all()
-    assert np.isfinite(result.fun) or not result.success
