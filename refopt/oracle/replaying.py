@@ -212,12 +212,12 @@ def _decided(findings: list[Finding]) -> bool:
 
 
 def _explains(instead: list[Finding], findings: list[Finding]) -> bool:
-    """Whether everything agrees, and two of the equations that did not, if there are two, are not drowned now."""
+    """Whether everything agrees, and two of the steps that did not, if there are two, are not drowned now."""
     if _first(instead):
         return False
-    judged = {(f.step, f.equation) for f in instead if f.judged}
-    wrong = [(f.step, f.equation) for f in findings if not f.agrees]
-    return wrong[0] in judged and len(judged.intersection(wrong)) >= min(2, len(wrong))
+    judged = {f.step for f in instead if f.judged and f.equation not in rules.GIVEN}
+    wrong = {f.step for f in findings if not f.agrees}
+    return min(wrong) in judged and len(judged & wrong) >= min(2, len(wrong))
 
 
 def _certain(rule: Rule, run: "_Run", options: Any, how: Mapping[str, Any], findings: list[Finding]) -> Digits | None:

@@ -24,6 +24,7 @@ from refopt.sampled import Draw
 from refopt.supervised import Supervised
 
 Array = np.ndarray
+GIVEN = ("f = f(x)", "g = ∇f(x)")
 
 
 class Seen(NamedTuple):
@@ -92,7 +93,7 @@ class Path:
 def given(path: Path) -> Iterator[Seen]:
     """Their f and g are the problem's at their x."""
     for k in range(len(path.records)):
-        for field, name, says in (("f", "fun", "f = f(x)"), ("g", "grad", "g = ∇f(x)")):
+        for field, name, says in (("f", "fun", GIVEN[0]), ("g", "grad", GIVEN[1])):
             theirs = path.records[k].get(field)
             if theirs is not None and path.has(name):
                 ours = path.of(name, k)
