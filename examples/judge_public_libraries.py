@@ -1,7 +1,7 @@
 """What the oracle says of public libraries: every run, step and matrix below is judged as a user's own would be.
 
     pip install torch curvlinops-for-pytorch backpack-for-pytorch nngeometry
-    pip install optax optimistix pytorch_optimizer torch_optimizer
+    pip install optax optimistix pytorch_optimizer torch_optimizer heavyball PyHessian
     python examples/judge_public_libraries.py [table.csv]
 
 Libraries that are not installed are left out. These are good libraries; where a sentence finds a difference it says
@@ -61,15 +61,16 @@ def torch_model() -> tuple:
     return torch, model, torch.tensor(X), torch.tensor(LABELS), torch.nn.CrossEntropyLoss()
 
 
-def run_of(make: Callable, steps: int = 12, create_graph: bool = False) -> Recorder:
-    """The records of an optimizer on the network's loss."""
-    _, model, inputs, labels, loss = torch_model()
+def run_of(make: Callable, steps: int = 12, number: str = "float64") -> Recorder:
+    """The records of an optimizer on the network's loss, in numbers of a type."""
+    torch, model, inputs, labels, loss = torch_model()
+    model, inputs = model.to(getattr(torch, number)), inputs.to(getattr(torch, number))
     optimizer, note = make(model.parameters()), Recorder()
 
     def closure():
         optimizer.zero_grad()
         value = loss(model(inputs), labels)
-        value.backward(create_graph=create_graph)
+        value.backward()
         return value
 
     for _ in range(steps):
@@ -128,6 +129,65 @@ def tensor_optimizers() -> Iterator[Row]:
     for library, what, name, make, params in sources:
         found = replay(name, PROBLEM, run_of(make), params)
         yield library, what, bool(found), found.sentence
+
+
+def adahessian() -> Iterator[Row]:
+    """AdaHessian, with the random signs that it draws drawn twice from one seed; its Hessian power is ½ by default."""
+    import torch_optimizer
+
+    torch, model, inputs, labels, loss = torch_model()
+    optimizer = torch_optimizer.Adahessian(model.parameters(), lr=0.05, eps=1e-4)
+    records = []
+    for k in range(12):
+        optimizer.zero_grad()
+        loss(model(inputs), labels).backward(create_graph=True)
+        x = torch.nn.utils.parameters_to_vector(model.parameters()).detach().numpy().copy()
+        torch.manual_seed(k)
+        z = np.concatenate([(2 * torch.randint_like(p, high=2) - 1).numpy().ravel() for p in model.parameters()])
+        g = np.concatenate([p.grad.detach().numpy().ravel() for p in model.parameters()])
+        records.append({"x": x, "g": g, "probes": z[None], "products": PROBLEM.hvp(x, z)[None]})
+        torch.manual_seed(k)
+        optimizer.step()
+    records.append({"x": torch.nn.utils.parameters_to_vector(model.parameters()).detach().numpy().copy()})
+    found = replay("adahessian", PROBLEM, records, {"step": 0.05, "eps": 1e-4, "exponent": 0.25})
+    yield "torch_optimizer", "Adahessian", bool(found), found.sentence
+
+
+def heavyball() -> Iterator[Row]:
+    """Its optimizers as they are, in float32, which is what they store."""
+    import heavyball
+
+    heavyball.utils.compile_mode = None
+    wanted = {"gradient_clipping": None, "update_clipping": None, "warmup_steps": 0}
+    makers = {
+        "adamw": (lambda p: heavyball.AdamW(p, lr=0.01, weight_decay=0.1, eps=1e-8, **wanted),
+                  {"step": 0.01, "beta2": 0.99, "weight_decay": 0.1}),
+        "soap": (lambda p: heavyball.SOAP(p, lr=0.01, weight_decay=0.0, precondition_frequency=1, merge_dims=False,
+                                          use_precond_schedule=False, **wanted),
+                 {"step": 0.01, "beta1": 0.9, "beta2": 0.95, "shapes": SHAPES, "every": 1}),
+    }  # fmt: skip
+    for name, (make, params) in makers.items():
+        found = replay(name, PROBLEM, run_of(make, steps=8, number="float32"), params)
+        yield "heavyball", name, bool(found), found.sentence
+
+
+def pyhessian() -> Iterator[Row]:
+    """Its product with the Hessian, and what its iterations make of it, to the accuracy that they are asked for."""
+    from pyhessian import hessian
+    from pyhessian.utils import hessian_vector_product
+
+    torch, model, inputs, labels, loss = torch_model()
+    its = hessian(model, loss, data=(inputs, labels), cuda=False)
+    v = np.random.default_rng(1).standard_normal(len(X0))
+    parts = [torch.tensor(v[slot.part].reshape(slot.shape)) for slot in PROBLEM.network.plan.slots]
+    product = hessian_vector_product(its.gradsH, its.params, parts)
+    theirs = np.concatenate([p.detach().numpy().ravel() for p in product])
+    yield judged("PyHessian", "hessian_vector_product", theirs, "hessian", v=v)
+    largest = its.eigenvalues(maxIter=1000, tol=1e-8, top_n=1)[0][0]
+    values = np.linalg.eigvalsh(PROBLEM.hess(X0))
+    error = abs(largest / values[np.abs(values).argmax()] - 1.0)
+    said = f"The eigenvalue of largest modulus, to {error:.1e}; it was asked for to 1e-8 from step to step."
+    yield "PyHessian", "eigenvalues(top_n=1)", error < 1e-5, said
 
 
 def optax() -> Iterator[Row]:
@@ -241,7 +301,10 @@ def nngeometry() -> Iterator[Row]:
     yield judged("nngeometry", "FIM, PMatDense, classif_logits", matrix, "fisher")
 
 
-PARTS = (scipy, torch_func, torch_optim, optax, optimistix, tensor_optimizers, curvlinops, backpack, nngeometry)
+PARTS = (
+    scipy, torch_func, torch_optim, optax, optimistix, tensor_optimizers, adahessian, heavyball, curvlinops, backpack,
+    nngeometry, pyhessian,
+)  # fmt: skip
 
 
 def rows() -> Iterator[tuple[str, ...]]:

@@ -92,14 +92,20 @@ def parser() -> argparse.ArgumentParser:
 
     conform = commands.add_parser("conform", help="judge your own function by the facts of the field")
     conform.add_argument("target", metavar="MODULE:NAME", help="the function, such as mypackage.optim:minimize")
-    conform.add_argument("kind", nargs="?", default="", help="minimizer, inverse-root, bfgs.update, optimizer:adam, …")
+    conform.add_argument(
+        "kind",
+        nargs="?",
+        default="",
+        help="minimizer, inverse-root, bfgs.update, optimizer:adam, curvature:ggn, pruner:obs, …",
+    )
     conform.add_argument("--examples", type=int, default=50, metavar="N", help="instances of each property (50)")
     conform.set_defaults(run=run_conform)
     return top
 
 
 JUDGE = """Judge a matrix, a diagonal, a product, Kronecker factors, a run or an inverse root of another program: what
-it is, under which conventions, and where it goes wrong. Ends with 0 if it is what it claims to be, with 1 if not."""
+it is, under which conventions, and where it goes wrong. Ends with 0 if it is what it claims to be, with 1 if not, with
+2 if the file cannot be judged."""
 
 
 VERIFY = """Draw random instances of each claim, compute a residual that is zero where the claim holds, and compare it
@@ -244,7 +250,10 @@ def run_compile(given: argparse.Namespace) -> int:
 def run_judge(given: argparse.Namespace) -> int:
     from refopt.oracle import judge
 
-    verdict = judge(given.dump)
+    try:
+        verdict = judge(given.dump)
+    except (TypeError, IndexError) as error:  # what is in a dump may be of any kind
+        raise ValueError(f"{given.dump} cannot be judged: {error}") from error
     print(("right: " if verdict.right else "not right: ") + verdict.sentence)
     return 0 if verdict.right else 1
 

@@ -14,6 +14,13 @@ smallest instance that hypothesis has found:
     inverse-root        target(A, p) → X (n, n), with XᵖA = I;  A symmetric positive definite, p = 1, 2, …
     bfgs.update, …      target(*arguments), any equation that the ledger's claims use
     optimizer:adam, …   target(x, g, state) → x, state;  state is None at first, then whatever the target likes
+    curvature:ggn, …    target(arrays, X, y, loss) → (P, P) of a dense network with tanh, arrays [W, b, W, b, …], loss
+                        "cross-entropy" or "squared";   hessian, ggn, fisher, empirical;   kfac-exact and
+                        kfac-empirical → [(A, G), …]
+    pruner:obs          target(w, H, count) → w, zero where a weight has gone
+    pruner:sparsegpt, … target(W, X, sparsity) → W;  sparsegpt, wanda, magnitude
+
+An implementation in another framework needs an adapter of a few lines, from arrays to its own and back.
 
 The properties of an equation are the ledger's claims themselves.
 """
@@ -22,7 +29,7 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-KINDS = ("minimizer", "inverse-root", "optimizer:…", "the name of an equation")
+KINDS = ("minimizer", "inverse-root", "optimizer:…", "curvature:…", "pruner:…", "the name of an equation")
 
 
 class Property(NamedTuple):
@@ -63,14 +70,16 @@ def properties(kind: str) -> list[Property]:
     """The properties of a kind of function."""
     if find_spec("hypothesis") is None:
         raise ImportError("the conformance kit needs hypothesis: pip install hypothesis brings it")
-    from refopt.conformance import equations, minimizers, optimizers, roots
+    from refopt.conformance import curvatures, equations, minimizers, optimizers, pruners, roots
 
     if kind == "minimizer":
         return minimizers.PROPERTIES
     if kind == "inverse-root":
         return roots.PROPERTIES
-    if kind.startswith("optimizer:"):
-        return optimizers.properties(kind.partition(":")[2])
+    families = {"optimizer": optimizers, "curvature": curvatures, "pruner": pruners}
+    family, _, name = kind.partition(":")
+    if name and family in families:
+        return families[family].properties(name)
     if kind in equations.names():
         return equations.properties(kind)
     said = f"no kind is called {kind!r}" if kind else "the kind is missing, and the target has no attribute `conforms`"

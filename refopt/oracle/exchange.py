@@ -7,25 +7,32 @@ x           (P,) parameters, in the order of PyTorch's `named_parameters()`;   o
 X, y        inputs (N, …) and labels;   loss, reduction   by their names here
 theirs      the matrix (P, P), diagonal or product (P,);   factors: A.0, G.0, A.1, G.1, … layer by layer
 v           (P,), for a product, in the order of theirs;   labels  that were sampled, for a Fisher matrix
+accuracy    the relative error that is no error, such as 1e-5 of differences;   precision   "bfloat16", "float16" or
+            "float32", of theirs, where the arrays in the file are of a finer type
 
 trajectory: points (k, n), and where they have them gradients (k, n), values (k,), m, v (k, n), H (k, n, n), and the
 method's options as option.step, option.beta1, …;   root: A (n, n), p, theirs (n, n)
 
-refopt judge dump.npz                   prints the verdict; ends with 0 if theirs is what it claims to be, 1 if not
+refopt judge dump.npz                   prints the verdict; ends with 0 if theirs is what it claims to be, 1 if not,
+                                        2 if the file cannot be judged
 refopt.oracle.judge("dump.npz")         the same as a ``Verdict``;   a dict of arrays will do
 """
 
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import is_zipfile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
 from refopt.oracle.diagnosis import Diagnosis, diagnose
-from refopt.oracle.iterates import Record, host
+from refopt.oracle.iterates import Brief, Record, eps_of, host
 from refopt.oracle.replaying import Replay, replay
 
+THEIRS = ("theirs", "A", "G", "points", "gradients", "values", "m", "v", "H", "B")  #: what ``precision`` is about
+TEXTS = ("what", "claim", "network", "loss", "reduction", "problem", "precision")
+PRECISIONS = ("bfloat16", "float16", "float32", "float64")
 FIELDS = {"gradients": "g", "values": "f", "m": "m", "v": "v", "H": "H", "B": "B"}
 SAME = ({"ggn", "fisher"},)  #: the same matrix for losses whose outputs are natural parameters
 
@@ -59,11 +66,47 @@ def read(dump: Any) -> dict[str, Any]:
         path = Path(dump)
         if not path.is_file():
             raise ValueError(f"there is no file {dump}")
-        if not is_zipfile(path):
-            raise ValueError(f"{dump} is no npz file, which numpy.savez writes")
+        entries = {name: host(value) for name, value in _loaded(path).items()}
+    entries = {name: _plain(value) for name, value in entries.items()}
+    for name, value in entries.items():
+        _check(name, value)
+    if kind := entries.get("precision", ""):
+        entries |= {name: _rounded(entries[name], kind) for name in entries if name.partition(".")[0] in THEIRS}
+    return entries
+
+
+def _check(name: str, value: Any) -> None:
+    """What kind of value each entry is."""
+    if name in TEXTS:
+        wanted, fits = "a text", isinstance(value, str)
+    elif name in ("p", "accuracy") or name.startswith("option."):
+        wanted, fits = "a number", not isinstance(value, np.ndarray)
+    else:
+        fits = isinstance(value, np.ndarray) and value.ndim > 0 and value.dtype.kind in "fiub"
+        wanted = "an array of real numbers"
+        if fits and name not in (*FIELDS, "points") and not np.isfinite(value).all():
+            raise ValueError(f"the dump's {name} has entries that are not finite")
+    if not fits:
+        given = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else repr(value)
+        raise ValueError(f"the dump's {name} must be {wanted}; it is {given}")
+
+
+def _loaded(path: Path) -> dict[str, np.ndarray]:
+    if not is_zipfile(path):
+        raise ValueError(f"{path} is no npz file, which numpy.savez writes, or it was cut short")
+    try:
         with np.load(path, allow_pickle=False) as file:
-            entries = {name: file[name] for name in file.files}
-    return {name: _plain(value) for name, value in entries.items()}
+            return {name: file[name] for name in file.files}
+    except (BadZipFile, OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} cannot be read: {error}. It is damaged or was cut short: write it again") from error
+
+
+def _rounded(value: Any, kind: str) -> np.ndarray:
+    """Numbers that have been in a coarser type than the file's."""
+    if kind not in PRECISIONS:
+        raise ValueError(f"precision is {kind!r}; it can be {', '.join(PRECISIONS)}")
+    array = np.asarray(value)
+    return array.astype(np.float32).view(Brief) if kind == "bfloat16" else array.astype(kind)
 
 
 def _plain(value: Any) -> Any:
@@ -80,6 +123,9 @@ def _needed(entries: Mapping[str, Any], *names: str) -> list[Any]:
 
 def _numbered(entries: Mapping[str, Any], name: str) -> list[Any]:
     """The entries name.0, name.1, … in order."""
+    wrong = [key for key in entries if key.rpartition(".")[0] == name and not key.rpartition(".")[2].isdecimal()]
+    if wrong:
+        raise ValueError(f"{wrong[0]!r} must be {name}.0, {name}.1, …")
     found = {int(key.rpartition(".")[2]): value for key, value in entries.items() if key.rpartition(".")[0] == name}
     return [found[k] for k in sorted(found)]
 
@@ -157,7 +203,7 @@ def _root(entries: dict[str, Any]) -> Verdict:
     values, V = np.linalg.eigh(A.astype(float))
     if values[0] <= 0.0:
         return Verdict(False, f"A is not positive definite: its lowest eigenvalue is {values[0]:.3g}")
-    eps = float(np.finfo(X.dtype).eps)
+    eps = eps_of(X)
     powers = {f"A^(−1/{q:g})": (V * values ** (-1.0 / q)) @ V.T for q in (p, 2 * p, 0.5 * p, -p)}
     errors = {name: float(np.linalg.norm(X - Y) / np.linalg.norm(Y)) for name, Y in powers.items()}
     bound = 100.0 * eps * values[-1] / values[0]

@@ -18,7 +18,7 @@ BETAS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9999)
 USUAL: dict[str, tuple[Any, ...]] = {
     "beta1": BETAS[:6], "beta2": BETAS[3:], "eps": DECADES, "momentum": BETAS[1:7], "decay": BETAS[3:],
     "weight_decay": (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 5e-2, 0.1), "memory": (*range(1, 31), 50, 100),
-    "every": (1, 2, 5, 10, 20, 50, 100),
+    "every": (1, 2, 5, 10, 20, 50, 100), "exponent": (0.25, 0.5, 1.0),
 }  # fmt: skip
 OPEN = ("memory",)  #: what a run may choose, unless it has said what it chose
 ALIKE = (
@@ -47,7 +47,8 @@ def dampings(name: str, path: Path) -> Iterator[float]:
         B, g, s = (fisher if name == "natural-gradient" else hessian)(path, k), path.g(k), path.s(k)
         (lam, alpha), *_ = np.linalg.lstsq(np.stack([s, g], 1), -B @ s)
         if lam > 0.0 and alpha > 0.0:
-            yield float(f"{lam:.9g}") if abs(float(f"{lam:.9g}") - lam) <= 1e-10 * lam else float(lam)
+            short = float(f"{lam:.6g}")  # of a number somebody chose the rounding of s hides the last digits
+            yield short if abs(short - lam) <= 1e-8 * lam else float(lam)
 
 
 def methods(name: str) -> list[str]:

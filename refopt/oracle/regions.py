@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from refopt.krylov import gltr, steihaug
-from refopt.oracle.rules import Array, Path, Seen, along, length
+from refopt.oracle.rules import Array, Path, Seen, along, length, solved
 from refopt.problem import Problem
 from refopt.subproblem import decrease, dogleg, more_sorensen
 
@@ -77,7 +77,8 @@ def lanczos(path: Path) -> Iterator[Seen]:
 
 def gauss_newton(path: Path) -> Iterator[Seen]:
     for k in path.moved:
-        p = np.linalg.lstsq(path.of("jacobian", k), -path.of("residual", k))[0]
+        J, r = path.of("jacobian", k), path.of("residual", k)
+        p = solved(J.T @ J, -J.T @ r) if J.dtype == object else np.linalg.lstsq(J, -r)[0]
         yield from along(path, k, p, "p = −J⁺r")
 
 

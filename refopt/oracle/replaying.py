@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refopt.oracle import guesses, rules
+from refopt.oracle.fifty import Digits, digits
 from refopt.oracle.iterates import Record, eps_of, records
 from refopt.oracle.rulebook import RULES, Rule, home
 from refopt.oracle.rules import Path, Seen
@@ -62,6 +63,7 @@ class Replay(NamedTuple):
     defects: list[str]  #: the known ways of going wrong that explain all of it, each alone
     search: dict[str, int]  #: steps, and in how many a search's conditions hold; not judged
     guess: dict[str, Any]  #: other options, or another method, that explain all of it
+    digits: Digits | None  #: of a run that agrees: how right the least certain equation is, and could be
 
     def __bool__(self) -> bool:
         return self.verdict == "agrees"
@@ -99,12 +101,18 @@ def replay(method: Any, problem: Any, iterates: Iterable[Any], params: Any = Non
     verdict = verdict if _decided(findings) else "undecided"
     search = _searched(run.path(0, options)) if rule.searches else {}
     said = [rule.defects[known].says for known in wrong]
+    known = None if first or not _decided(findings) else _certain(rule, run, options, how, findings)
     sentence = _sentence(name, verdict, first, findings, how, said, search, whole - 1, guess)
+    if known:
+        sentence += (
+            f" In fifty digits {known.equation} at step {known.step} holds to {known.theirs:.1f} digits, of some "
+            f"{known.possible:.1f} that their rounding leaves."
+        )
     if first and hidden:
         sentence += f" Trials that were refused teach {hidden} too, and leave no trace: give {hidden} in the records."
     if whole < len(path):
         sentence = f"Their x is not finite from step {whole - 1} on. Before that: {sentence}"
-    return Replay(name, verdict, sentence, whole - 1, first, findings, how, wrong, search, guess)
+    return Replay(name, verdict, sentence, whole - 1, first, findings, how, wrong, search, guess, known)
 
 
 def _named(method: Any) -> str:
@@ -204,12 +212,24 @@ def _decided(findings: list[Finding]) -> bool:
 
 
 def _explains(instead: list[Finding], findings: list[Finding]) -> bool:
+<<<<<<< HEAD
     """Whether everything agrees, and two equations at least, if there are two, that did not and are not drowned now."""
+=======
+    """Whether everything agrees, and two of the steps that did not, if there are two, are not drowned now."""
+>>>>>>> oracle
     if _first(instead):
         return False
-    judged = {(f.step, f.equation) for f in instead if f.judged}
-    wrong = [(f.step, f.equation) for f in findings if not f.agrees]
-    return wrong[0] in judged and len(judged.intersection(wrong)) >= min(2, len(wrong))
+    judged = {f.step for f in instead if f.judged and f.equation not in rules.GIVEN}
+    wrong = {f.step for f in findings if not f.agrees}
+    return min(wrong) in judged and len(judged & wrong) >= min(2, len(wrong))
+
+
+def _certain(rule: Rule, run: "_Run", options: Any, how: Mapping[str, Any], findings: list[Finding]) -> Digits | None:
+    """The digits of what was judged, of a small case."""
+    path = run.path(0, options)
+    how = {key: value for key, value in how.items() if not hasattr(options, key)}
+    judged = {(f.step, f.equation): f.ours for f in findings if f.judged}
+    return digits(rule.says, path, how, judged)
 
 
 # --- choices, options, other methods -----------------------------------------------------------------------------

@@ -23,7 +23,11 @@ class Rule:
 
 
 def _newton(path: Path, H: Any, g: Any) -> Any:
-    return np.linalg.solve(H, -g)
+    return rules.solved(H, -g)
+
+
+def _damped(path: Path, H: Any, g: Any) -> Any:
+    return rules.solved(H + path.params.damping * np.eye(g.size), -g)
 
 
 def _direction(method: str, *names: str) -> Callable[[Path, Any, Any], Any]:
@@ -59,9 +63,7 @@ H_DEFECTS = {**defects.PAIRS, **defects.H_UPDATES}
 RULES = {
     "gradient-descent": Rule(rules.steepest),
     "newton": Rule(rules.newton_type(_newton, "p = −H⁻¹g"), defects=defects.NEWTON),
-    "damped-newton": Rule(
-        rules.newton_type(_direction("damped_newton", "damping"), "p = −(H + λI)⁻¹g"), defects=defects.NEWTON
-    ),
+    "damped-newton": Rule(rules.newton_type(_damped, "p = −(H + λI)⁻¹g"), defects=defects.NEWTON),
     "modified-newton": Rule(rules.newton_type(_direction("modified_newton", "beta"), "p = −(H + τI)⁻¹g")),
     "saddle-free-newton": Rule(rules.newton_type(_direction("saddle_free_newton", "floor"), "p = −|H|⁻¹g")),
     "diagonal-newton": Rule(
@@ -79,7 +81,7 @@ RULES = {
     "sr1": Rule(carried.symmetric_rank_one, LEARNT, searches=False, hidden="B"),
     "hessian-free": Rule(carried.hessian_free, ({}, {"inner": "to η"})),
     "natural-gradient": Rule(
-        rules.newton_type(_direction("natural_gradient", "damping"), "p = −(F + λI)⁻¹g", rules.fisher),
+        rules.newton_type(_damped, "p = −(F + λI)⁻¹g", rules.fisher),
         defects=defects.FISHER,
     ),
     "gauss-newton": Rule(regions.gauss_newton, searches=False),

@@ -24,6 +24,7 @@ from refopt.sampled import Draw
 from refopt.supervised import Supervised
 
 Array = np.ndarray
+GIVEN = ("f = f(x)", "g = ∇f(x)")
 
 
 class Seen(NamedTuple):
@@ -92,7 +93,7 @@ class Path:
 def given(path: Path) -> Iterator[Seen]:
     """Their f and g are the problem's at their x."""
     for k in range(len(path.records)):
-        for field, name, says in (("f", "fun", "f = f(x)"), ("g", "grad", "g = ∇f(x)")):
+        for field, name, says in (("f", "fun", GIVEN[0]), ("g", "grad", GIVEN[1])):
             theirs = path.records[k].get(field)
             if theirs is not None and path.has(name):
                 ours = path.of(name, k)
@@ -148,14 +149,14 @@ def difference(path: Path, k: int, p: Array) -> tuple[Array, Array]:
 
 def curved(s: Array, y: Array, skip: float, H: Array | None = None) -> bool:
     """Whether yᵀs is safely positive; where it is not, nothing is learnt."""
-    return bool(s.any() and s @ y > skip * np.linalg.norm(s) * np.linalg.norm(y))
+    return bool(s.any() and s @ y > skip * length(s) * length(y))
 
 
 def stays_positive(s: Array, y: Array, skip: float, H: Array) -> bool:
     """Whether the rank-one update of H ≻ 0 is safe and positive definite: rᵀy > 0 or sᵀH⁻¹s < sᵀy, r = s − Hy."""
     r = s - H @ y
-    safe = abs(r @ y) > skip * np.linalg.norm(r) * np.linalg.norm(y)
-    return bool(s.any() and safe and (r @ y > 0.0 or s @ np.linalg.solve(H, s) < s @ y))
+    safe = abs(r @ y) > skip * length(r) * length(y)
+    return bool(s.any() and safe and (r @ y > 0.0 or s @ solved(H, s) < s @ y))
 
 
 def quasi_newton(method: str, learns: Any = curved) -> Callable[..., Iterator[Seen]]:
@@ -171,7 +172,8 @@ def quasi_newton(method: str, learns: Any = curved) -> Callable[..., Iterator[Se
         update = update or equation(method, "update")
         H = path.records[0].get("H")
         if H is None:
-            H = (first_guess(path.x(0), path.g(0)) if start == "length" else 1.0) * np.eye(path.x(0).size)
+            x, g = (np.asarray(a, float) for a in (path.x(0), path.g(0)))
+            H = (first_guess(x, g) if start == "length" else 1.0) * np.eye(x.size)
         for k in path.steps:
             own = path.records[k].get("H")
             if own is not None and k:
@@ -200,7 +202,7 @@ def fitted(update: Any, s: Array, y: Array, g: Array, after: Array) -> float:
 
 def newest(S: list[Array], Y: list[Array]) -> float:
     """γ = sᵀy/yᵀy of the last pair."""
-    return float(S[-1] @ Y[-1] / (Y[-1] @ Y[-1]))
+    return S[-1] @ Y[-1] / (Y[-1] @ Y[-1])
 
 
 def loops(S: list[Array], Y: list[Array], gamma: float, g: Array) -> Array:
@@ -242,7 +244,7 @@ def updates(method: str) -> Callable[..., Iterator[Seen]]:
     means = () if method == "shampoo" else ("m", "v")  # of which its public codes keep others
 
     def rule(path: Path, update: Any = module.update, ahead: bool = False) -> Iterator[Seen]:
-        state = module.init(None, path.x(0), path.params)
+        state = module.init(None, np.asarray(path.x(0), float), path.params)
         for k in path.steps:
             record = path.records[k]
             draw = Draw(probes=record.get("probes"), labels=record.get("labels"))
@@ -258,8 +260,17 @@ def updates(method: str) -> Callable[..., Iterator[Seen]]:
     return rule
 
 
-def length(x: Array) -> float:
-    return float(np.linalg.norm(x))
+def length(x: Array) -> Any:
+    return (x @ x) ** 0.5 if x.dtype == object else float(np.linalg.norm(x))
+
+
+def solved(A: Array, b: Array) -> Array:
+    """A⁻¹b, in fifty digits where the numbers have them."""
+    if A.dtype != object:
+        return np.linalg.solve(A, b)
+    import mpmath
+
+    return np.array(list(mpmath.lu_solve(mpmath.matrix(A.tolist()), mpmath.matrix(b.tolist()))), dtype=object)
 
 
 def top(x: Array) -> float:

@@ -11,7 +11,7 @@ from refopt.oracle.readings import Explanation, View, good
 from refopt.oracle.reductions import scale_in_words
 from refopt.oracle.sampled import Sampled
 
-CLOSE = 1e-3  #: what is no closer is something else
+CLOSE = 5e-3  #: what is no closer is something else; bfloat16 leaves less
 
 
 class Diagnosis(NamedTuple):

@@ -1,0 +1,288 @@
+"""Diagnoses of what is wrong: mistakes as users make them, written out here in NumPy, and named for what they are."""
+
+import numpy as np
+import pytest
+
+import refopt
+from refopt import curvature
+from refopt.networks import Conv2d, Flatten, Linear, Sequential, Tanh
+from refopt.oracle import diagnose, judge
+from refopt.oracle.layouts import layouts
+
+rng = np.random.default_rng(11)
+N, C = 24, 4
+NETWORK = "Sequential(Linear(5, 6), Tanh(), Linear(6, 4))"
+NET = Sequential(Linear(5, 6), Tanh(), Linear(6, 4))
+X, y = rng.standard_normal((N, 5)) + 0.3, rng.integers(0, C, N)
+x = NET.init(rng)
+PROBLEM = refopt.Supervised(NET, "cross-entropy", X, y)
+W1, b1, W2, b2 = NET.unravel(x).values()
+a = np.tanh(X @ W1.T + b1)
+z = a @ W2.T + b2
+p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+d2 = p - np.eye(C)[y]
+d1 = d2 @ W2 * (1 - a * a)
+J = curvature.jacobian(PROBLEM, x).reshape(N, C, -1)
+H, F = curvature.hessian(PROBLEM, x), curvature.fisher(PROBLEM, x)
+S = PROBLEM.per_sample_grad(x)
+ONE = np.ones((N, 1))
+
+
+def between(M):
+    return np.einsum("nap,nab,nbq->pq", J, np.broadcast_to(M, (N, C, C)), J) / N
+
+
+def diagonals(q):
+    return q[:, :, None] * np.eye(C)
+
+
+def flat(*parts):
+    return np.concatenate([part.ravel() for part in parts])
+
+
+# --- matrices ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("M", "said"),
+    [
+        (diagonals(p), r"taken to be diag(p) in place of diag(p) − ppᵀ"),
+        (p[:, :, None] * p[:, None, :], "ppᵀ stands in place of diag(p) − ppᵀ"),
+        (np.diag(p.mean(0)) - np.outer(p.mean(0), p.mean(0)), "at the mean of all samples' p"),
+        (diagonals(z) - z[:, :, None] * z[:, None, :], "the outputs themselves, not their probabilities"),
+    ],
+)
+def test_the_outputs_hessian(M, said):
+    found = diagnose(between(M), PROBLEM, x, claim="ggn")
+    assert found.kind == "ggn"
+    assert said in found.defect
+
+
+def test_batches_weight_decay_and_best_labels():
+    batches = S.reshape(3, 8, -1).mean(1)
+    assert "consecutive batches of 8" in diagnose(batches.T @ batches / 3, PROBLEM, x).sentence
+    decayed = S + 0.1 * x
+    assert "to which 0.1 x was added" in diagnose(decayed.T @ decayed / N, PROBLEM, x).sentence
+    best = PROBLEM.per_sample_grad(x, p.argmax(1))
+    assert "labels that the model finds likeliest" in diagnose(best.T @ best / N, PROBLEM, x).sentence
+
+
+def test_gradients_that_are_divided_by_their_lengths():
+    unit = S / np.linalg.norm(S, axis=1, keepdims=True)
+    found = diagnose(unit.T @ unit / N, PROBLEM, x)
+    assert (found.kind, found.defect) == ("empirical", "the gradients are divided by their lengths")
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_labels_are_read_off(samples):
+    """The labels that were drawn, and that the model draws such."""
+    drawn = [PROBLEM.per_sample_grad(x, np.array([rng.choice(C, p=q) for q in p])) for _ in range(samples)]
+    found = diagnose(sum(s.T @ s for s in drawn) / (N * samples), PROBLEM, x)
+    assert found.kind == "monte-carlo"
+    assert found.residual < 1e-9
+    assert f"sampled with {samples} label" in found.sentence
+    assert "as likely as labels that the model draws" in found.sentence
+
+
+def test_labels_that_the_model_does_not_draw():
+    sure = np.where((np.arange(len(x)) >= 36) & (np.arange(len(x)) < 60), 6.0, 1.0) * x  # W of the last layer
+    there = PROBLEM.at(sure).f
+    worst = PROBLEM.per_sample_grad(sure, there.argmin(1))
+    found = diagnose(worst.T @ worst / N, PROBLEM, sure)
+    assert "none that the model draws" in found.sentence
+    assert found.defect
+
+
+@pytest.mark.parametrize("kind", ["ggn at another point", "product of two", "noise"])
+def test_what_is_no_sampled_matrix_is_not_called_one(kind):
+    other = {
+        "ggn at another point": curvature.ggn(PROBLEM, 1.1 * x),
+        "product of two": F @ F / np.trace(F),
+        "noise": F + 0.1 * np.outer(np.sin(np.arange(len(x))), np.sin(np.arange(len(x)))),
+    }[kind]
+    assert not diagnose(other, PROBLEM, x)
+
+
+def test_triangles_and_inverses():
+    assert "the upper triangle of the Hessian" in diagnose(np.triu(H), PROBLEM, x).sentence
+    assert diagnose(np.tril(F), PROBLEM, x).defect == "the other triangle is zero"
+    found = diagnose(np.linalg.inv(F + 1e-3 * np.eye(len(x))), PROBLEM, x)
+    assert found.sentence.startswith("Yours is the inverse of the generalised Gauss-Newton matrix")
+    assert found.damping == pytest.approx(1e-3, rel=1e-6)
+
+
+def test_what_is_not_symmetric_is_told_so():
+    wrong = H.copy()
+    wrong[:5] *= 2.0
+    assert "not symmetric: it differs from its transpose by" in diagnose(wrong, PROBLEM, x).sentence
+
+
+# --- diagonals and products ----------------------------------------------------------------------------------------
+
+
+def test_moduli_roots_and_squares_of_diagonals():
+    for theirs, said in ((np.abs(np.diag(H)), "modulus"), (np.sqrt((S**2).mean(0)), "square root")):
+        assert f"the {said} was taken" in diagnose(theirs, PROBLEM, x).sentence
+
+
+def test_estimates_of_diagonals():
+    signs = rng.choice([-1.0, 1.0], (60, len(x)))
+    found = diagnose((signs * (signs @ H)).mean(0), PROBLEM, x)
+    assert found.kind == "estimated"
+    assert "may be an estimate of the diagonal of the Hessian" in found.sentence
+
+
+def products(term):
+    """∇²f v by differentiating the backward sweep, in which a term is held constant."""
+    v1, c1, v2, c2 = NET.unravel(V).values()
+    da = (1 - a * a) * (X @ v1.T + c1)
+    dz = da @ W2.T + a @ v2.T + c2
+    dd2 = p * dz - p * (p * dz).sum(1, keepdims=True)
+    back = dd2 @ W2 + d2 @ v2 * (term != "W") if term != "Wᵀδ" else 0.0
+    dd1 = back * (1 - a * a) - 2 * a * da * (d2 @ W2) * (term != "φ′")
+    return flat(dd1.T @ X, dd1.sum(0), dd2.T @ a + d2.T @ da * (term != "a"), dd2.sum(0)) / N
+
+
+V = rng.standard_normal(len(x))
+
+
+def test_the_hessian_times_a_vector_as_it_should_be():
+    np.testing.assert_allclose(products(""), H @ V, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("term", "said"),
+    [
+        ("W", "in Wᵀδ, which is passed back, W is held constant"),
+        ("a", "in ∇W = δaᵀ a is held constant"),
+        ("φ′", "the term with φ″ is missing"),
+        ("Wᵀδ", "what is passed back, Wᵀδ, is held constant"),
+    ],
+)
+def test_terms_that_are_lost_on_the_way(term, said):
+    assert said in diagnose(products(term), PROBLEM, x, v=V, claim="hessian").defect
+
+
+@pytest.mark.parametrize("step", [1e-4, 1e-6])
+def test_differences_are_told_how_far_they_reach(step):
+    theirs = (PROBLEM.grad(x + step * V) - PROBLEM.grad(x)) / step
+    found = diagnose(theirs, PROBLEM, x, v=V)
+    assert not found
+    assert "Yours is the Hessian, averaged over the samples, but only to" in found.sentence
+    assert diagnose(theirs, PROBLEM, x, v=V, accuracy=10 * step)
+
+
+# --- Kronecker factors ---------------------------------------------------------------------------------------------
+
+
+def gram(m, n=N):
+    return m.T @ m / n
+
+
+def joint(m, last=1.0):
+    return np.concatenate([m, last * ONE], 1)
+
+
+A = [gram(joint(X)), gram(joint(a))]
+G = [gram(d1), gram(d2)]
+
+
+@pytest.mark.parametrize(
+    ("A", "G", "said"),
+    [
+        ([gram(joint(X, 0.0)), gram(joint(a, 0.0))], G, "in A the coordinate of the bias is 0, not 1"),
+        ([gram(joint(X, 0.0)), A[1]], G, "in A the coordinate of the bias is 0, not 1 (layer 0)"),
+        ([np.cov(joint(m).T, bias=True) for m in (X, a)], G, "A is the covariance of the inputs"),
+        ([np.outer(joint(m).mean(0), joint(m).mean(0)) for m in (X, a)], G, "A is the square of the mean input"),
+        ([A[0], gram(joint(X @ W1.T + b1))], G, "goes into the activation before the layer"),
+        (A, [gram(d2 @ W2), G[1]], "its slope φ′ is missing"),
+        (A, [np.outer(d.mean(0), d.mean(0)) for d in (d1, d2)], "G is the square of the mean gradient"),
+    ],
+)
+def test_mistakes_in_factors(A, G, said):
+    found = diagnose(list(zip(A, G, strict=True)), PROBLEM, x)
+    assert said in found.defect, found.sentence
+
+
+def test_factors_that_change_places_are_not_right():
+    given = {"network": NETWORK, "x": x, "X": X, "y": y, "loss": "cross-entropy", "what": "factors"}
+    pairs = lambda A, G: {f"A.{k}": M for k, M in enumerate(A)} | {f"G.{k}": M for k, M in enumerate(G)}
+    assert judge(given | pairs(A, G) | {"claim": "kfac-empirical"}).right
+    for wrong in (pairs(G, A), pairs(A[::-1], G[::-1])):
+        assert not judge(given | wrong | {"claim": "kfac-empirical"}).right
+
+
+def test_one_side_that_nothing_explains():
+    found = diagnose([(A[0], G[0]), (A[1], G[1] @ G[1])], PROBLEM, x)
+    assert "A is K-FAC's; G is off by" in found.sentence
+    assert "in layer 2" in found.sentence
+
+
+def test_inverses_of_factors_and_averages_that_began_with_the_identity():
+    inverses = [(np.linalg.inv(M + 0.1 * np.eye(len(M))), np.linalg.inv(K + 0.2 * np.eye(len(K))))
+                for M, K in zip(A, G, strict=True)]  # fmt: skip
+    assert "the inverses of the factors of empirical K-FAC" in diagnose(inverses, PROBLEM, x).sentence
+    begun = [tuple(0.9 * np.eye(len(M)) + 0.1 * M for M in pair) for pair in zip(A, G, strict=True)]
+    assert "an average that began with the identity" in diagnose(begun, PROBLEM, x).sentence
+
+
+def test_factors_of_sampled_labels():
+    labels = rng.integers(0, C, (1, N))
+    pairs = [(b.A, b.G) for b in curvature.kfac(PROBLEM, x, fisher="monte-carlo", labels=labels).blocks]
+    assert diagnose(pairs, PROBLEM, x, labels=labels).kind == "kfac-monte-carlo"
+    assert not diagnose(pairs, PROBLEM, x)
+
+
+def test_convolutions():
+    net = Sequential(Conv2d(2, 3, 2), Tanh(), Flatten(), Linear(12, 3))
+    inputs, labels = rng.standard_normal((10, 2, 3, 3)), rng.integers(0, 3, 10)
+    problem, at = refopt.Supervised(net, "cross-entropy", inputs, labels), net.init(rng)
+    (A0, G0), (A1, G1) = ((b.A, b.G) for b in curvature.kfac(problem, at).blocks)
+    last = np.append(np.arange(8).reshape(2, 4).T.ravel(), 8)
+    found = diagnose([(A0[np.ix_(last, last)], G0), (A1, G1)], problem, at)
+    assert "the patches have the channels last" in found.defect
+    assert "times 4 in 0, 1 in 3" in diagnose([(4 * A0, G0), (A1, G1)], problem, at).sentence
+    (mean, _), _ = ((b.A, b.G) for b in curvature.kfac(problem, at, sharing="reduce").blocks)
+    assert "A is summed up as reduce, G as expand" in diagnose([(mean, G0), (A1, G1)], problem, at).defect
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+@pytest.mark.parametrize("rule", ["pi", "factored"])
+def test_factored_damping_of_a_matrix(rule, inverse):
+    lam, blocks = 0.03, curvature.kfac(PROBLEM, x, fisher="exact").blocks
+    pi = [b.pi if rule == "pi" else 1.0 for b in blocks]
+    damped = [curvature.Kron(b.A + q * lam**0.5 * np.eye(len(b.A)), b.G + lam**0.5 / q * np.eye(len(b.G)), True)
+              for b, q in zip(blocks, pi, strict=True)]  # fmt: skip
+    theirs = curvature.BlockDiagonal(tuple(damped)).dense()
+    order = layouts(PROBLEM, len(x))[3].order
+    theirs = np.linalg.inv(theirs) if inverse else theirs
+    found = diagnose(theirs[np.ix_(order, order)], PROBLEM, x)
+    assert found.kind == ("inverse-" * inverse) + "kfac-exact"
+    assert found.damping == pytest.approx(lam, rel=1e-6)
+    assert ("π from the traces" if rule == "pi" else "π = 1") in found.sentence
+
+
+# --- coarse types ------------------------------------------------------------------------------------------------
+
+
+def brief(array):
+    """Rounded to bfloat16, as the bits of an npz file have it."""
+    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+@pytest.mark.parametrize("kind", ["hessian", "ggn", "empirical"])
+def test_bfloat16_is_judged_as_such(kind, tmp_path):
+    M = {"hessian": H, "ggn": F, "empirical": S.T @ S / N}[kind]
+    given = {"network": NETWORK, "x": x, "X": X, "y": y, "loss": "cross-entropy", "what": "matrix", "claim": kind}
+    wide = (brief(M).astype(np.uint32) << 16).view(np.float32)
+    for stored in ({"theirs": brief(M).view("V2")}, {"theirs": wide, "precision": "bfloat16"}):
+        np.savez(tmp_path / "dump.npz", **given, **stored)
+        assert judge(tmp_path / "dump.npz").right
+    doubled = judge(given | {"theirs": 2 * wide, "precision": "bfloat16"})
+    assert not doubled.right
+    assert "doubled" in doubled.sentence
+    assert not judge(given | {"theirs": wide}).right
+    half = judge(given | {"theirs": M.astype(np.float16)})
+    assert half.right
+    assert "averaged over the samples." in half.sentence
