@@ -212,11 +212,7 @@ def _decided(findings: list[Finding]) -> bool:
 
 
 def _explains(instead: list[Finding], findings: list[Finding]) -> bool:
-<<<<<<< HEAD
-    """Whether everything agrees, and two equations at least, if there are two, that did not and are not drowned now."""
-=======
     """Whether everything agrees, and two of the steps that did not, if there are two, are not drowned now."""
->>>>>>> oracle
     if _first(instead):
         return False
     judged = {f.step for f in instead if f.judged and f.equation not in rules.GIVEN}
