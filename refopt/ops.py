@@ -431,16 +431,19 @@ def two_loop(S: Matrix, Y: Matrix, count: int, gamma: float, g: Vector) -> Vecto
     S, Y are (m, n), written by ``with_row`` for k = 0 … count − 1.   N&W §7.2.   Cost: 10mn flops.
     """
     m, known = len(S), list[Any]()
-    inner, add, r = _vector_routines(g)
+    inner, axpy, r = dot, None, g
+    if type(g) is ndarray and g.dtype.char in "fd" and g.size > 0:  # BLAS takes a third of NumPy's time
+        inner, axpy, r = _blas_routine("dot", g.dtype.char), _blas_routine("axpy", g.dtype.char), g.copy()
     for i in range(count - 1, max(0, count - m) - 1, -1):
         s, y = S[i % m], Y[i % m]
         ys = inner(y, s)
         a = inner(s, r) / ys
-        r = add(y, r, a=-a)
+        r = axpy(y, r, a=-a) if axpy else r - a * y
         known.append((s, y, ys, a))
     r = gamma * r
     for s, y, ys, a in reversed(known):
-        r = add(s, r, a=a - inner(y, r) / ys)
+        b = a - inner(y, r) / ys
+        r = axpy(s, r, a=b) if axpy else r + b * s
     return r
 
 
@@ -482,13 +485,6 @@ def _blas_routine(name: str, char: str) -> Any:
     from scipy.linalg import blas
 
     return getattr(blas, {"f": "s", "d": "d"}[char] + name)
-
-
-def _vector_routines(g: Any) -> tuple[Any, Any, Any]:
-    """xᵀy and y + ax, and g for the latter to write into: BLAS, where it can, takes a third of NumPy's time."""
-    if type(g) is ndarray and g.dtype.char in "fd" and g.size > 0:
-        return _blas_routine("dot", g.dtype.char), _blas_routine("axpy", g.dtype.char), g.copy()
-    return dot, lambda x, y, a: y + a * x, g
 
 
 @cache

@@ -31,7 +31,7 @@ def test_an_equation_is_broken_in_each_way():
     [
         ("quasi_newton", "arrived", "ok = point.lower and weak < 3"),
         ("quasi_newton", "arrived", "nfev, njev = (state.nfev + point.nfev, state.njev + point.njev)"),
-        ("quasi_newton", "curved", "return ys > 0 and ys * ys > skip * skip * dot(s, s) * dot(y, y)"),
+        ("quasi_newton", "curved", "return ys > 0 and yy > 0 and (ys * ys > skip * skip * dot(s, s) * yy)"),
         ("subproblem", "promise", "tiny = eps(g) ** 0.5 * frobenius(B)"),
     ],
 )
