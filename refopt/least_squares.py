@@ -21,7 +21,7 @@ from refopt.derivatives.differences import sizes
 from refopt.inputs import Later, Together, array_function, check_derivatives, own, same_kind, vector
 from refopt.linalg.gram import inverse_gram
 from refopt.minimize import bounding, differenced, given, steps_at_most, why_generic
-from refopt.ops import cholesky, device, eps, finite, namespace, norm_inf
+from refopt.ops import cholesky, device, diagonal, eps, finite, namespace, norm_inf
 from refopt.problem import LeastSquares
 
 
@@ -85,15 +85,9 @@ def least_squares(
     report = driver.reporter(callback, bool(common.get("disp")), describe)
     trace = bool(common.get("trace"))
     done = driver.drive(loop, think, x, sizes(x), params, tests, limits, began, report, trace)
-    with np.errstate(all="ignore"), suppress(Spent):
-        if not getattr(done.state, "exact", True):
-            done = done._replace(state=entry.module.renewed(problem(done.watch.rough), done.state))
-        if done.ending.status == stopping.Status.PRECISION and done.ending.success and tests.differences == 0.0:
-            final = problem(done.watch.rough)
-            watch = done.watch._replace(verdict=stopping.DONE)
-            state, _ = stopping_residuals.finished(entry.module, final, done.state, watch, params, tests)
-            done = done._replace(state=state)
     with np.errstate(all="ignore"):
+        with suppress(Spent):
+            done = completed(entry.module, problem, done, params, tests)
         return outcome(tests, began, done)
 
 
@@ -106,6 +100,18 @@ def refuse(bounds: Any, loss: Any) -> None:
             f"refopt fits by squares, loss 'linear', not {loss!r}: minimize the sum of a loss of the residuals with "
             "refopt.minimize, or take scipy.optimize.least_squares(loss=...)"
         )
+
+
+def completed(method: Any, problem: Later, run: driver.Run, params: Any, tests: Any) -> driver.Run:
+    """The run with a Jacobian that is not only learnt; and polished, where that has still to be done."""
+    if not getattr(run.state, "exact", True):
+        run = run._replace(state=method.renewed(problem(run.watch.rough), run.state))
+    ending = run.ending
+    if ending.status is stopping.Status.PRECISION and ending.success and tests.differences == 0.0:
+        final, watch = problem(run.watch.rough), run.watch._replace(verdict=stopping.DONE)
+        state, _ = stopping_residuals.finished(method, final, run.state, watch, params, tests)
+        run = run._replace(state=state)
+    return run
 
 
 def scaled(loop: loops.Loop, method: Any, scale: Any) -> loops.Loop:
@@ -135,9 +141,9 @@ def outcome(tests: stopping_residuals.Tests, began: float, run: driver.Run) -> A
         culprit = "the Jacobian" if finite(result.fun) else "fun, or the sum of its squares,"
         result.advice = f"{culprit} holds NaN or infinity at x0: start where the model is defined"
     inverse, rank = information(run.state, noise_of(tests.differences, run.state.x))
-    result.covariance = spread(inverse, result.cost, result.jac.shape[0] - rank)
-    result.stderr = namespace(inverse).sqrt(namespace(inverse).linalg.diagonal(result.covariance))
-    if result.success:
+    covariance = spread(inverse, run.state.f, run.state.r.shape[0] - rank)
+    result.covariance, result.stderr = covariance, namespace(inverse).sqrt(diagonal(covariance))
+    if run.ending.success:
         result.advice = advice(result, rank)
     return result
 

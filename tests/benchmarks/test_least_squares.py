@@ -54,3 +54,39 @@ def test_a_jitted_fit(paired):
     )
     assert ours.success
     assert ours.cost <= theirs.cost * (1 + 1e-10)
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("name", ["Misra1a", "Thurber", "Gauss1"])
+def test_a_jitted_certified_fit(paired, name):
+    from jitted_zoo import squares
+
+    case = refopt.zoo.get(f"nist:{name}", start=2)
+    residual, jacobian, *_ = squares(case.problem, len(case.x0))
+    ours, theirs = paired(
+        f"lm, jitted NIST {name}, a solve",
+        lambda: refopt.least_squares(residual, case.x0, jac=jacobian),
+        "MINPACK's lm, at its defaults",
+        lambda: scipy.optimize.least_squares(residual, case.x0, jac=jacobian, method="lm"),
+    )
+    assert ours.success
+    assert ours.cost <= theirs.cost * (1 + 1e-10)
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize(("m", "n"), [(100, 4), (100, 50), (5000, 4), (5000, 50), (50_000, 10)])
+def test_a_jitted_fit_of_peaks(paired, m, n):
+    """Each contender at its own default tolerances."""
+    from speed import peaks
+
+    if m > 5000 and not paired.rounds:
+        pytest.skip("long, and of no other result than the small ones")
+    (residual, jacobian, *_), x0 = peaks(m, n)
+    ours, theirs = paired(
+        f"lm, jitted peaks, {m} × {n}, a solve",
+        lambda: refopt.least_squares(residual, x0, jac=jacobian),
+        "MINPACK's lm, at its defaults",
+        lambda: scipy.optimize.least_squares(residual, x0, jac=jacobian, method="lm"),
+    )
+    assert ours.success
+    assert ours.cost <= theirs.cost * (1 + 1e-10)

@@ -137,12 +137,13 @@ def polished(draw, polish):
     nfev, njev = problem.residual.calls, problem.jacobian.calls
     new = polish(problem, state._replace(d=d), 4, 0)
     counts = (problem.residual.calls - nfev - new.nfev + 1, problem.jacobian.calls - njev - new.njev + 1)
-    E, p = np.zeros((len(x), len(x))), shortest(problem.jacobian.function(x), problem.residual.function(x))
+    half = np.linalg.pinv(problem.jacobian.function(x))
+    E, p = np.zeros((len(x), len(x))), -half @ problem.residual.function(x)
     start, f = x, state.f
     for _ in range(4):
         s = p + E @ p
         r, J = problem.residual.function(x + s), problem.jacobian.function(x + s)
-        q = shortest(J, r)
+        q = -half @ (half.T @ (J.T @ r))
         if r @ r / 2 > f * (1 + 1e-10) or (size(d * q) >= 0.9 * size(d * p) and r @ r / 2 >= f):
             break
         row = (d**2 * s) @ (np.eye(len(x)) + E)
@@ -158,7 +159,7 @@ def polished(draw, polish):
 
 @claim(
     "linearised.polish",
-    "The polish is Broyden's good method on p(x) = 0, p the Gauss-Newton step, as long as p gets shorter or f falls",
+    "The polish is Broyden's good method on p(x) = −(J₀ᵀJ₀)⁻¹ J(x)ᵀr(x) = 0, as long as p gets shorter or f falls",
     NW + "§10.3 and §11.1",
     polished,
     given="near a minimum with a residual; four steps",
