@@ -67,6 +67,7 @@ def test_an_entry_that_is_kept_is_loaded(caplog):
     bound = Bound(Problem, frozenset({"hess", "hvp"}))
     compiled.entry_of(bfgs, stopping, bound)
     compiled.entry_of.cache_clear()
+    caplog.clear()
     with caplog.at_level(logging.WARNING, "refopt"):
         compiled.entry_of(bfgs, stopping, bound)
     assert caplog.records == []
