@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from refopt.ops import device, dot, finite, namespace, norm_inf, scalar
+from refopt.ops import device, finite, namespace, norm_inf, scalar
 
 FLOAT = np.dtype(float)  #: numba's as well
 
 
 def vector(x0: Any, name: str = "x0") -> Any:
     """A float vector of the caller's own array kind, never the caller's own array."""
-    if type(x0) is np.ndarray and x0.dtype is FLOAT and x0.ndim == 1 and finite(x0.dot(x0)) and x0.size:
+    if type(x0) is np.ndarray and x0.dtype is FLOAT and x0.ndim == 1 and x0.size and math.isfinite(np.vdot(x0, x0)):
         return x0.copy()
     if not hasattr(x0, "dtype") or hasattr(x0, "to_numpy") or isinstance(x0, np.generic):  # lists; a pandas Series
         x0 = np.asarray(x0)
@@ -34,7 +34,7 @@ def vector(x0: Any, name: str = "x0") -> Any:
         raise ValueError(f"{name} must be a vector of shape (n,); it has shape {tuple(x.shape)}")
     if x.shape[0] == 0:
         raise ValueError(f"{name} is empty")
-    if not (finite(dot(x, x)) or finite(norm_inf(x))):  # the first is quick, the second does not overflow
+    if not finite(norm_inf(x)):
         raise ValueError(f"{name} must be finite; it holds NaN or infinity: {x}")
     return x
 

@@ -16,7 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy import ndarray
+from numpy import floating, ndarray
 
 if TYPE_CHECKING:
     Vector: TypeAlias = Any  # no type that a checker knows fits every array kind; the dialect itself checks kinds
@@ -49,7 +49,7 @@ def scalar(value: Any) -> Any:
 def dot(x: Vector, y: Vector) -> float:
     """xᵀy, for x, y of shape (n,)."""
     value = x.dot(y) if type(x) is ndarray else x @ y
-    return float(value) if isinstance(value, np.floating) else scalar(value)
+    return float(value) if isinstance(value, floating) else scalar(value)
 
 
 def norm(x: Vector) -> float:

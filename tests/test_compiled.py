@@ -1,14 +1,6 @@
-"""The compiled loop: the same run as the generic one, safe from signals and exceptions, and kept on disk."""
+"""The compiled loop: the same run as the generic one, safe from exceptions."""
 
-import logging
-import os
-import re
-import shutil
-import signal
-import subprocess
-import sys
 from functools import partial
-from pathlib import Path
 from typing import get_type_hints
 
 import numpy as np
@@ -24,7 +16,6 @@ from refopt.problem import Problem
 numba = pytest.importorskip("numba")
 compiled = pytest.importorskip("refopt.compiled")
 from refopt.compiled.entry import compiled_entry  # noqa: E402  # numba may be missing
-from refopt.compiled.kept import loaded  # noqa: E402
 from refopt.compiled.ways import Apart, Together  # noqa: E402
 
 pytestmark = [pytest.mark.jit, pytest.mark.xdist_group("jit")]
@@ -329,145 +320,6 @@ def test_value_and_gradient_together():
     assert (found.nit, found.nfev, found.njev) == (wanted.nit, wanted.nfev, wanted.njev)
     with pytest.raises(ValueError, match="must return the pair"):
         refopt.minimize(rosen, [-1.2, 1.0], jac=True, options=options)
-
-
-# --- kept on disk ----------------------------------------------------------------------------------------------------
-
-SCRIPT = """
-import numpy as np, refopt
-from refopt import compiled, loop, stopping
-from refopt.methods import bfgs
-from refopt.problem import Problem
-
-def fun(x):
-    return 100.0 * (x[1] - x[0] ** 2) ** 2 + (1.0 - x[0]) ** 2
-
-def grad(x):
-    t = x[1] - x[0] ** 2
-    return np.array([-400.0 * x[0] * t - 2.0 * (1.0 - x[0]), 200.0 * t])
-
-objective = refopt.compile(fun, grad)
-problem = Problem(objective.fun, objective.jac)
-run = compiled.runner(bfgs, stopping, problem).run
-state = bfgs.init(problem, np.array([-1.2, 1.0]), bfgs.Params())
-watch = stopping.watch(state.x, state.f, state.g, abs(state.x))
-"""
-SOLVE = """
-state, watch, k = run(0.0, state, watch, bfgs.Params(), stopping.Tests(), 1000)
-print(k, watch.verdict, state.x.round(6).tolist(), sum(objective.fun.stats.cache_hits.values()))
-"""
-
-
-def start(script, cache, package=Path(refopt.__file__).parents[1]):
-    """A process that imports refopt from `package`, its working directory."""
-    environment = {**os.environ, "REFOPT_CACHE_DIR": str(cache)}
-    command = [sys.executable, "-c", script]
-    return subprocess.Popen(
-        command, cwd=package, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-
-
-def finish(process):
-    """Steps, verdict, x, hits of the objective's cache; and whether the method was compiled."""
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    steps, verdict, x, hits = re.fullmatch(r"(\d+) (\d) (\[.*\]) (\d)\n", out).groups()
-    assert set(err.splitlines()) <= {"compiling refopt.methods.bfgs: some seconds, once"}
-    return (int(steps), int(verdict), x), int(hits) > 0, bool(err)
-
-
-def solve(cache, package=Path(refopt.__file__).parents[1]):
-    return finish(start(SCRIPT + SOLVE, cache, package))
-
-
-@pytest.mark.slow
-def test_the_cache_is_shared_mended_and_renewed(tmp_path):
-    package, cache = tmp_path / "source", tmp_path / "cache"
-    shutil.copytree(Path(refopt.__file__).parent, package / "refopt", ignore=shutil.ignore_patterns("__pycache__"))
-    # two processes fill it at once
-    for answer, _, was_compiled in map(finish, [start(SCRIPT + SOLVE, cache, package) for _ in range(2)]):
-        assert answer[1:] == (stopping.DONE, "[1.0, 1.0]")
-        assert was_compiled
-    # the next one finds method and objective
-    assert solve(cache, package) == (answer, True, False)
-    # files that end early, or hold something else, are made again
-    files = [path for path in cache.rglob("*") if path.is_file()]
-    assert len(files) == 3
-    for cut, path in enumerate(files):
-        path.write_bytes(path.read_bytes()[: 1000 * cut])
-    assert solve(cache, package) == (answer, False, True)
-    assert solve(cache, package) == (answer, True, False)
-    # a change in any source file is noticed: here a run stops to think after the first step
-    source = package / "refopt" / "stopping.py"
-    text = source.read_text()
-    source.write_text(text.replace("stall >= old.patience", "stall >= -9"))
-    assert source.read_text() != text
-    changed, _, was_compiled = solve(cache, package)
-    assert was_compiled
-    assert changed[:2] == (1, stopping.STUCK)
-
-
-@pytest.mark.parametrize("content", ["no pickle", "cmissing_module\nname\n."])
-def test_what_cannot_be_rebuilt_is_compiled_again(tmp_path, content):
-    diskcache.write(tmp_path / "name", content.encode())
-    assert loaded(tmp_path / "name") is None
-
-
-def test_the_same_function_in_two_modules_has_code_for_each(tmp_path):
-    (tmp_path / "mine.py").write_text("def fun(x):\n    return x @ x\n")
-    call = "import numpy as np, refopt\n{}\nprint(refopt.compile(fun)(np.ones(3)))"
-    for definition in ("from mine import fun", "def fun(x):\n    return x @ x"):
-        script = f"import sys\nsys.path.append({str(tmp_path)!r})\n" + call.format(definition)
-        out, err = start(script, tmp_path / "cache").communicate(timeout=300)
-        assert (out, err) == ("3.0\n", "")
-        (tmp_path / "mine.py").unlink(missing_ok=True)
-
-
-def test_an_entry_that_is_kept_is_loaded(caplog):
-    bound = Bound(Problem, frozenset({"hess", "hvp"}))
-    compiled.entry_of(bfgs, stopping, bound)
-    compiled.entry_of.cache_clear()
-    with caplog.at_level(logging.WARNING, "refopt"):
-        compiled.entry_of(bfgs, stopping, bound)
-    assert caplog.records == []
-
-
-# --- signals ---------------------------------------------------------------------------------------------------------
-
-TIMER = """
-import signal
-served = 0
-def serve(number, frame):
-    global served
-    served += 1
-signal.signal(signal.SIGALRM, serve)
-signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
-runs = 0
-while served < 300:  # a signal is pending at the end of nearly every chunk
-    found, _, k = run(0.0, state, watch, bfgs.Params(), stopping.Tests(gtol=0.0), 100000)
-    runs += 1
-signal.setitimer(signal.ITIMER_REAL, 0.0)
-"""
-
-INTERRUPT = """
-import signal
-def serve(number, frame):
-    raise KeyboardInterrupt
-signal.signal(signal.SIGALRM, serve)
-signal.setitimer(signal.ITIMER_REAL, 0.05)
-try:
-    while True:
-        found, _, k = run(0.0, state, watch, bfgs.Params(), stopping.Tests(), 100000)
-except KeyboardInterrupt:
-    pass
-"""
-
-
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timer")
-@pytest.mark.parametrize("script", [TIMER, INTERRUPT], ids=["served", "raising"])
-def test_a_signal_during_a_chunk_does_no_harm(script):
-    answer, _, _ = finish(start(SCRIPT + script + SOLVE, os.environ["REFOPT_CACHE_DIR"]))
-    assert answer[1:] == (stopping.DONE, "[1.0, 1.0]")
 
 
 # --- the public names ------------------------------------------------------------------------------------------------

@@ -53,6 +53,12 @@ def test_a_single_number_of_every_kind(namespace):
     assert tuple(inputs.vector(namespace.asarray(np.array(2.0))).shape) == (1,)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numbers_whose_squares_overflow_are_finite(dtype):
+    x0 = np.array([1e30 if dtype == "float32" else 1e200, 1.0], dtype)
+    assert (inputs.vector(x0) == x0).all()
+
+
 def test_x0_is_copied():
     x0 = np.array([1.0, 2.0])
     inputs.vector(x0)[0] = 5.0

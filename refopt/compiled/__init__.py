@@ -101,7 +101,7 @@ class Frame:
         kinds = [*fields_of(state).values(), *fields_of(watch).values()]
         self.state, self.watch, self.split = state, watch, len(fields_of(state))
         self.size = self.split + watch._fields.index("size")
-        self.nothing = [0] * len(kinds)
+        self.nothing: list[Any] = [0] * len(kinds)
         self.arrays = {i: kind is not Vector for i, kind in enumerate(kinds) if kind in LEAVE}  #: whether a matrix
         self.rows = itemgetter(*self.arrays)  #: how many each array has, of the results of the entry
         self.shapes: dict[int, dict[int, Any]] = {}  #: of each array, for each number of variables

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from refopt.ops import device, eps, finite, namespace, scalar
+from refopt.ops import device, eps, namespace, scalar
 
 COMPLEX_STEP = 1e-20
 
@@ -184,7 +184,7 @@ def all_finite(value: Any) -> bool:
     """Whether a scalar, or every element of an array, is neither infinite nor NaN."""
     if not getattr(value, "shape", ()):
         return math.isfinite(value)
-    if isinstance(value, np.ndarray) and finite(np.vdot(value, value)):  # quick, but it may overflow
+    if isinstance(value, np.ndarray) and math.isfinite(abs(np.vdot(value, value))):  # quick, but it may overflow
         return True
     xp = namespace(value)
     return bool(xp.all(xp.isfinite(value)))
