@@ -175,7 +175,7 @@ def test_a_variable_at_its_bias_stays_unless_others_push_it():
         x[1] = -coupling * x[0]  # where the true derivative is zero
         problem = Problem(lambda x, B=B: 0.5 * float(x @ B @ x), lambda x, B=B, off=off: B @ x + off)
         end = refine(problem, x, problem.fun(x), problem.grad(x), np.ones(2), 0.0 * x, 1e-3, 0.0, inf, bias)
-        assert (end.x[1] != x[1]) is moved
+        assert bool(end.x[1] != x[1]) is moved
         assert (abs(end.g) <= bias).all()
 
 
