@@ -54,18 +54,19 @@ def refine(
     each = 2 * x.shape[0] + 1
     model, left = shown(problem, model_of(problem.grad, x, g, size, noise, bias), x, f, ef), most - each
     ceiling = f + 10.0 * ef
-    known = free(model, g, bias)
+    moving = absolute(g) > bias
+    known = free(model, moving)
     now = best = Refined(x, f, g, promise(known, g))
     for _ in range(STEPS):
         if not 0.0 < now.gain < inf or left < 1 or now.stuck:
             break
         after, spent = damped(problem, known, now, ceiling)
-        left -= spent
+        left, moving = left - spent, moving | (absolute(after.g) > bias)
         if after.gain > 1e-4 * now.gain and left >= each and not after.stuck:
             model, left = model_of(problem.grad, after.x, after.g, size, noise, bias), left - each
             model = shown(problem, model, after.x, after.f, ef)
-            known = free(model, after.g, bias)
-            after = after._replace(gain=promise(known, after.g))
+        known = free(model, moving)
+        after = after._replace(gain=promise(known, after.g))
         now = after
         smaller = norm_inf(now.g) < norm_inf(best.g)
         if (now.gain <= enough and (best.gain > enough or smaller)) or (smaller and now.gain < best.gain):
@@ -118,11 +119,11 @@ def model_of(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: Any, 
     return Model(w, Q, larger(values, 0.0 * values + floor), convex, values if whole else None, blur)
 
 
-def free(model: Model, g: Any, bias: Any) -> Model:
-    """The model in the variables whose derivatives are more than their bias: the others stay where they are."""
-    xp = namespace(g)
-    w = xp.where(absolute(g) > bias, model.w, 0.0 * model.w)
-    if bool(xp.all(w > 0.0)) or not model.convex:
+def free(model: Model, moving: Any) -> Model:
+    """The model in some of the variables, those whose derivatives are or were more than their bias; the others stay."""
+    xp = namespace(model.w)
+    w = xp.where(moving, model.w, 0.0 * model.w)
+    if bool(xp.all(moving)) or not model.convex:
         return model
     B = xp.where((w[:, None] * w[None, :]) > 0.0, (model.Q * model.values) @ model.Q.T, 0.0 * model.Q)
     values, Q = xp.linalg.eigh(

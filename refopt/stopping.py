@@ -209,9 +209,8 @@ def think(method: Any, problem: Problem, state: Any, watch: Watch, params: Any, 
     watch = best_here(watch, state.x, state.f, state.g) if here else watch
     promised = method.predicted(state)
     measured = by_differences if tests.differences > 0.0 else by_slopes
-    watch, judging = centred(problem, watch, tests)
-    answer, errors = measured(method, problem, state, watch, judging, tried, promised, here)
-    return answer or judged(method, problem, state, watch, judging, tried, promised, errors)
+    answer, errors = measured(method, problem, state, watch, tests, tried, promised, here)
+    return answer or judged(method, problem, state, *centred(problem, watch, tests), tried, promised, errors)
 
 
 def by_differences(
@@ -220,14 +219,15 @@ def by_differences(
     """What to do at once where the differences can be better, or are good; and the errors of the gradient."""
     ef, left = noise_floor(problem, watch.x, watch.f), tests.maxfun - spent(state, tests)[0]
     search = tried < 6 and left >= 12 * tests.per_gradient
-    small = gradient_small(watch, watch.x, watch.f, watch.g, watch.gnorm, watch.gmax, ef, tests)
-    content = here and small and promised <= max(ef, LITTLE * (watch.f0 - watch.f))
+    content = here and watch.small and promised <= max(ef, LITTLE * (watch.f0 - watch.f))
     found = differences_of(problem, problem, watch.x, watch.f, watch.g, watch, tests, search, content)
     if search and is_news(found, problem.noise, watch.rough, ef):
         watch = watch._replace(rough=found.rough, verdict=RUNNING)
         return (problem._replace(noise=found.noise), method.resume(state), watch), watch.g
     if found.sound:
-        return (problem, state, watch._replace(verdict=DONE)), watch.g
+        seen, judging = centred(problem, watch, tests)
+        if gradient_small(seen, seen.x, seen.f, seen.g, seen.gnorm, seen.gmax, ef, judging):
+            return (problem, state, watch._replace(verdict=DONE)), watch.g
     return None, 3.0 * found.errors
 
 

@@ -25,7 +25,7 @@ from refopt.judgement import MANY
 from refopt.judgement_residuals import SAFE, as_function, centred, cosine, perfected, stationary
 from refopt.linearised import polish
 from refopt.linesearch import noise_floor
-from refopt.noise import differences_for, differences_of, measure_f, measure_g
+from refopt.noise import central_accuracy, differences_for, differences_of, measure_f, measure_g, one_sided
 from refopt.ops import (
     Vector,
     finite,
@@ -183,11 +183,14 @@ def think(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: 
         return regarded(method, problem, method.renewed(problem, state), state, watch, tests)
     if tests.differences == 0.0 and watch.small and ended(problem, watch, state, promised, tests):
         return arrived(method, problem, state, watch, params, tests)
-    centre, seen, judging = centred(method, problem, state, watch, params, tests)
-    promised = method.predicted(seen)
     measured = by_differences if tests.differences > 0.0 else by_slopes
-    answer, error = measured(method, centre, seen, watch, params, judging, tried, promised)
-    return answer or judged(method, centre, seen, watch, params, judging, tried, promised, error)
+    answer, error = measured(method, problem, state, watch, params, tests, tried, promised)
+    if answer:
+        return answer
+    if one_sided(tests.differences, state.x):
+        problem, state, tests = centred(method, problem, state, watch, params, tests)
+        promised, error = method.predicted(state), norm_inf(central_accuracy(problem, state.x, state.g, watch).errors)
+    return judged(method, problem, state, watch, params, tests, tried, promised, error)
 
 
 def arrived(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: Any, tests: Tests) -> Any:
@@ -209,15 +212,16 @@ def by_differences(
 ) -> tuple[Any, float]:  # fmt: skip
     """What to do at once where the differences can be better, or are good; and the error of the gradient."""
     ef, function = noise_floor(problem, state.x, state.f), as_function(problem)
-    small = gradient_small(watch, norm_inf(state.g), watch.gmax, tests)
-    content = small and ended(problem, watch, state, promised, tests)
+    content = watch.small and ended(problem, watch, state, promised, tests)
     search = tried < 6 and tests.maxfun - spent(state, tests)[0] >= 12 * tests.per_gradient
     found = differences_of(function, problem, state.x, state.f, state.g, watch, tests, search, content, state.J)
     if search and is_news(found, problem.noise, watch.rough, ef):
         watch = watch._replace(rough=found.rough, verdict=RUNNING)
         return (problem._replace(noise=found.noise), method.resume(state, params), watch), 0.0
     if found.sound:
-        return (problem, state, watch._replace(verdict=DONE)), 0.0
+        _, seen, judging = centred(method, problem, state, watch, params, tests)
+        if gradient_small(watch, norm_inf(seen.g), watch.gmax, judging):
+            return (problem, state, watch._replace(verdict=DONE)), 0.0
     error = 3.0 * found.error
     if tried & (tried - 1) == 0 or watch.patience >= 50:  # now and then, as it is dear
         slope = Problem(function.fun, differences_for(problem, watch, tests))

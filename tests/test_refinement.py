@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from refopt import refinement
 from refopt.problem import Problem
-from refopt.refinement import Refined, damped, heard, lowest, model_of, newton_step, parts, promise, refine, shown
+from refopt.refinement import Refined, damped, free, heard, lowest, model_of, newton_step, parts, promise, refine, shown
 from strategies import seeds
 
 EPS = 2.0**-52
@@ -165,3 +165,26 @@ def test_on_every_array_kind(namespace):
     assert promise(model_of(problem.grad, x, q, abs(x), 0 * x), q) == pytest.approx(4.0, rel=1e-9)  # ½ qᵀq/q
     assert namespace.owns(end.x)
     assert namespace.to_numpy(end.x).tolist() == pytest.approx([0.0, 1.0], abs=1e-9)
+
+
+def test_a_variable_at_its_bias_stays_unless_others_push_it():
+    """½xᵀBx with a gradient that is 1e-3 off in x₂: to its zero where x₁ alone moves; and B couples them strongly."""
+    for coupling, moved in ((1e-4, False), (0.9, True)):
+        B, off, bias = np.array([[1.0, coupling], [coupling, 1.0]]), np.array([0.0, 1e-3]), np.array([1e-9, 3e-3])
+        x = np.array([0.1, 1.0])
+        x[1] = -coupling * x[0]  # where the true derivative is zero
+        problem = Problem(lambda x, B=B: 0.5 * float(x @ B @ x), lambda x, B=B, off=off: B @ x + off)
+        end = refine(problem, x, problem.fun(x), problem.grad(x), np.ones(2), 0.0 * x, 1e-3, 0.0, inf, bias)
+        assert bool(end.x[1] != x[1]) is moved
+        assert (abs(end.g) <= bias).all()
+
+
+def test_the_model_of_some_variables_is_that_part_of_the_matrix():
+    problem, B, _ = quadratic(3, 2)
+    x, moving = np.ones(3), np.array([True, False, True])
+    g = problem.grad(x)
+    p = newton_step(model := free(model_of(problem.grad, x, g, x, 0.0), moving), parts(model, g))
+    assert p[1] == 0.0
+    part = np.ix_(moving, moving)
+    assert p[moving] == pytest.approx(-np.linalg.solve(B[part], g[moving]), rel=1e-6)
+    assert promise(model, g) == pytest.approx(0.5 * g[moving] @ np.linalg.solve(B[part], g[moving]), rel=1e-6)

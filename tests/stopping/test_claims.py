@@ -213,7 +213,7 @@ def test_judged_by_one_sided_differences_their_bias_is_claimed(monkeypatch):
     assert claimed("mgh:gaussian", "times 1e12", "trust-exact", "2-point") == "false success"
 
 
-def moving_all(model, g, bias):
+def moving_all(model, moving):
     return model
 
 
