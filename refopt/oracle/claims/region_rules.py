@@ -116,6 +116,32 @@ def is_noise(taken):
     return np.array(taken) - np.array([1.0, 0.0, 0.0])
 
 
+def unseen(draw, attempt):
+    """A step to the boundary that keeps its promise, so little beside the noise ef that f shows nothing of it."""
+    noise, part, radius = draw.magnitude(2), 10.0 ** draw.rng.uniform(-4, 0), draw.magnitude(2)
+    promised, most = part * noise, radius * draw.number(1, 20)
+    p = radius * np.eye(draw.size())[0]
+    problem = Problem(lambda y: 1.0, lambda y: -p * promised / (p @ p), noise=noise)
+    trial = attempt(problem, 0 * p, 1.0, problem.grad(p), p, promised, True, radius, 0, TAKEN, most)
+    return {"found": trial.radius, "radius": radius, "most": most, "part": part}
+
+
+@claim(
+    "region.unseen",
+    "Where a kept promise is below ¼ef the region grows by √(ef/promise), ten times at most, to where f shows it",
+    CGT + "§17.4; a promise made by curvature goes with Δ²",
+    unseen,
+    given="the step ends on the boundary; Δ_max is never passed",
+    uses=("region.attempt",),
+    scale=lambda radius: 10 * radius,
+    because="a root of a quotient",
+    exact=False,
+)
+def is_unseen(found, radius, most, part):
+    grown = min(10.0, part**-0.5) if part < 0.25 else 2.0
+    return found - min(grown * radius, most)
+
+
 def carried(draw, tried, first_radius):
     """A step of a method that carries the Hessian, which may not be finite where the step leads."""
     A, x = draw.spd(n := draw.size(), 1e2), draw.vector(n)
