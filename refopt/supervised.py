@@ -194,7 +194,7 @@ class Supervised:
     def per_sample_grad(self, x: Any, labels: Any = None, out: Any = None) -> Any:
         """sₙ = ∇ℓₙ, unreduced, (N, P), for the labels of the problem or others; written into `out`, if there is one.
 
-        In a loop an `out` of NumPy saves half the time where it is large: a new array has pages to be cleared.
+        In a loop an `out` of NumPy pays where it is large: a new array has pages to be cleared, each time.
         """
         return self.at(x).per_sample_grad(labels, out)
 

@@ -115,7 +115,7 @@ def test_every_kind_of_array(namespace):
     for dtype in (np.float32, np.float64):
         A, G = np.array([[2.0, 0.5], [0.5, 1.0]], dtype=dtype), np.array([[1.0, 0.2], [0.2, 3.0]], dtype=dtype)
         v = rng.standard_normal((4, 2)).astype(dtype)
-        close = {"rel": 20 * np.finfo(dtype).eps, "abs": 20 * np.finfo(dtype).eps}
+        close = {"rel": 20 * float(np.finfo(dtype).eps), "abs": 20 * float(np.finfo(dtype).eps)}
         for bias in (False, True):
             K, D = (
                 Kron(namespace.asarray(A), namespace.asarray(G), bias),

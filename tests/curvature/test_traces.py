@@ -171,7 +171,7 @@ def test_every_kind_of_array(namespace):
     for dtype in (np.float32, np.float64):
         numbers, Z = A.astype(dtype), np.random.default_rng(2).choice([-1.0, 1.0], (12, 6)).astype(dtype)
         given_, probes = namespace.asarray(numbers), namespace.asarray(Z)
-        close = {"rel": 1e4 * np.finfo(dtype).eps, "abs": 1e3 * np.finfo(dtype).eps}
+        close = {"rel": 1e4 * float(np.finfo(dtype).eps), "abs": 1e3 * float(np.finfo(dtype).eps)}
         for method in METHODS:
             expected = trace(numbers.astype(float), method, Z.astype(float))
             for way in ((given_, None), (lambda v, B=given_: B @ v, given_[:, 0])):
