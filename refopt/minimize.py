@@ -336,7 +336,7 @@ def ignore_unused(entry: Entry, **given: Any) -> None:
     used = {*entry.needs, "hess"} if "hessp" in entry.needs else entry.needs
     for name, value in given.items():
         if value is not None and name not in used:
-            warnings.warn(f"{entry.name} does not use {name}; it is ignored", RuntimeWarning, stacklevel=3)
+            warnings.warn(f"{entry.name} does not use {name}; it is ignored", RuntimeWarning, stacklevel=4)
 
 
 def as_scipy(name: str) -> Callable[..., Any]:

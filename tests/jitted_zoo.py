@@ -167,8 +167,12 @@ def jitted(function: Any, n: int, by_rows: bool = False) -> Any:
 
 
 def kept(text: str) -> Any:
-    """The function ``traced`` of a module, jitted; the module is a file, beside which numba keeps the machine code."""
-    file = FOLDER / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.py"
+    """The function ``traced`` of a module, jitted; the module is a file, beside which numba keeps the machine code.
+
+    Under a name that no other has: numba knows functions that it has kept by their names.
+    """
+    name = f"traced_{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+    file, text = FOLDER / f"{name}.py", text.replace("def traced(", f"def {name}(")
     if not file.exists():
         FOLDER.mkdir(exist_ok=True)
         temporary = file.with_suffix(f".{os.getpid()}")
@@ -176,7 +180,7 @@ def kept(text: str) -> Any:
         temporary.replace(file)
     space: dict[str, Any] = {"__name__": __name__}
     exec(compile(text, str(file), "exec"), space)
-    return numba.njit(error_model="numpy", cache=True)(space["traced"])
+    return numba.njit(error_model="numpy", cache=True)(space[name])
 
 
 def squares(problem: LeastSquares, n: int) -> LeastSquares:
