@@ -280,8 +280,10 @@ class Run:
         with suppress(FileNotFoundError):
             found = checkpoints.load(self.common.checkpoint, self.state.x)
             for name, mine in self.identity().items():
-                if found[name] != mine:
-                    raise ValueError(f"the checkpoint is of a run with {name} {found[name]!r}, this one has {mine!r}")
+                if found.get(name) != mine:
+                    raise ValueError(
+                        f"the checkpoint is of a run with {name} {found.get(name)!r}, this one has {mine!r}"
+                    )
             if seeded and found["seed"] != self.sampler.seed:
                 raise ValueError(f"the checkpoint is of a run with the seed {found['seed']}, not {self.sampler.seed}")
             self.sampler = self.sampler._replace(seed=found["seed"])

@@ -264,7 +264,7 @@ def test_names():
 
 LABELS = {
     "cross-entropy": np.array([0, 2, 1, -100]),
-    "cross-entropy of probabilities": np.array([[1.0, 0, 0], [0, 0, 1], [0.3, 0.7, 0], [0, 0, 0]]),
+    "cross-entropy of probabilities": np.array([[1.0, 0, 0], [0, 0, 1], [0.5, 0.5, 0], [0, 0, 0]]),
     "binary-cross-entropy": np.array([[0.0, 1, 1], [1, 0, 0], [1, 1, 1], [0.5, 0, 1]]),
     "squared": np.zeros((4, 3)),
 }

@@ -83,6 +83,8 @@ def test_where_labels_are_separated_the_result_says_so(monkeypatch):
         assert result.separated
         assert "every label has a positive margin: unless something holds the weights back" in result.message
         assert (apart.outputs(result.x).argmax(axis=1) == apart.y).all()
+        one_is_wrong = np.concatenate([(apart.y[:1] + 1) % 3, apart.y[1:]])
+        assert not train(refopt.Supervised(NET, "cross-entropy", X, one_is_wrong), result.x, "sgd", steps=0).separated
     assert not train(cliff(-2.1), np.zeros(1), "sgd", steps=1).separated
 
 
