@@ -1,7 +1,7 @@
 """Paired timing: two contenders in turn in one process, the medians of their CPU times and of their ratios.
 
 Without `--benchmark-enable` every contender runs once, so that the results are still tested. With it the table is
-printed at the end, and written to the file named by REFOPT_BENCHMARKS if there is one.
+printed at the end, and its rows put into the file named by REFOPT_BENCHMARKS if there is one.
 """
 
 import csv
@@ -82,11 +82,21 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for what, ours, than, theirs, times in table:
         terminalreporter.line(f"{what:54s} {ours:>12s}   {than:20s} {theirs:>12s}   {times:>7s} times faster")
     if "REFOPT_BENCHMARKS" in os.environ:
-        path = Path(os.environ["REFOPT_BENCHMARKS"])
-        temporary = path.with_suffix(".part")
-        with temporary.open("w", newline="") as file:
-            csv.writer(file).writerows([("what", "refopt", "beside", "takes", "times faster"), *table])
-        temporary.replace(path)
+        record(Path(os.environ["REFOPT_BENCHMARKS"]), table)
+
+
+def record(path: Path, table: list[tuple[str, ...]]) -> None:
+    """Write the rows into the table that is there, in place of those that compare the same."""
+    head = ("what", "refopt", "beside", "takes", "times faster")
+    rows = {}
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = {(row[0], row[2]): tuple(row) for row in list(csv.reader(file))[1:]}
+    rows |= {(row[0], row[2]): row for row in table}
+    temporary = path.with_suffix(".part")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([head, *rows.values()])
+    temporary.replace(path)
 
 
 def readable(seconds: float) -> str:
