@@ -285,4 +285,4 @@ def test_bfloat16_is_judged_as_such(kind, tmp_path):
     assert not judge(given | {"theirs": wide}).right
     half = judge(given | {"theirs": M.astype(np.float16)})
     assert half.right
-    assert "averaged over the samples." in half.sentence
+    assert "averaged over the samples, to" in half.sentence
