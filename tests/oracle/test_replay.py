@@ -498,6 +498,22 @@ def test_steps_on_batches(name):
     assert replay(name, problem, run).first.step == 5
 
 
+def test_a_step_of_their_own_is_the_last_step_of_the_next():
+    """K-FAC's momentum is along their own last step, so that one wrong step is one."""
+    module, draw = importlib.import_module("refopt.stochastic.kfac"), np.random.default_rng(6)
+    net = refopt.networks.parse("Sequential(Linear(3, 4), Tanh(), Linear(4, 3))")
+    problem = refopt.Supervised(net, "cross-entropy", draw.standard_normal((20, 3)), draw.integers(0, 3, 20))
+    params = module.Params(fisher="exact", adapt_every=0, candidates_every=0)
+    state, run = module.init(problem, net.init(draw), params), []
+    for k in range(6):
+        run.append({"x": state.x})
+        after = module.step(problem, state, params)
+        s = (0.5 if k == 2 else 1.0) * (after.x - state.x)
+        state = after._replace(x=state.x + s, delta=s)
+    found = replay("kfac", problem, [*run, {"x": state.x}], params)
+    assert [f.step for f in found.findings if not f.agrees] == [2]
+
+
 def literal_broyden(update, steps=7):
     """J₀ the Jacobian, s = −J⁻¹r, J learnt from s and y."""
     r = lambda z: np.array([z[0] ** 2 + z[1] ** 2 - 2.0, z[0] - z[1] + z[2] - 1.0, np.exp(z[2]) - 1.2])
