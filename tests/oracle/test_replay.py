@@ -610,3 +610,15 @@ def test_a_large_run_has_none():
     x = np.ones(25)
     quadratic = refopt.Problem(lambda x: 0.5 * x @ x, lambda x: x, lambda x: np.eye(25))
     assert replay("newton", quadratic, [x, 0.5 * x, 0.25 * x]).digits is None
+
+
+def test_a_newton_step_cut_short_is_not_the_best_in_the_region():
+    """Where B is positive definite there is no hard case, however much of the best decrease it reaches."""
+    points = [np.array([1.1, 1.2, 1.43])]
+    for _ in range(5):
+        x = points[-1]
+        p = -np.linalg.solve(rosen_hess(x), rosen_der(x))
+        points.append(x + p * min(1.0, 0.03 / np.linalg.norm(p)))
+    found = replay("trust-exact", PROBLEM, points)
+    assert found.verdict == "disagrees", found.sentence
+    assert "(B + λI)s = −g" in found.sentence
