@@ -18,8 +18,8 @@ ENOUGH = 0.9  #: of the least value of the model in a region: what solvers of it
 def stationary(path: Path) -> Iterator[Seen]:
     """(B + λI)s = −g with λ ≥ 0 and B + λI ⪰ 0: s is the best step of its own length (N&W, Theorem 4.1).
 
-    Where that fails, in the hard case or nearly, solvers stop at a step that is good enough: then that is asked. Where B
-    is positive definite there is no hard case.
+    Where that fails, in the hard case or nearly, solvers stop at a step that is good enough: then that is asked. There
+    is no hard case where B is positive definite.
     """
     for k in path.moved:
         B, g, s = path.B(k), path.g(k), path.s(k)
