@@ -92,9 +92,9 @@ def _alike(kind: str, theirs: Any, problem: Supervised, x: np.ndarray) -> bool:
         return len(theirs) == len(blocks) and all(
             _close(np.kron(G, A), np.kron(b.G, b.A)) for (A, G), b in zip(theirs, blocks, strict=True)
         )
-    makers = {"hessian": curvature.hessian, "ggn": curvature.ggn, "fisher": curvature.fisher}
-    make = makers.get(kind, lambda p, x: curvature.fisher(p, x, kind="empirical"))
-    return _close(theirs, make(problem, x))
+    if kind == "empirical":
+        return _close(theirs, curvature.fisher(problem, x, kind="empirical"))
+    return _close(theirs, getattr(curvature, kind)(problem, x))
 
 
 def _close(theirs: Any, ours: Any) -> bool:

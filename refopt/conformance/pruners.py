@@ -28,7 +28,7 @@ class Layer(NamedTuple):
 class Minimum(NamedTuple):
     w: np.ndarray
     H: np.ndarray
-    count: int
+    few: int  #: weights that are to go
 
 
 @st.composite
@@ -131,7 +131,7 @@ def _difference(theirs: np.ndarray, ours: np.ndarray, kind: str) -> str:
 
 def as_many_go(target: Any, case: Minimum) -> str:
     gone = int((_done(target, case) == 0.0).sum())
-    return "" if gone == case.count else f"{gone} weights are zero, and {case.count} were to go"
+    return "" if gone == case.few else f"{gone} weights are zero, and {case.few} were to go"
 
 
 def is_optimal(target: Any, case: Minimum) -> str:
@@ -145,7 +145,7 @@ def is_optimal(target: Any, case: Minimum) -> str:
 
 
 def takes_the_cheapest(target: Any, case: Minimum) -> str:
-    one = case._replace(count=1)
+    one = case._replace(few=1)
     gone = np.flatnonzero(_done(target, one) == 0.0)
     costs = 0.5 * case.w**2 / np.diag(np.linalg.inv(case.H))
     best = int(costs.argmin())
@@ -155,7 +155,7 @@ def takes_the_cheapest(target: Any, case: Minimum) -> str:
 
 
 def is_greedy(target: Any, case: Minimum) -> str:
-    theirs, ours = _done(target, case), np.asarray(pruning.obs(case.w, case.H, case.count).weights)
+    theirs, ours = _done(target, case), np.asarray(pruning.obs(case.w, case.H, case.few).weights)
     return "" if _near(theirs, ours) else _difference(theirs, ours, "greedy OBS")
 
 

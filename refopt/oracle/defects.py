@@ -117,7 +117,7 @@ def loops(
     """Hg by the two loops with one thing changed."""
 
     def product(S: list[Array], Y: list[Array], gamma: float, g: Array) -> Array:
-        q, a = g.copy(), []
+        q, a = g.copy(), list[Any]()
         rho = [1.0 / (s @ s if lengths else s @ y) for s, y in zip(S, Y, strict=True)]
         for s, y, r in reversed(list(zip(S, Y, rho, strict=True))):
             a.insert(0, r * (s @ q))

@@ -68,10 +68,11 @@ class _Case:
         view, found = View(theirs, v, np.random.default_rng(self.seed)), list[Explanation]()
         for stage in (self._defined, self._factored, self._mistaken):
             found = sorted(found + view.readings(stage(view), self.orders), key=lambda e: e.residual)
-            if good(found, self.tolerance):
-                return told(view, found, self.problem, self.x, self.plain, self.claim, self.tolerance)
-        multiple = found[0].residual <= self.tolerance  # of the identity: nothing else is in it
-        other = None if multiple or v is not None else self._otherwise(theirs)
+            fit = good(found, self.tolerance)
+            if fit and fit[0].residual <= 0.1 * self.tolerance:  # else what comes later may be closer
+                break
+        known = found[0].residual <= self.tolerance  # or a multiple of the identity: nothing else is in it
+        other = None if known or v is not None else self._otherwise(theirs)
         return other or told(view, found, self.problem, self.x, self.plain, self.claim, self.tolerance)
 
     def _defined(self, view: View) -> list[Candidate]:

@@ -70,7 +70,7 @@ def read(dump: Any) -> dict[str, Any]:
     entries = {name: _plain(value) for name, value in entries.items()}
     for name, value in entries.items():
         _check(name, value)
-    if kind := entries.get("precision", ""):
+    if kind := str(entries.get("precision", "")):
         entries |= {name: _rounded(entries[name], kind) for name in entries if name.partition(".")[0] in THEIRS}
     return entries
 
@@ -79,8 +79,10 @@ def _check(name: str, value: Any) -> None:
     """What kind of value each entry is."""
     if name in TEXTS:
         wanted, fits = "a text", isinstance(value, str)
-    elif name in ("p", "accuracy") or name.startswith("option."):
-        wanted, fits = "a number", not isinstance(value, np.ndarray)
+    elif name in ("p", "accuracy"):
+        wanted, fits = "a number", isinstance(value, int | float)
+    elif name.startswith("option."):
+        wanted, fits = "a number or a text", not isinstance(value, np.ndarray)
     else:
         fits = isinstance(value, np.ndarray) and value.ndim > 0 and value.dtype.kind in "fiub"
         wanted = "an array of real numbers"

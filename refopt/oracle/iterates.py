@@ -76,11 +76,12 @@ def host(array: Any) -> np.ndarray:
     """A copy on the host, of PyTorch's and CuPy's arrays too."""
     if isinstance(array, Brief):
         return array.copy()
-    for step in ("detach", "cpu", "get"):
+    coarse = str(getattr(array, "dtype", "")) == "torch.bfloat16"
+    for step in ("detach", "cpu", "get", *(["float"] if coarse else []), "numpy"):
         array = getattr(array, step, lambda same=array: same)()
-    if str(getattr(array, "dtype", "")) == "torch.bfloat16":
-        return np.array(array.float()).view(Brief)
     array = np.array(array)
+    if coarse:
+        return array.view(Brief)
     if str(array.dtype) == "bfloat16" or array.dtype == "V2":  # JAX's, and what becomes of it in an npz file
         return (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32).view(Brief)
     return array

@@ -77,7 +77,7 @@ def _of_batches(problem: Any, x: Array) -> list[Candidate]:
         words = f"the matrix of outer products of the gradients of consecutive batches of {b}"
         mistake = "the gradient is averaged over each batch before it is squared, not after"
         make = lambda b=b: problem.c * b * _gram(S.reshape(N // b, b, -1).mean(1))
-        found.append(Candidate("outer-batches", words, make, mistake))  # type: ignore[misc]
+        found.append(Candidate("outer-batches", words, make, mistake))
     return found
 
 
@@ -145,8 +145,9 @@ _LOST = (
 def lost_terms(problem: Any, x: Array) -> list[Candidate]:
     """∇²f of a network whose R-operator loses one term; two passes backwards give its transpose.   Cost: 4P of them."""
     found = []
-    for says, *how in _LOST if isinstance(problem.network, Layer) else ():
-        once = Candidate("hessian", "the Hessian without one of its terms", _without(problem, x, *how), says)
+    for says, base, name, instead in _LOST if isinstance(problem.network, Layer) else ():
+        make = _without(problem, x, base, name, instead)
+        once = Candidate("hessian", "the Hessian without one of its terms", make, says)
         found.append(once)
     turned = Candidate("hessian", once.words, lambda: once.matrix.T, says) if found else None
     return [*found, turned] if turned else found

@@ -18,14 +18,16 @@ ENOUGH = 0.9  #: of the least value of the model in a region: what solvers of it
 def stationary(path: Path) -> Iterator[Seen]:
     """(B + λI)s = −g with λ ≥ 0 and B + λI ⪰ 0: s is the best step of its own length (N&W, Theorem 4.1).
 
-    Where that fails, in the hard case or nearly, solvers stop at a step that is good enough: then that is asked.
+    Where that fails, in the hard case or nearly, solvers stop at a step that is good enough: then that is asked. There
+    is no hard case where B is positive definite.
     """
     for k in path.moved:
         B, g, s = path.B(k), path.g(k), path.s(k)
         lam = -(s @ (g + B @ s)) / (s @ s)
         size = length(g) + length(B @ s)
-        low = min(0.0, lam, float(np.linalg.eigvalsh(B)[0]) + lam) / (length(B) or 1.0)
-        if max(length(B @ s + lam * s + g) / size, -low) > 1e-8:
+        least = float(np.linalg.eigvalsh(B)[0])
+        low = min(0.0, lam, least + lam) / (length(B) or 1.0)
+        if max(length(B @ s + lam * s + g) / size, -low) > 1e-8 and least <= 1e-8 * length(B):
             gain = decrease(g, B, s) / more_sorensen(g, B, length(s), 1e-6)[2]
             if gain >= ENOUGH:
                 yield Seen(k, f"m(0) − m(s) ≥ {ENOUGH} of the most", np.asarray(ENOUGH), np.asarray(ENOUGH))

@@ -54,7 +54,7 @@ STEPS: dict[str, Mapping[str, Defect]] = {
     "soap": defects.SOAP,
 }  # fmt: skip
 LEARNT = tuple({"trials": t, "begin": b} for t in ("as here", "halved", "taken") for b in ("length", "I"))
-JACOBIANS = ({}, {"region": "I"}, {"region": "line"}, {"region": "line", "start": "I"})
+JACOBIANS: tuple[dict[str, Any], ...] = ({}, {"region": "I"}, {"region": "line"}, {"region": "line", "start": "I"})
 BATCHES = (
     "kfac", "kfac-tridiagonal", "ekfac", "adam-true-fisher", "adam-true-fisher-batch", "train.diagonal-newton",
     "train.gauss-newton", "train.natural-gradient", "train.hessian-free",

@@ -60,7 +60,7 @@ def told(
     if best.damping:
         relative = best.damping / (np.trace(best.alpha * what.matrix) / len(x) or 1.0)
         text += f", with {best.damping:.6g} added to the diagonal ({relative:.3g} of its mean)"
-    text += "."
+    text += f", to {best.residual:.1e} where rounding explains {tolerance:.1e}."
     if what.defect:
         text += f" That is a mistake: {what.defect}."
     text += _beside_claim(best, plain, claim)

@@ -132,3 +132,47 @@ def test_pickles_are_refused(tmp_path):
     path = written(tmp_path, what="matrix", theirs=np.array([{}], dtype=object))
     with pytest.raises(ValueError, match="pickle"):
         judge(path)
+
+
+@pytest.mark.parametrize("spoil", ["cut", "scrambled"])
+def test_damaged_files_are_refused_with_status_2(tmp_path, capsys, spoil):
+    path = written(tmp_path, **GIVEN, what="matrix", claim="hessian", theirs=H)
+    data = bytearray(path.read_bytes())
+    if spoil == "cut":
+        data = data[: len(data) // 2]
+    else:
+        data[300:400] = bytes(100)
+    path.write_bytes(data)
+    assert main(["judge", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert "cut short" in said
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"X": "zz"}, "X must be an array of real numbers; it is 'zz'"),
+        ({"theirs": 3.0}, "theirs must be an array of real numbers; it is 3.0"),
+        ({"theirs": 1j * H}, "it is an array of complex128"),
+        ({"theirs": np.full_like(H, np.nan)}, "theirs has entries that are not finite"),
+        ({"network": np.zeros(3)}, "network must be a text"),
+        ({"network": "Dense(3)"}, "no layer is called 'Dense'"),
+        ({"claim": "hesian"}, "claim is 'hesian'; it can be hessian"),
+        ({"accuracy": "high"}, "accuracy must be a number"),
+        ({"precision": "bf16"}, "precision is 'bf16'; it can be bfloat16"),
+        ({"what": "trajectory", "claim": "adam", "points": np.ones((3, 2)), "option.rate": 0.1}, "has no option rate"),
+        ({"what": "factors", "A.first": np.eye(3)}, "'A.first' must be A.0, A.1"),
+    ],
+)
+def test_entries_of_another_kind_are_named(tmp_path, capsys, wrong, said):
+    path = written(tmp_path, **GIVEN | {"what": "matrix", "claim": "hessian", "theirs": H} | wrong)
+    assert main(["judge", str(path)]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_accuracy_that_is_claimed():
+    rough = H * (1.0 + 1e-7 * np.sin(np.arange(H.size)).reshape(H.shape))
+    given = GIVEN | {"what": "matrix", "claim": "hessian", "theirs": rough}
+    assert not judge(given).right
+    assert judge(given | {"accuracy": 1e-6}).right
+    assert not judge(given | {"accuracy": 1e-6, "theirs": 1.01 * rough}).right

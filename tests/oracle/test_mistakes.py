@@ -93,6 +93,13 @@ def test_labels_that_the_model_does_not_draw():
     assert found.defect
 
 
+def test_sampled_to_six_digits_is_not_sampled():
+    """Weights that are nearly whole numbers are not enough: nothing else may be in it."""
+    s = PROBLEM.per_sample_grad(x, np.array([rng.choice(C, p=q) for q in p]))
+    noise = rng.standard_normal(F.shape)
+    assert not diagnose(s.T @ s / N + 3e-8 * (noise + noise.T), PROBLEM, x)
+
+
 @pytest.mark.parametrize("kind", ["ggn at another point", "product of two", "noise"])
 def test_what_is_no_sampled_matrix_is_not_called_one(kind):
     other = {
@@ -262,6 +269,15 @@ def test_factored_damping_of_a_matrix(rule, inverse):
     assert ("π from the traces" if rule == "pi" else "π = 1") in found.sentence
 
 
+def test_damping_without_the_product_of_both_is_no_factored_damping():
+    blocks = curvature.kfac(PROBLEM, x).blocks
+    sums = lambda b: ((b.A, b.G), (0.1 * np.eye(len(b.A)), b.G), (b.A, 0.1 * np.eye(len(b.G))))
+    half = [sum(curvature.Kron(M, K, True).dense() for M, K in sums(b)) for b in blocks]
+    theirs = np.zeros_like(H)
+    theirs[:36, :36], theirs[36:, 36:] = half
+    assert not diagnose(theirs, PROBLEM, x)
+
+
 # --- coarse types ------------------------------------------------------------------------------------------------
 
 
@@ -269,6 +285,16 @@ def brief(array):
     """Rounded to bfloat16, as the bits of an npz file have it."""
     bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def test_in_bfloat16_the_closest_reading_counts():
+    """What rounding explains is wide enough for both the right matrix and the mistaken one."""
+    decayed = S + 0.1 * x
+    wide = (brief(decayed.T @ decayed / N).astype(np.uint32) << 16).view(np.float32)
+    given = {"network": NETWORK, "x": x, "X": X, "y": y, "loss": "cross-entropy", "what": "matrix"}
+    found = judge(given | {"theirs": wide, "precision": "bfloat16"}).found
+    assert found.tolerance > 0.1 > np.linalg.norm(decayed.T @ decayed / N - S.T @ S / N) / np.linalg.norm(S.T @ S / N)
+    assert "the weight decay is in the gradients" in found.defect
 
 
 @pytest.mark.parametrize("kind", ["hessian", "ggn", "empirical"])
@@ -285,4 +311,4 @@ def test_bfloat16_is_judged_as_such(kind, tmp_path):
     assert not judge(given | {"theirs": wide}).right
     half = judge(given | {"theirs": M.astype(np.float16)})
     assert half.right
-    assert "averaged over the samples." in half.sentence
+    assert "averaged over the samples, to" in half.sentence

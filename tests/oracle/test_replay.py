@@ -499,6 +499,22 @@ def test_steps_on_batches(name):
     assert replay(name, problem, run).first.step == 5
 
 
+def test_a_step_of_their_own_is_the_last_step_of_the_next():
+    """K-FAC's momentum is along their own last step, so that one wrong step is one."""
+    module, draw = importlib.import_module("refopt.stochastic.kfac"), np.random.default_rng(6)
+    net = refopt.networks.parse("Sequential(Linear(3, 4), Tanh(), Linear(4, 3))")
+    problem = refopt.Supervised(net, "cross-entropy", draw.standard_normal((20, 3)), draw.integers(0, 3, 20))
+    params = module.Params(fisher="exact", adapt_every=0, candidates_every=0)
+    state, run = module.init(problem, net.init(draw), params), []
+    for k in range(6):
+        run.append({"x": state.x})
+        after = module.step(problem, state, params)
+        s = (after.x - state.x) * np.where((k == 2) & (np.arange(net.size) % 2 == 0), 0.5, 1.0)
+        state = after._replace(x=state.x + s, delta=s)
+    found = replay("kfac", problem, [*run, {"x": state.x}], params)
+    assert [f.step for f in found.findings if not f.agrees] == [2]
+
+
 def literal_broyden(update, steps=7):
     """J₀ the Jacobian, s = −J⁻¹r, J learnt from s and y."""
     r = lambda z: np.array([z[0] ** 2 + z[1] ** 2 - 2.0, z[0] - z[1] + z[2] - 1.0, np.exp(z[2]) - 1.2])
@@ -595,3 +611,15 @@ def test_a_large_run_has_none():
     x = np.ones(25)
     quadratic = refopt.Problem(lambda x: 0.5 * x @ x, lambda x: x, lambda x: np.eye(25))
     assert replay("newton", quadratic, [x, 0.5 * x, 0.25 * x]).digits is None
+
+
+def test_a_newton_step_cut_short_is_not_the_best_in_the_region():
+    """Where B is positive definite there is no hard case, however much of the best decrease it reaches."""
+    points = [np.array([1.1, 1.2, 1.43])]
+    for _ in range(5):
+        x = points[-1]
+        p = -np.linalg.solve(rosen_hess(x), rosen_der(x))
+        points.append(x + p * min(1.0, 0.03 / np.linalg.norm(p)))
+    found = replay("trust-exact", PROBLEM, points)
+    assert found.verdict == "disagrees", found.sentence
+    assert "(B + λI)s = −g" in found.sentence
