@@ -171,11 +171,12 @@ def slow(draw, cg):
     while following <= 300:
         looks.append(following)
         following = int(np.ceil(following + max(10, (following - 1) / 10)))
-    i, j = list(pairwise(looks))[int(draw.rng.integers(len(looks) - 1))]
+    i, j = list(pairwise(looks))[int(draw.rng.integers(len(looks) - 1)) * int(draw.rng.integers(2))]
     progress = (gains[j] - gains[i]) / (j - i) / gains[j] * draw.rng.choice([0.98, 1.02])
-    steps = cg(products(np.diag(values)), 0 * g, g, 0 * g, 0.0, inf, 0.0, progress, 300).products
+    end = cg(products(np.diag(values)), 0 * g, g, 0 * g, 0.0, inf, 0.0, progress, 300)
     share = [(gains[j] - gains[i]) / (j - i) / gains[j] < progress for i, j in pairwise(looks)]
-    return {"steps": steps, "expected": looks[1:][share.index(True)] if any(share) else 300}
+    expected = looks[1:][share.index(True)] if any(share) else 300
+    return {"steps": end.products, "expected": expected, "flags": float(end.concave or not end.solved)}
 
 
 @claim(
@@ -189,8 +190,8 @@ def slow(draw, cg):
     because="the number of steps is an integer",
     exact=False,
 )
-def progress(steps, expected):
-    return float(steps - expected)
+def progress(steps, expected, flags):
+    return float(steps - expected), flags
 
 
 def broken_off(draw, cg):

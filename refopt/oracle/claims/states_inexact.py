@@ -72,7 +72,9 @@ def planned(draw):
     eta = min(options.forcing, 0.5)
     first = hessian_free.damped(problem, x, state.g, state.p, state.lam, eta, options.progress)
     newton = hessian_free.damped(problem, x, state.g, first.step.p, 0.0, eta, options.progress)
-    rows += [done.promised - newton.step.promised, done.size - max(state.size, first.size)]
+    out = inexact.way(problem, x, state.f, state.g, state.f + 1e15, newton.step)
+    rows += [done.promised - newton.step.promised, done.size - max(state.size, first.size),
+             float(done.nhvp - state.nhvp - first.step.products - out.products)]  # fmt: skip
     problem, x = quartic(draw, dead=True)
     start = inexact.begun(problem, x, 3.0)
     rows += [float(np.shape(start.p) != np.shape(x)),
