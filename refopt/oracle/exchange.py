@@ -7,14 +7,13 @@ x           (P,) parameters, in the order of PyTorch's `named_parameters()`;   o
 X, y        inputs (N, …) and labels;   loss, reduction   by their names here
 theirs      the matrix (P, P), diagonal or product (P,);   factors: A.0, G.0, A.1, G.1, … layer by layer
 v           (P,), for a product, in the order of theirs;   labels  that were sampled, for a Fisher matrix
-accuracy    the relative error that is no error, such as 1e-5 of differences;   precision   "bfloat16", "float16" or
-            "float32", of theirs, where the arrays in the file are of a finer type
+accuracy    the relative error that is no error, such as 1e-5 of differences
+precision   "bfloat16", "float16" or "float32", of theirs, where the arrays in the file are of a finer type
 
 trajectory: points (k, n), and where they have them gradients (k, n), values (k,), m, v (k, n), H (k, n, n), and the
 method's options as option.step, option.beta1, …;   root: A (n, n), p, theirs (n, n)
 
-refopt judge dump.npz                   prints the verdict; ends with 0 if theirs is what it claims to be, 1 if not,
-                                        2 if the file cannot be judged
+refopt judge dump.npz                   prints the verdict; ends with 0, 1 or 2: it is, it is not, no file to judge
 refopt.oracle.judge("dump.npz")         the same as a ``Verdict``;   a dict of arrays will do
 """
 
