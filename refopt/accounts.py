@@ -6,7 +6,7 @@ evaluations are limited every function counts its calls.
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from refopt.budget import CURRENT, ENDLESS, Budget
+from refopt.catalogue import nonnegative
 
 FUNCTIONS = ("fun", "jac", "hess", "hessp")
 
@@ -39,9 +40,9 @@ def accounted(*limits: str) -> Callable[..., Any]:
                 return door(**arguments)
 
         def limit_of(arguments: dict[str, Any]) -> Any:
-            options = arguments.get("options") or {}
-            values = (arguments.get(name) if name in places else options.get(name) for name in limits)
-            return next((value for value in values if value is not None), None)
+            options = options_of(arguments)
+            values = ((name, arguments.get(name) if name in places else options.get(name)) for name in limits)
+            return next((nonnegative(name, value) for name, value in values if value is not None), None)
 
         return call
 
@@ -55,7 +56,7 @@ def functions_of_x(arguments: dict[str, Any], most: float) -> Iterator[None]:
     args = args if isinstance(args, tuple) else (args,)
     functions = tuple(arguments.get(name) for name in FUNCTIONS)
     held = None
-    if "numba" in sys.modules and not (arguments.get("kwargs") or "fisher" in (arguments.get("options") or {})):
+    if "numba" in sys.modules and not (arguments.get("kwargs") or "fisher" in options_of(arguments)):
         from refopt.compiled.arguments import taken
 
         held = taken(functions, args)
@@ -75,6 +76,12 @@ def functions_of_x(arguments: dict[str, Any], most: float) -> Iterator[None]:
         CURRENT.reset(token)
         if held:
             held.spare.append(held)
+
+
+def options_of(arguments: dict[str, Any]) -> Mapping[str, Any]:
+    """Those that are given; the front door complains of what is no mapping."""
+    options = arguments.get("options")
+    return options if isinstance(options, Mapping) else {}
 
 
 def followed_by(function: Any, args: tuple[Any, ...]) -> Any:
