@@ -56,7 +56,8 @@ def stationary(
         known = accuracy(problem, watch.x, watch.size)
     elif most >= 11:
         known, most = central_accuracy(problem, watch.x, watch.g, watch), most - 11
-        known = known._replace(errors=larger(errors, known.errors))  # where f has few digits they may see nothing
+        if watch.rough > 0.0:  # where f has few digits, central ones may see too little of them
+            known = known._replace(errors=larger(errors, known.errors))
         problem = problem._replace(grad=central(problem, watch))
     unmoved = watch.f0 - watch.f <= nothing(problem, watch, tests)
     near = unmoved or nearby(watch.x, watch.size) or watch.gnorm <= (1e-3 if sees_hessian else 1e-4) * watch.g0
