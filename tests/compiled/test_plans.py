@@ -50,7 +50,7 @@ def plan(options=None, *, method="bfgs", jac=bowl_grad, tol=None, n=3):
         {"options": {"hess_inv0": np.eye(3)}},
         {"options": {"maxiter": 2}},
     ],
-    ids=str,
+    ids=["bfgs", "memory", "hess", "products", "fisher", "differences", "hess_inv0", "maxiter"],
 )
 def test_a_second_run_is_the_first_again(asked):
     first, second = (refopt.minimize(bowl, START, **{"jac": bowl_grad, **asked}) for _ in range(2))
