@@ -327,7 +327,6 @@ def test_records_of_trees():
         ([[1.0, 2.0]], "needs two iterates"),
         ([[1.0], [1.0, 2.0]], "shape"),
         ([{"y": [1.0]}, {"y": [2.0]}], "has no x"),
-        ([[1.0, 2.0], [3.0, 4.0], [np.nan, 1.0]], "x holds NaN or infinity in iterate 2: hand in the iterates before"),
     ],
 )
 def test_what_is_no_run_is_refused(iterates, complaint):

@@ -130,7 +130,10 @@ def polished(draw, polish):
     problem, x = bent(draw, bend=float(draw.number("1/100", "1/5")))
     for _ in range(60):
         J, r = problem.jacobian.function(x), problem.residual.function(x)
-        x = x + shortest(J, r)
+        p = shortest(J, r)
+        x = x + p
+    if not size(p) <= 1e-6 * size(x):  # these steps lead nowhere
+        return polished(draw, polish)
     x = x + 1e-2 * draw.vector(len(x)) * size(x)
     state = lm.init(problem, x, lm.Params())
     d = state.d * float(draw.number(1, 2))
@@ -154,6 +157,7 @@ def polished(draw, polish):
         "counts": np.array(counts, float), "x": x, "found": new.x, "moved": size(x - start), "f": new.f - r @ r / 2,
         "g": new.g - J.T @ r, "r": new.r - r, "J": new.J - J, "R": new.R.T @ new.R - J.T @ J,
         "c": new.R.T @ new.c - J.T @ r, "length": size(J) * (1 + size(r)) ** 2 + 1,
+        "kappa": condition(J),
     }  # fmt: skip
 
 
@@ -162,10 +166,10 @@ def polished(draw, polish):
     "The polish is Broyden's good method on p(x) = −(J₀ᵀJ₀)⁻¹ J(x)ᵀr(x) = 0, as long as p gets shorter or f falls",
     NW + "§10.3 and §11.1",
     polished,
-    given="near a minimum with a residual; four steps",
+    given="near a minimum with a residual, to which Gauss-Newton steps converge; four steps",
     uses=("linearised.polish",),
-    scale=lambda x, moved, length: (1, 100 * (size(x) + moved), *6 * [length**2]),
-    because=QR + "; quotients of differences of steps magnify them",
+    scale=lambda x, moved, length, kappa: (1, kappa**2 * (size(x) + moved), *6 * [length**2]),
+    because="steps by JᵀJ lose κ(J)²; quotients of differences of steps magnify that",
     slack=1000.0,
     exact=False,
 )
