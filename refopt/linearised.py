@@ -6,10 +6,9 @@
 The states of these methods have x, f = ½‖r‖², g = Jᵀr, r, J, R, c, ``full`` (J has full column rank), d (the scale of
 the variables, the diagonal of D), nfev and njev; those with a region also radius and rejected.
 
-The *polish* of an answer is Broyden's method on p(x) = −(RᵀR)⁻¹ J(x)ᵀr(x) = 0, the Gauss-Newton step with the R of the
-point where the polish began. Alone, steps x + p(x) converge linearly where residuals are large, like the powers of
-(JᵀJ)⁻¹S, S = Σ rᵢ∇²rᵢ; what each shows of S, and of how J changes, shortens or lengthens the next ones, s = p + Ep, and
-convergence is superlinear:
+The *polish* of an answer is Broyden's method on p(x) = 0, where p(x) is the Gauss-Newton step. Alone, steps x + p(x)
+converge linearly where residuals are large, like the powers of (JᵀJ)⁻¹S, S = Σ rᵢ∇²rᵢ; what each shows of S shortens or
+lengthens the next ones, s = p + Ep, and convergence is superlinear:
 
     E₊ = E + (s − (I + E)y) sᵀD²(I + E) / sᵀD²(I + E)y,     y = p(x) − p(x + s)
 
@@ -36,7 +35,6 @@ from refopt.ops import (
     positive,
     rmatvec,
     solve_upper,
-    solve_upper_t,
     triangular,
 )
 from refopt.problem import LeastSquares
@@ -152,11 +150,11 @@ def arrived(
     state: Any, trial: Trial, J: Matrix, g: Vector, d: Vector, radius: float, promised: float, nfev: int, njev: int
 ) -> Any:
     """The state at the point that was tried."""
-    new = state._replace(
-        x=trial.x, f=trial.f, g=g, r=trial.r, J=J, d=d, radius=radius, promised=promised, rejected=0, taken=True,
-        ok=True, nfev=nfev, njev=njev,
+    R, c, full = triangular(J, trial.r)
+    return state._replace(
+        x=trial.x, f=trial.f, g=g, r=trial.r, J=J, R=R, c=c, full=full, d=d, radius=radius, promised=promised,
+        rejected=0, taken=True, ok=True, nfev=nfev, njev=njev,
     )  # fmt: skip
-    return factored(new)
 
 
 def refused(problem: LeastSquares, state: Any, step: Any, gain: float, nfev: int, njev: int) -> Any:
@@ -177,12 +175,12 @@ def polish(problem: LeastSquares, state: Any, trials: int, failures: int) -> Any
     """Up to ``trials`` steps s = p + Ep while they make p shorter by a tenth, or f lower.   Cost of one: r and J.
 
     f must not rise beyond its noise, or 1e-10 f; nothing is left to do where every |sᵢ| ≤ 64 eps |xᵢ|. So many
-    ``failures`` may occur, each of which teaches E what is wrong with it. R is that of the first J until the end.
+    ``failures`` may occur, each of which teaches E what is wrong with it.
     """
-    x, f, g, r, J, R, d, nfev, njev = (
-        state.x, state.f, state.g, state.r, state.J, state.R, state.d, state.nfev, state.njev,
+    x, f, r, J, R, c, d, nfev, njev = (
+        state.x, state.f, state.r, state.J, state.R, state.c, state.d, state.nfev, state.njev,
     )  # fmt: skip
-    p, E, moved = gauss_newton(state), outer(0.0 * x, 0.0 * x), False
+    p, E = gauss_newton(state), outer(0.0 * x, 0.0 * x)
     for _ in range(trials):
         s = p + E @ p
         if not norm_inf(larger(absolute(s) - 64.0 * eps(s) * absolute(x), 0.0 * s)) > 0.0:
@@ -193,25 +191,18 @@ def polish(problem: LeastSquares, state: Any, trials: int, failures: int) -> Any
         if not (low or (failures > 0 and finite(f_new))):
             break
         J_new, njev = problem.jacobian(x + s), njev + 1
-        g_new = rmatvec(J_new, r_new)
-        if not finite(norm_inf(g_new)):
+        R_new, c_new, full = triangular(J_new, r_new)
+        if not full:
             break
-        q = -solve_upper(R, solve_upper_t(R, g_new))
+        q = -solve_upper(R_new, c_new)
         E = learnt(E, s, p - q, d)
         if low and (norm(d * q) < 0.9 * norm(d * p) or f_new < f - noise_floor(problem, x, f)):
-            x, f, g, r, J, p, moved = x + s, f_new, g_new, r_new, J_new, q, True
+            x, f, r, J, R, c, p = x + s, f_new, r_new, J_new, R_new, c_new, q
         elif failures > 0:
             failures = failures - 1
         else:
             break
-    better = state._replace(x=x, f=f, g=g, r=r, J=J, nfev=nfev, njev=njev)
-    return factored(better) if moved else better
-
-
-def factored(state: Any) -> Any:
-    """The state with J = QR, c = Qᵀr."""
-    R, c, full = triangular(state.J, state.r)
-    return state._replace(R=R, c=c, full=full)
+    return state._replace(x=x, f=f, g=rmatvec(J, r), r=r, J=J, R=R, c=c, nfev=nfev, njev=njev)
 
 
 def learnt(E: Matrix, s: Vector, y: Vector, d: Vector) -> Matrix:

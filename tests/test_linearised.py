@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from problems import PROBLEMS
-from refopt import exact, linearised, zoo
+from refopt import exact, zoo
 from refopt.linearised import Path, dogleg, gauss_newton, learnt, polish, regular, resized
 from refopt.loop import iterate
 from refopt.methods import lm
@@ -57,19 +57,6 @@ def test_polish_ends_at_a_whole_state():
     assert size(end.R.T @ end.R - J.T @ J) <= 1e3 * EPS * size(J) ** 2
     still = polish(case.problem, state, 0, 0)
     assert all(np.array_equal(a, b) for a, b in zip(still, state, strict=True))
-
-
-def test_polish_factors_once_whatever_it_takes(monkeypatch):
-    """And a polish that stays where it is does not factor at all."""
-    case, state = near_the_end("Thurber")
-    factored = []
-    monkeypatch.setattr(linearised, "triangular", lambda J, r: factored.append(J) or triangular(J, r))
-    end = polish(case.problem, state, 60, 0)
-    assert end.njev - state.njev >= 4
-    assert len(factored) == 1
-    assert factored[0] is end.J
-    polish(case.problem, end, 0, 0)
-    assert len(factored) == 1
 
 
 def test_polish_ends_where_the_jacobian_is_not_finite():
