@@ -24,25 +24,22 @@ def accounted(*limits: str) -> Callable[..., Any]:
 
     def decorated(door: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(door)
-        places = {name: i for i, name in enumerate(signature.parameters)}
-        telling = {"args", "options", *limits} & places.keys()
-        first = min(places[name] for name in telling)
+        places, telling = list(signature.parameters), {"args", *limits}
+        first = min(places.index(name) for name in (*telling, "options") if name in places)
 
         @wraps(door)
         def call(*given: Any, **named: Any) -> Any:
-            plain = len(given) <= first and telling.isdisjoint(named)
-            arguments = {} if plain else signature.bind(*given, **named).arguments
-            most, args = limit_of(arguments), arguments.get("args")
-            if most is None and (args is None or (isinstance(args, tuple) and not args)) and CURRENT.get() is None:
+            plain = len(given) <= first and telling.isdisjoint(named) and CURRENT.get() is None
+            if plain and telling.isdisjoint(mapping(named.get("options"))):
                 return door(*given, **named)
-            arguments = arguments or signature.bind(*given, **named).arguments
-            with functions_of_x(arguments, np.inf if most is None else most):
+            arguments = signature.bind(*given, **named).arguments
+            with functions_of_x(arguments, most(arguments)):
                 return door(**arguments)
 
-        def limit_of(arguments: dict[str, Any]) -> Any:
-            options = options_of(arguments)
-            values = ((name, arguments.get(name) if name in places else options.get(name)) for name in limits)
-            return next((nonnegative(name, value) for name, value in values if value is not None), None)
+        def most(arguments: dict[str, Any]) -> float:
+            options = mapping(arguments.get("options"))
+            values = ((name, (arguments if name in places else options).get(name)) for name in limits)
+            return next((nonnegative(name, value) for name, value in values if value is not None), np.inf)
 
         return call
 
@@ -56,7 +53,12 @@ def functions_of_x(arguments: dict[str, Any], most: float) -> Iterator[None]:
     args = args if isinstance(args, tuple) else (args,)
     functions = tuple(arguments.get(name) for name in FUNCTIONS)
     held = None
-    if "numba" in sys.modules and not (arguments.get("kwargs") or "fisher" in options_of(arguments)):
+    limited = most < np.inf or CURRENT.get() is not None
+    if (
+        (args or limited)
+        and "numba" in sys.modules
+        and not (arguments.get("kwargs") or "fisher" in mapping(arguments.get("options")))
+    ):
         from refopt.compiled.arguments import taken
 
         held = taken(functions, args)
@@ -78,9 +80,8 @@ def functions_of_x(arguments: dict[str, Any], most: float) -> Iterator[None]:
             held.spare.append(held)
 
 
-def options_of(arguments: dict[str, Any]) -> Mapping[str, Any]:
+def mapping(options: Any) -> Mapping[str, Any]:
     """Those that are given; the front door complains of what is no mapping."""
-    options = arguments.get("options")
     return options if isinstance(options, Mapping) else {}
 
 
