@@ -76,7 +76,17 @@ def test_no_false_claim_anywhere(method, variant, derivatives, gtol):
     keep(method, row, found)  # what is worse never becomes the record
 
 
-CLAIMS = {("bfgs", "2-point", "plus 1e8")}  #: the rows that are known to hold false claims
+#: the rows that are known to hold false claims
+CLAIMS = {
+    ("2-point", "f in float32"): "modified-newton newton-cg trust-krylov trust-ncg",
+    ("2-point", "plus 1e8"): " ".join(set(METHODS) - {"lm", "dogleg"}),
+    ("2-point", "times 1e-12"): "saddle-free-newton",
+    ("2-point", "x in float32"): "trust-krylov trust-ncg",
+    ("3-point", "f in float32"): "bfgs modified-newton",
+    ("3-point", "plus 1e8"): "modified-newton newton-cg saddle-free-newton trust-dogleg trust-exact trust-ncg",
+    ("3-point", "x in float32"): "l-bfgs",
+    ("analytic", "plus 1e8"): "dogleg modified-newton newton-cg saddle-free-newton",
+}
 
 
 @methods
@@ -89,7 +99,7 @@ def test_what_is_on_record(method):
         successes, alarms = (row[claim].split() for claim in ("false success", "false alarm"))
         told = [int(row[count]) for count in ("solved", "elsewhere", "given up")]
         assert sum(told) + len(successes) + len(alarms) == n
-        assert not successes + alarms or (method, derivatives, variant) in CLAIMS, row
+        assert not successes + alarms or method in CLAIMS.get((derivatives, variant), "").split(), row
 
 
 def test_few_evaluations_are_wasted():
