@@ -34,7 +34,7 @@ def test_rounding_is_taken_out_and_more_is_refused_in_any_units(scale, kind, sma
     found = symmetric(given)
     assert found.dtype == kind
     assert (found == found.T).all()
-    assert found[0, 1] == pytest.approx(scale * (1 + 2 * small), rel=4 * np.finfo(kind).eps, abs=0.0)
+    assert found[0, 1] == pytest.approx(scale * (1 + 2 * small), rel=4 * float(np.finfo(kind).eps), abs=0.0)
     assert (symmetric((scale * A).astype(kind)) == (scale * A).astype(kind)).all()
     with pytest.raises(ValueError, match="must be a symmetric matrix"):
         symmetric((scale * (A + large * apart)).astype(kind))

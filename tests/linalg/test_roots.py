@@ -103,7 +103,7 @@ def test_every_kind_of_array(namespace, method):
         assert namespace.owns(X)
         assert X.dtype == given.dtype
         expected = scipy.linalg.fractional_matrix_power(A + info.ridge * np.eye(2), -2 / 3)
-        assert namespace.to_numpy(X) == pytest.approx(expected, rel=10 * np.finfo(dtype).eps)
+        assert namespace.to_numpy(X) == pytest.approx(expected, rel=10 * float(np.finfo(dtype).eps))
 
 
 @each_method
