@@ -92,7 +92,7 @@ def of_pickle(name: str, content: bytes) -> tuple[np.ndarray, np.ndarray]:
     try:
         kept = OfArrays(BytesIO(content), encoding="bytes").load()
         pixels, labels = kept[b"data"], np.array(kept[b"labels"], np.int64)
-    except Exception as error:
+    except Exception as error:  # a damaged pickle may raise anything
         raise ValueError(f"{name} is no batch of CIFAR-10's Python version: {error}") from error
     shape = (IMAGES, int(np.prod(SHAPE)))
     if getattr(pixels, "dtype", None) != np.uint8 or pixels.shape != shape or labels.shape != shape[:1]:

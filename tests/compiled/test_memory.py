@@ -4,21 +4,12 @@ import numpy as np
 import pytest
 
 import refopt
+from bowl import bowl, bowl_grad
 
 numba = pytest.importorskip("numba")
 from numba.core.runtime import _nrt_python as runtime  # noqa: E402  # numba may be missing
 
 pytestmark = [pytest.mark.jit, pytest.mark.xdist_group("jit")]
-
-
-@numba.njit
-def bowl(x):
-    return x @ x + (x @ x) ** 2
-
-
-@numba.njit
-def bowl_grad(x):
-    return 2.0 * (1.0 + 2.0 * (x @ x)) * x
 
 
 def blocks():

@@ -4,21 +4,12 @@ import numpy as np
 import pytest
 
 import refopt
+from bowl import bowl, bowl_grad
 from refopt.minimize import planned
 
 numba = pytest.importorskip("numba")
 
 pytestmark = [pytest.mark.jit, pytest.mark.xdist_group("jit")]
-
-
-@numba.njit
-def bowl(x):
-    return x @ x + (x @ x) ** 2
-
-
-@numba.njit
-def bowl_grad(x):
-    return 2.0 * (1.0 + 2.0 * (x @ x)) * x
 
 
 @numba.njit
