@@ -70,7 +70,8 @@ class Watch(NamedTuple):
     f: float
     g: Vector
     gnorm: float
-    least: float  #: the smallest ‖g‖ of a visited state, until another is smaller by a tenth
+    low: float  #: the lowest f of a visited state, until another is lower by more than noise
+    least: float  #: and the smallest ‖g‖, until another is smaller by a tenth
     slope: float  #: maxᵢ |gᵢ xᵢ| at x₀: what f changes, to first order, when x₀ doubles
     stall: int  #: steps in a row that lowered neither f nor ‖g‖
     patience: int  #: the stall that makes the run stop to think
@@ -83,7 +84,7 @@ class Watch(NamedTuple):
 def watch(x: Vector, f: float, g: Vector, size: Vector) -> Watch:
     gnorm = norm_inf(g)
     slope = weighted_max(g, absolute(x)) or gnorm
-    return Watch(f, gnorm, gnorm, size, x, f, g, gnorm, gnorm, slope, -1, 5, inf, 0.0, False, RUNNING)
+    return Watch(f, gnorm, gnorm, size, x, f, g, gnorm, f, gnorm, slope, -1, 5, inf, 0.0, False, RUNNING)
 
 
 def look(method: Any, problem: Problem, state: Any, old: Watch, tests: Tests) -> Watch:
@@ -113,13 +114,12 @@ def observe(
 ) -> Watch:
     """Take note of a state: is it the best so far, is its gradient small, does the run need thought?"""
     gnorm, ef = norm_inf(g), noise_floor(problem, x, f)
-    gmax, least = max(old.gmax, gnorm), old.least
-    lower = f < old.f - ef
+    gmax, low, least = max(old.gmax, gnorm), old.low, old.least
     stall = old.stall + 1 if taken else old.stall
+    if f < low - ef:
+        stall, low = 0, f
     if gnorm < 0.9 * least:
         stall, least = 0, gnorm
-    if lower:
-        stall = 0
     small = gradient_small(old, x, f, g, gnorm, gmax, ef, tests)
     verdict = RUNNING
     if not ok or stall >= old.patience:
@@ -129,8 +129,8 @@ def observe(
     fall = old.f0 - f
     if not finite(f) or (fall > 1e30 * old.slope and fall > 1e15 * max(1.0, abs(old.f0))):  # a saddle has no slope
         verdict = FALLING
-    new = old._replace(gmax=gmax, least=least, stall=stall, small=small, verdict=verdict)
-    if lower or (f <= old.f + ef and gnorm < old.gnorm):
+    new = old._replace(gmax=gmax, low=low, least=least, stall=stall, small=small, verdict=verdict)
+    if f < old.f - ef or (f <= low + ef and gnorm < old.gnorm):
         new = new._replace(x=x, f=f, g=g, gnorm=gnorm)
     return new
 
