@@ -12,9 +12,9 @@ def strong_wolfe(
 
     The interval (lo, hi) always holds such a step: φ′(lo) < c₂φ′(0) < 0 with sufficient decrease at lo, and at hi the
     slope is positive, or φ too high, or not finite. Until there is a hi the step is extended. A trial whose f is not
-    finite is a hi, and the next trial goes a tenth of the way. After fifteen trials log α is bisected, down to where x
-    cannot tell, as p may be too long by any power of ten. Without a Wolfe point after `trials` evaluations, or
-    close before such a wall, the best lo is returned.
+    finite is a hi, and the next trial goes a tenth of the way. After fifteen trials the interval is halved, or log α
+    while αp is longer than x, as p may be too long by any power of ten. Without a Wolfe point after `trials`
+    evaluations, or close before such a wall, the best lo is returned.
     """
     d = dot(g, p)
     ef = noise_floor(problem, x, f)
@@ -57,7 +57,9 @@ def strong_wolfe(
         if bracketed and hi - lo <= (4.0 * eps(x) if finite(f_hi) else 0.01) * hi:
             return spent(best, trial, njev)
         if bracketed and trial > 15 and finite(f_hi):
-            alpha = max(lo, eps(x) * norm(x) / norm(p), 1e-300) ** 0.5 * hi**0.5
+            alpha = 0.5 * (lo + hi)
+            if hi * norm(p) > norm(x):
+                alpha = max(lo, eps(x) * norm(x) / norm(p), 1e-300) ** 0.5 * hi**0.5
     return spent(best, trials, njev)
 
 

@@ -242,12 +242,16 @@ def test_a_tenth_of_the_interval_is_kept_from_its_ends():
     assert tried[:3] == pytest.approx([1.0, 0.1, 0.01], rel=8 * EPS)
 
 
-def test_after_fifteen_trials_the_logarithm_is_halved():
+@pytest.mark.parametrize("start", [0.0, 1.0])
+def test_after_fifteen_trials_the_interval_is_halved_or_its_logarithm(start):
     """Slope −1 at the start but values on a line of slope −0.8, and c₁ = 0.9: the parabola always points too far."""
-    tried = trials_of(lambda a: -0.8 * a, lambda a: -1.0, c1=0.9, c2=0.95, trials=18)
-    assert tried[:16] == pytest.approx([0.9**k for k in range(16)], rel=100 * EPS)
-    assert tried[16] == pytest.approx((1e-300 * 0.9**15) ** 0.5, rel=100 * EPS)
-    assert tried[17] == pytest.approx(1e-150 * tried[16] ** 0.5, rel=100 * EPS)
+    tried = trials_of(lambda a: -0.8 * (a - start), lambda a: -1.0, c1=0.9, c2=0.95, trials=18, start=start)
+    assert tried[:16] == pytest.approx([start + 0.9**k for k in range(16)], rel=100 * EPS)
+    if start:  # longer than the steps
+        assert tried[16:] == pytest.approx([start + 0.9**15 / 2**k for k in (1, 2)], rel=100 * EPS)
+    else:
+        assert tried[16] == pytest.approx((1e-300 * 0.9**15) ** 0.5, rel=100 * EPS)
+        assert tried[17] == pytest.approx(1e-150 * tried[16] ** 0.5, rel=100 * EPS)
 
 
 @pytest.mark.parametrize("away", [1e20, 1e60, 1e150])

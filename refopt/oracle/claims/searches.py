@@ -385,7 +385,7 @@ def overlong(draw, wolfe):
 
 @claim(
     "searches.overlong",
-    "After fifteen trials log α is bisected, between where the search may end and where α‖p‖ is a rounding of ‖x‖",
+    "After fifteen trials α is bisected, but log α, down to where αp is a rounding of x, while αp is longer than x",
     "a rule of this library",
     overlong,
     given="φ is convex, and the step to its minimum shorter than p by a factor of 10²³ to 10⁹⁰",
@@ -397,7 +397,7 @@ def overlong(draw, wolfe):
 def is_overlong(x, m, trials, hi):
     lo, expected = np.finfo(float).eps * x, []
     for y in trials:
-        expected.append((lo * hi) ** 0.5)
+        expected.append((lo * hi) ** 0.5 if hi > x else (lo + hi) / 2)
         lo, hi = (expected[-1], hi) if y < m else (lo, expected[-1])
     return trials / (x + np.array(expected)) - 1
 
