@@ -64,7 +64,7 @@ class Watch(NamedTuple):
     """What must be remembered of a run to judge it."""
 
     f0: float
-    g0: float  #: ‖g(x₀)‖
+    g0: float  #: ‖g(x₀)‖, or the first that is not 0
     gmax: float
     size: Vector  #: of the variables: |x₀|, and 1 for zeros where differences are taken
     x: Vector  #: the best point, its f, its gradient and ‖g‖
@@ -130,7 +130,7 @@ def observe(
     fall = old.f0 - f
     if not finite(f) or (fall > 1e30 * old.slope and fall > 1e15 * max(1.0, abs(old.f0))):  # a saddle has no slope
         verdict = FALLING
-    new = old._replace(gmax=gmax, low=low, least=least, stall=stall, small=small, verdict=verdict)
+    new = old._replace(g0=old.g0 or gnorm, gmax=gmax, low=low, least=least, stall=stall, small=small, verdict=verdict)
     if f < old.f - ef or (f <= low + ef and gnorm < old.gnorm):
         new = new._replace(x=x, f=f, g=g, gnorm=gnorm)
     return new
@@ -211,47 +211,45 @@ def think(method: Any, problem: Problem, state: Any, watch: Watch, params: Any, 
     watch = best_here(watch, state.x, state.f, state.g) if here else watch
     promised = method.predicted(state)
     measured = by_differences if tests.differences > 0.0 else by_slopes
-    answer, errors = measured(method, problem, state, watch, tests, tried, promised, here)
-    return answer or judged(method, problem, state, *centred(problem, watch, tests), tried, promised, errors)
+    answer = measured(method, problem, state, watch, tests, tried, promised, here)
+    return answer or judged(method, problem, state, *centred(problem, watch, tests), tried, promised)
 
 
 def by_differences(
     method: Any, problem: Problem, state: Any, watch: Watch, tests: Tests, tried: int, promised: float, here: bool
-) -> tuple[Any, Vector]:  # fmt: skip
-    """What to do at once where the differences can be better, or are good; and the errors of the gradient."""
+) -> Any:  # fmt: skip
+    """What to do at once where the differences can be better, or are good; else None."""
     ef, left = noise_floor(problem, watch.x, watch.f), tests.maxfun - spent(state, tests)[0]
     search = tried < 6 and left >= 12 * tests.per_gradient
     content = here and watch.small and promised <= max(ef, LITTLE * (watch.f0 - watch.f))
     found = differences_of(problem, problem, watch.x, watch.f, watch.g, watch, tests, search, content)
     if search and is_news(found, problem.noise, watch.rough, ef):
         watch = watch._replace(rough=found.rough, verdict=RUNNING)
-        return (problem._replace(noise=found.noise), method.resume(state), watch), watch.g
+        return problem._replace(noise=found.noise), method.resume(state), watch
     if found.sound:
         seen, judging = centred(problem, watch, tests)
         if gradient_small(seen, seen.x, seen.f, seen.g, seen.gnorm, seen.gmax, ef, judging):
-            return (problem, state, watch._replace(verdict=DONE)), watch.g
-    return None, 0.0 * watch.g + 3.0 * found.errors
+            return problem, state, watch._replace(verdict=DONE)
+    return None
 
 
 def by_slopes(
     method: Any, problem: Problem, state: Any, watch: Watch, tests: Tests, tried: int, promised: float, here: bool
-) -> tuple[Any, Vector]:  # fmt: skip
-    """What to do at once where the gradient is wrong, or f noisier than was known; no errors of the gradient."""
-    ef, none = noise_floor(problem, watch.x, watch.f), 0.0 * watch.g
+) -> Any:  # fmt: skip
+    """What to do at once where the gradient is wrong, or f noisier than was known; else None."""
+    ef = noise_floor(problem, watch.x, watch.f)
     if tried >= 2 or (watch.gnorm <= SAFE * watch.g0 and promised <= ef):
-        return None, none
+        return None
     suspect, p = norm_inf(state.g) > 1e-4 * watch.gmax, getattr(state, "p", -state.g)
     noise, wrong = measure_f(problem, state.x, state.f, state.g, p, watch.size, watch.f0, suspect)
     if wrong:
-        return Ending(Status.BAD_DERIVATIVE, False, WRONG_GRADIENT), none
+        return Ending(Status.BAD_DERIVATIVE, False, WRONG_GRADIENT)
     if noise > ef:
-        return (problem._replace(noise=2.0 * noise), method.resume(state), watch._replace(verdict=RUNNING)), none
-    return None, none
+        return problem._replace(noise=2.0 * noise), method.resume(state), watch._replace(verdict=RUNNING)
+    return None
 
 
-def judged(
-    method: Any, problem: Problem, state: Any, watch: Watch, tests: Tests, tried: int, promised: float, errors: Vector
-) -> Any:
+def judged(method: Any, problem: Problem, state: Any, watch: Watch, tests: Tests, tried: int, promised: float) -> Any:
     """Success, another chance, or more patience; at the last, the reason why there is no success."""
     ef, sees_hessian = noise_floor(problem, watch.x, watch.f), counts_hessians(state)
     if safe(problem, watch, promised, sees_hessian):
@@ -261,7 +259,7 @@ def judged(
     last = not (drop or (state.ok and (progress or watch.patience < 50)))
     if last or tried & (tried - 1) == 0:  # now and then, as it is dear
         left = tests.maxfun - spent(state, tests)[0]
-        best = stationary(problem, watch, promised, tests, sees_hessian, errors, left)
+        best = stationary(problem, watch, promised, tests, sees_hessian, left)
         if best is not None:
             return problem, state, best._replace(verdict=PRECISE)
     if drop:

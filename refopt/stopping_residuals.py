@@ -64,8 +64,8 @@ class Watch(NamedTuple):
     g0: float  #: ‖g(x₀)‖
     gmax: float
     size: Vector  #: |x₀|
-    low: float  #: the lowest f of a visited state, until another is lower by more than noise
-    least: float  #: and the smallest ‖g‖, until another is smaller by a tenth
+    f: float  #: the lowest f, and the lowest ‖g‖
+    gnorm: float
     stall: int  #: steps in a row that lowered neither
     patience: int  #: the stall that makes the run stop to think
     rough: float  #: the relative noise of f that differences are made for, 0 for rounding
@@ -117,19 +117,19 @@ def look(method: Any, problem: LeastSquares, state: Any, old: Watch, tests: Test
 def observe(problem: LeastSquares, old: Watch, state: Any, tests: Tests) -> Watch:
     """Take note of a state: does the run go on, is its gradient small, does it need thought?"""
     f, gnorm, ef = state.f, norm_inf(state.g), noise_floor(problem, state.x, state.f)
-    gmax, low, least = max(old.gmax, gnorm), old.low, old.least
+    gmax = max(old.gmax, gnorm)
     stall = old.stall + 1 if state.taken else old.stall
-    if f < low - ef:
-        stall, low = 0, f
-    if gnorm < 0.9 * least:
-        stall, least = 0, gnorm
+    if f < old.f - ef or gnorm < 0.9 * old.gnorm:
+        stall = 0
     verdict = RUNNING
     if not state.ok or stall >= old.patience:
         verdict = STUCK
     elif state.nfev + tests.per_gradient * state.njev >= tests.maxfun:
         verdict = BUDGET
     small = gradient_small(old, gnorm, gmax, tests)
-    return old._replace(gmax=gmax, low=low, least=least, stall=stall, small=small, verdict=verdict)
+    return old._replace(
+        gmax=gmax, f=min(old.f, f), gnorm=min(old.gnorm, gnorm), stall=stall, small=small, verdict=verdict
+    )
 
 
 def gradient_small(old: Watch, gnorm: float, gmax: float, tests: Tests) -> bool:

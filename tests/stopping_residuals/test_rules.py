@@ -96,15 +96,13 @@ def observed(old=None, tests=None, **changes):
 
 
 def test_what_is_remembered():
-    new = observed(watch_of(low=1.0, least=0.5, stall=3))
-    assert (new.low, new.least, new.gmax, new.stall, new.verdict) == (0.545, 0.3, 1.0, 0, RUNNING)
-    assert observed(watch_of(low=0.545, least=0.3, stall=3)).stall == 4
-    assert observed(watch_of(low=0.545, least=0.3, stall=3), taken=False).stall == 3
-    assert observed(watch_of(low=0.545, least=0.4, stall=3)).stall == 0
-    assert observed(watch_of(low=0.5, least=0.3, stall=4)).verdict == STUCK
-    assert observed(watch_of(low=0.5, least=0.3, stall=4, patience=6)).verdict == RUNNING
-    assert observed(watch_of(low=0.545 + 1e-16, least=0.31)).low == 0.545 + 1e-16  # else many small steps are none
-    assert observed(watch_of(low=0.545 + 1e-16, least=0.31)).least == 0.31
+    new = observed(watch_of(f=1.0, gnorm=0.5, stall=3))
+    assert (new.f, new.gnorm, new.gmax, new.stall, new.verdict) == (0.545, 0.3, 1.0, 0, RUNNING)
+    assert observed(watch_of(f=0.545, gnorm=0.3, stall=3)).stall == 4
+    assert observed(watch_of(f=0.545, gnorm=0.3, stall=3), taken=False).stall == 3
+    assert observed(watch_of(f=0.545, gnorm=0.4, stall=3)).stall == 0
+    assert observed(watch_of(f=0.5, gnorm=0.3, stall=4)).verdict == STUCK
+    assert observed(watch_of(f=0.5, gnorm=0.3, stall=4, patience=6)).verdict == RUNNING
     assert observed(ok=False).verdict == STUCK
     assert observed(tests=Tests(maxfun=2, per_gradient=1)).verdict == BUDGET
     assert observed(tests=Tests(maxfun=3, per_gradient=1)).verdict == RUNNING
