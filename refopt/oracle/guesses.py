@@ -5,12 +5,12 @@ by least squares,  Bs + λs = −αg  for the first step s.
 """
 
 from collections.abc import Iterator, Mapping
-from itertools import combinations, product
+from itertools import chain, combinations, product
 from typing import Any
 
 import numpy as np
 
-from refopt.oracle.findings import Finding, Run, constant_factor, explains, first_of
+from refopt.oracle.findings import COARSE, Finding, Run, constant_factor, explains, first_of, multiples
 from refopt.oracle.rulebook import RULES, STEPS, Rule, options_of
 from refopt.oracle.rules import Path, fisher, hessian, top
 
@@ -33,12 +33,12 @@ def guessed(name: str, run: Run, options: Any, how: Mapping[str, Any], findings:
     """Other options with which all agrees, or another method that it is; each perhaps with another step length."""
     if constant_factor(findings):
         return {}
-    for change in tried(name, run.path(0, options)):
+    for change in chain(_lengths(options, findings), tried(name, run.path(0, options), pairs=run.eps <= COARSE)):
         changed = options._replace(**change)
         if not _first_steps(run, RULES[name], changed, how):
             continue
         if scale := _fits(run.judged(RULES[name], changed, how), findings):
-            return change if scale == 1.0 else change | {"step": scale * options.step}
+            return change if scale == 1.0 else change | {"step": scale * changed.step}
     for other in others(name):
         try:
             params = options_of(other, None)
@@ -52,8 +52,17 @@ def guessed(name: str, run: Run, options: Any, how: Mapping[str, Any], findings:
     return {}
 
 
+def _lengths(options: Any, findings: list[Finding]) -> Iterator[dict[str, Any]]:
+    """The step for which the typical one of theirs is as long as ours, of few digits."""
+    if ratios := multiples(findings) if hasattr(options, "step") else []:
+        step = float(np.median(ratios)) * options.step
+        yield from ({"step": float(f"{step:.{digits}g}")} for digits in (2, 3) if np.isfinite(step) and step > 0.0)
+
+
 def _first_steps(run: Run, rule: Rule, options: Any, how: Mapping[str, Any]) -> bool:
     """Whether the first steps fit: few are enough to refuse most options."""
+    if run.eps > COARSE:
+        return True
     short = run.path(0, options)
     short.records = short.records[:4]
     with np.errstate(all="ignore"):
@@ -73,14 +82,14 @@ def _fits(instead: list[Finding], findings: list[Finding]) -> float:
 # --- what is tried -----------------------------------------------------------------------------------------------
 
 
-def tried(name: str, path: Path) -> Iterator[dict[str, Any]]:
+def tried(name: str, path: Path, pairs: bool = True) -> Iterator[dict[str, Any]]:
     """Changes of the options, the smallest first."""
     params = path.params
     fields = [f for f in USUAL if hasattr(params, f)] if name in STEPS or name == "l-bfgs" else []
     changes = {f: [value for value in USUAL[f] if value != getattr(params, f)] for f in fields}
     for f in fields:
         yield from ({f: value} for value in changes[f])
-    for f, g in combinations([f for f in fields if f != "memory"], 2):
+    for f, g in combinations([f for f in fields if f != "memory" and pairs], 2):
         yield from ({f: a, g: b} for a, b in product(changes[f], changes[g]))
     if "damping" in getattr(params, "_fields", ()) and name in ("damped-newton", "natural-gradient"):
         yield from ({"damping": lam} for lam in dampings(name, path))

@@ -9,7 +9,9 @@ with both sides.
 
 How far may two right answers differ? Every number of theirs is changed in its last digit, a few times over, and all is
 computed anew: ten times the largest effect is what rounding explains, beside 100 eps, and 10 eps |x|/|s| where s is a
-difference of x. Where that is more than a thousandth of the quantity itself, nothing can be said, and nothing is.
+difference of x. Where that is more than a thousandth of the quantity itself, as in bfloat16, steps that are made of
+gradients alone are judged by those of their entries of which rounding, half a unit in the last place, leaves something:
+an entry of x that is small is known well. Of the rest nothing can be said, and nothing is.
 
 Where a run disagrees, the conventions that sources leave open are tried, and then the defects known from the wild
 (``refopt.oracle.defects``), each literally; one that agrees with every step is named.

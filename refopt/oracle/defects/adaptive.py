@@ -13,15 +13,19 @@ from refopt.stochastic import momentum
 
 def adam(
     *, correct: str = "mv", inside: bool = False, early: bool = False, swapped: bool = False, plain: bool = False,
-    late: int = 0, coupled: bool = False, scaled: bool = True, after: bool = False, nesterov: bool = False,
+    late: int = 0, decays: str = "x", nesterov: bool = False,
     square: Callable[[Array, Array], Array] = lambda g, m: g * g, peak: bool = False,
 ) -> Callable[..., Any]:  # fmt: skip
-    """Adam's ``update`` with one thing changed."""
+    """Adam's ``update`` with one thing changed.
+
+    decays: where λ goes: "x", (1 − ηλ)x as it should; "g", into the gradient; "both"; "twice"; "after" the step;
+    "bare", without η.
+    """
     most: dict[str, Array] = {}
 
     def update(state: Any, grad: Any, o: Any, draw: Any = None) -> Any:
-        t, decay = state.t + 1, getattr(o, "weight_decay", 0.0)
-        g = grad + decay * state.x if coupled else grad
+        t, lam = state.t + 1, getattr(o, "weight_decay", 0.0)
+        g = grad + lam * state.x if decays in ("g", "both") else grad
         b1, b2 = (o.beta2, o.beta1) if swapped else (o.beta1, o.beta2)
         m = b1 * state.m + g if plain else mean(state.m, g, b1)
         v = mean(state.v, square(g, m), b2)
@@ -37,8 +41,8 @@ def adam(
             p = -o.step * m_hat / ((v**o.exponent + o.eps) / (1 - b2**u) ** o.exponent)
         else:
             p = direction(m_hat, v_hat, o.step, o.exponent, o.eps)
-        shrink = 0.0 if coupled else (o.step if scaled else 1.0) * decay
-        x = (1.0 - shrink) * (state.x + p) if after else (1.0 - shrink) * state.x + p
+        left = {"g": 1.0, "bare": 1.0 - lam, "twice": (1.0 - o.step * lam) ** 2}.get(decays, 1.0 - o.step * lam)
+        x = left * (state.x + p) if decays == "after" else left * state.x + p
         return state._replace(x=x, g=grad, m=m, v=v, t=t)
 
     return update
@@ -102,10 +106,13 @@ ADAM = {
 ADAMW = {
     **ADAM,
     "coupled decay": Defect("the weight decay is added to the gradient and goes through the means, as in Adam with ℓ2",
-                            "Loshchilov & Hutter", {"update": adam(coupled=True)}),
-    "decay without η": Defect("the weight decay is not multiplied by η", "decay", {"update": adam(scaled=False)}),
+                            "Loshchilov & Hutter", {"update": adam(decays="g")}),
+    "decay twice": Defect("the weight decay shrinks x twice", "decay", {"update": adam(decays="twice")}),
+    "decay of both": Defect("the weight decay shrinks x, and is added to the gradient as well", "decay",
+                            {"update": adam(decays="both")}),
+    "decay without η": Defect("the weight decay is not multiplied by η", "decay", {"update": adam(decays="bare")}),
     "decay after": Defect("the weight decay shrinks x after the step, not before", "order",
-                         {"update": adam(after=True)}),
+                         {"update": adam(decays="after")}),
 }  # fmt: skip
 ADAHESSIAN = {
     "Hz for z ∘ Hz": Defect("Hz is averaged without z: the sums of the rows with random signs, not the diagonal",
