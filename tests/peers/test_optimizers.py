@@ -210,5 +210,6 @@ def test_the_records_are_what_the_packages_do_today():
         pytest.importorskip(package)
     for name, run in record.runs().items():
         made, kept = run(), recorded(name)
-        for key, value in made.items():
-            assert np.allclose(value, kept[key], rtol=1e-7, atol=1e-9), (name, key, kept["versions"])
+        close = {"rtol": 1e-5, "atol": 1e-5} if name == "pytorch_optimizer_soap" else {"rtol": 1e-7, "atol": 1e-9}
+        for key, value in made.items():  # that one's QR is one of float32, and torch's versions round it differently
+            assert np.allclose(value, kept[key], **close), (name, key, kept["versions"])
