@@ -85,8 +85,8 @@ for name, run in sorted(answers.items(), key=lambda each: abs(each[1].x - best).
 # Where a plane separates the labels and nothing holds the weights back, there is no minimum: f falls to 0 as w grows
 # along that plane's normal, and what a method returns is where f has no digits left. f itself is then "converged", and
 # no gradient tells. The labels do: any w with all yₙwᵀxₙ > 0 is a proof that there is nothing to find, and
-# ``Supervised.separated`` asks for it. ``train`` asks by itself, and says it in the message of its result. These tumours
-# are of that kind, as it happens.
+# ``Supervised.separated`` asks for it. ``train`` asks by itself, and says it in the message of its result. As it
+# happens, these tumours are of that kind.
 
 ridge = 0.0
 problem = refopt.Supervised(Linear(31, 1, bias=False), "binary-cross-entropy", X, data.target[:, None])
