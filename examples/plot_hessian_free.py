@@ -68,5 +68,6 @@ fall.set(xlabel="products", ylabel="$f - f^*$", title="Objective", ylim=(1e-13, 
 damping.set(xlabel="step $k$", ylabel="$\\lambda_k$", title="Damping")
 for panel in (fall, damping):
     panel.grid(color="0.92")
-    panel.legend()
+fall.legend(loc="lower left")
+damping.legend(loc="lower right")
 plt.show()

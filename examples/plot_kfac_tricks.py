@@ -90,7 +90,7 @@ costs = {label: cost(*run) for label, run in runs.items()}
 for label, milliseconds in costs.items():
     print(f"{label:32s} {milliseconds:6.2f} ms, {milliseconds / costs['sgd']:4.1f} of SGD")
 
-figure, (fall, price) = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
+figure, (fall, price) = plt.subplots(1, 2, figsize=(11, 5.4), layout="constrained")
 shades = plt.colormaps["tab20"](np.linspace(0, 1, len(tricks)))
 for shade, (name, curve) in zip(shades, curves.items(), strict=True):
     style = {"color": "black", "linewidth": 2.4} if name == "all of them" else {"color": shade, "linewidth": 1.2}
@@ -98,9 +98,10 @@ for shade, (name, curve) in zip(shades, curves.items(), strict=True):
 fall.set(xlabel="step", ylabel="loss, less the entropy of the pixels", ylim=(2.5, 40), yticks=(3, 5, 10, 20, 40))
 fall.yaxis.set_major_formatter("{x:g}")
 fall.yaxis.set_minor_formatter("")
-fall.legend(fontsize=7.5, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 fall.grid(color="0.92")
-price.barh(list(costs)[::-1], [costs[label] / costs["sgd"] for label in list(costs)[::-1]], color="tab:red", height=0.6)
+figure.legend(loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+price.barh(list(costs)[::-1], [costs[label] / costs["sgd"] for label in list(costs)[::-1]], color="0.6", height=0.6)
+price.set_axisbelow(True)
 price.set(xlabel="cost of a step, in steps of SGD")
 price.grid(color="0.92", axis="x")
 plt.show()
