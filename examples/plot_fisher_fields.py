@@ -45,7 +45,7 @@ for name, field in fields.items():
     lengths = np.linalg.norm(field, axis=-1) / np.linalg.norm(towards, axis=-1)
     print(f"{name:17s} up to {angles.max():5.1f}° off; {lengths.min():.3f} to {lengths.max():.3f} of the way")
 
-figure, panels = plt.subplots(1, 3, figsize=(11, 4), sharey=True, layout="constrained")
+figure, panels = plt.subplots(1, 3, figsize=(11, 4), sharey=True, layout="compressed")
 wide = np.linspace(0.3, 3.7, 60)
 values = np.array([[problem.fun(np.array([a, b])) for a in wide] for b in wide])
 for panel, (name, field) in zip(panels, fields.items(), strict=True):
