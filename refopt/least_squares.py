@@ -305,6 +305,11 @@ def curve_fit(
     ------
     RuntimeError if no minimum is found, with the reason; ValueError for data that are not finite or of a wrong shape.
     """
+    if strange := kwargs.keys() - inspect.signature(least_squares).parameters.keys():
+        hint = "; what SciPy calls maxfev is max_nfev here" if "maxfev" in strange else ""
+        raise TypeError(
+            f"curve_fit has no argument {', '.join(map(repr, sorted(strange)))}; it takes those of least_squares{hint}"
+        )
     if isinstance(xdata, list | tuple):
         xdata = np.asarray(xdata, float)
     if isinstance(xdata, np.ndarray) and xdata.dtype.kind == "f" and not np.isfinite(xdata).all():
@@ -314,7 +319,12 @@ def curve_fit(
     weighted = weighting(sigma, y)
 
     def residual(p: Any) -> Any:
-        return weighted(f(xdata, *(p[i] for i in range(p.shape[0]))) - y)
+        values = f(xdata, *(p[i] for i in range(p.shape[0])))
+        if getattr(values, "shape", y.shape) not in (y.shape, (), (1,)):
+            raise ValueError(
+                f"f must return {y.shape[0]} numbers, as ydata has; it returned shape {tuple(values.shape)}"
+            )
+        return weighted(values - y)
 
     derivative = "3-point" if jac is None else jac
     if callable(jac):
