@@ -48,11 +48,11 @@ def stationary(problem: Problem, watch: Any, promised: float, tests: Any, sees_h
     measured = tests.per_hessian + tests.gradients_per_hessian + tests.gradients_per_product
     n = watch.x.shape[0]
     most = left / (1 + (2 * n if tests.differences > 0.0 else tests.per_gradient))
-    if (not promised < inf and measured == 0) or (tests.differences > 0.0 and most < 20):
+    if (not promised < inf and measured == 0) or (tests.differences > 0.0 and most < 30):
         return None
     if tests.differences > 0.0:
         noise, g, known = finest(problem, watch.x, watch.size)
-        watch, most = watch._replace(g=g, gnorm=norm_inf(g)), most - 20
+        watch, most = watch._replace(g=g, gnorm=norm_inf(g)), most - 30
         problem = problem._replace(grad=lambda x: by_differences(problem, x, watch.size, "3-point", noise))
     else:
         known = accuracy(problem, watch.x, watch.size)

@@ -214,6 +214,11 @@ def test_unexplained_leaves_out_what_is_not_finite():
     assert unexplained(values[:5]) == 0.0
 
 
+def calm(noise):
+    """What no noise leaves."""
+    return 0.0
+
+
 @given(seeds, st.floats(-11, -6))
 def test_the_best_differences_of_a_noisy_function(seed, exponent):
     """Σ exp(cᵢxᵢ) with noise ε: made for the best of the noises tried, they are as right as those made for ε."""
@@ -226,7 +231,7 @@ def test_the_best_differences_of_a_noisy_function(seed, exponent):
     def wrong(noise):
         return abs(gradient(fun, x, "3-point", x, noise) - c * np.exp(c * x)).max()
 
-    found, error = best_differences(lambda noise: gradient(fun, x, "3-point", x, noise), 2.0**-52)
+    found, error = best_differences(lambda noise: gradient(fun, x, "3-point", x, noise), calm, 2.0**-52)
     assert wrong(found) <= 10 * max(wrong(size), wrong(64 * size), wrong(size / 64))
     assert wrong(found) <= 10 * error
 
@@ -243,6 +248,18 @@ def test_the_finest_differences_know_how_wrong_they_are(seed, exponent):
     assert (abs(g - exact) <= known.errors.max()).all()
     best = min(abs(gradient(problem.fun, x, "3-point", x, width) - exact).max() for width in widths)
     assert known.errors.max() <= 1000 * max(best, 1e-13)
+
+
+def test_differences_that_agree_by_chance_are_not_the_best():
+    """By steps that are too short both see the same nothing, almost; noise is known to leave 1/ε of them."""
+
+    def slope(noise):
+        return np.array([1e-3 if noise < 1e-13 else 1.0 + noise])
+
+    assert best_differences(slope, calm, 2.0**-52) == (2.0**-52, 0.0)
+    made, error = best_differences(slope, lambda noise: 1e-16 / noise, 2.0**-52)
+    assert 1e-13 < made < 1e-7
+    assert error < 1e-3
 
 
 def test_differences_that_see_nothing_are_not_the_finest():
@@ -271,8 +288,8 @@ def test_differences_that_see_nothing_are_not_the_finest():
 )
 def test_wider_differences_are_made_where_they_are_better(monkeypatch, g, better, relative, blind, answer):
     """The best ones for 64 times the least noise, wrong by ½."""
-    monkeypatch.setattr(noise, "best_differences", lambda slope, least: (64 * least, 0.5))
-    found = noise.wider(lambda noise: np.array([better]), np.array([g]), 0.0, relative, blind)
+    monkeypatch.setattr(noise, "best_differences", lambda slope, left, least: (64 * least, 0.5))
+    found = noise.wider(lambda noise: np.array([better]), calm, np.array([g]), 0.0, relative, blind)
     assert found == answer
 
 
@@ -389,7 +406,7 @@ def test_alternating(namespace):
 
 def test_the_best_differences_on_every_array_kind(namespace):
     q = namespace.asarray(np.array([3.0, 5.0]))
-    assert best_differences(lambda noise: (1 + noise) * q, 2.0**-52)[0] == 2.0**-52
+    assert best_differences(lambda noise: (1 + noise) * q, calm, 2.0**-52)[0] == 2.0**-52
 
 
 def test_every_array_kind_measures_the_same(namespace):
