@@ -47,7 +47,7 @@ def attempt(
     """Try a step.   ``edge``: it ends on the boundary.   Cost: one f, and one gradient if it is taken."""
     x_new = x + p
     f_new, ef, njev = problem.fun(x_new), noise_floor(problem, x, f), 0
-    g_new, whole = g, finite(f_new)
+    whole = finite(f_new)
     if whole and promised > 0.0:
         ratio = (f - f_new) / promised
         drowned = promised <= 10.0 * ef and f_new <= f + 10.0 * ef

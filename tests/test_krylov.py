@@ -138,12 +138,20 @@ def test_without_curvature_it_goes_downhill_to_the_boundary():
     assert (found.promised, found.edge, found.gain) == (pytest.approx(50.0), True, inf)
 
 
+@pytest.mark.parametrize("unit", [2.0**-40, 1.0, 2.0**40])
 @pytest.mark.parametrize(("part", "followed"), [(5.0, False), (10.0, False), (11.0, True)])
-def test_curvature_within_ten_roundings_of_the_matrix_is_none(part, followed):
+def test_curvature_within_ten_roundings_of_the_matrix_is_none(part, followed, unit):
     """dᵀHd = part · eps ‖Hd‖‖d‖ along d = −e₁."""
-    B, g = np.array([[part * EPS, 1.0], [1.0, 0.0]]), np.array([1.0, 0.0])
+    B, g = unit * np.array([[part * EPS, 1.0], [1.0, 0.0]]), np.array([1.0, 0.0])
     cg = conjugate_gradients(products(B), 0 * g, g, 0 * g, 0.0, inf, 0.1, 0.0, 1)
     assert cg.z.any() == followed
+
+
+@pytest.mark.parametrize(("bend", "concave"), [(-(2.0**-27), False), (-(2.0**-26), False), (-(2.0**-25), True)])
+def test_curvature_is_negative_beyond_half_of_the_digits(bend, concave):
+    """√eps is 2⁻²⁶."""
+    cg = solve_by_cg(np.array([[bend, 1.0], [1.0, 0.0]]), np.array([1.0, 0.0]))
+    assert (cg.concave, cg.gain == inf, cg.bend) == (concave, concave, bend)
 
 
 def test_a_minimiser_on_the_boundary_is_on_the_boundary():
@@ -281,6 +289,14 @@ def test_a_start_without_positive_curvature_is_none():
     begun, fresh = solve_by_cg(B, g, start), solve_by_cg(B, g)
     assert (begun.z == fresh.z).all()
     assert begun.products == fresh.products + 1
+    flat = solve_by_cg(np.diag([1.0, 0.0]), np.array([0.0, 1.0]), np.array([0.0, -1.0]))
+    assert not flat.z.any()
+
+
+@pytest.mark.parametrize("begun", [0, 1])
+def test_where_too_little_is_gained_it_ends_at_the_tenth_step_after_the_start(begun):
+    B, g = np.diag(np.arange(1.0, 21.0)), np.ones(20)
+    assert solve_by_cg(B, g, start=-0.1 * begun * g, forcing=0.0, progress=1.0).products == 10 + begun
 
 
 def test_gltr_ends_inside_where_conjugate_gradients_do():

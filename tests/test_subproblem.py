@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from refopt.ops import cholesky
-from refopt.subproblem import boundary, cauchy, decrease, dogleg, more_sorensen
+from refopt.subproblem import boundary, cauchy, decrease, dogleg, hard_case, more_sorensen, promise
 from strategies import basis, seeds, spd, symmetric_indefinite, vectors
 
 EPS = 2.0**-52
@@ -115,6 +115,12 @@ def test_a_newton_step_that_fits_is_the_answer(data, n):
     assert np.linalg.norm(step.p - newton) <= 100 * n * EPS * 1e4 * np.linalg.norm(newton)
 
 
+def test_a_length_that_is_just_accurate_enough_will_do():
+    """‖p(0)‖ = 3/2 = (1 + ½) Δ."""
+    step = more_sorensen(np.array([1.5, 0.0]), np.diag([1.0, 9.0]), 1.0, 0.5)
+    assert step == (pytest.approx([-1.5, 0.0]), 0.0, pytest.approx(1.125))
+
+
 def test_a_worked_example():
     """B = I, g = (3, 4): p(λ) = −g/(1 + λ), and ‖p‖ = 1 at λ = 4."""
     step = more_sorensen(np.array([3.0, 4.0]), np.eye(2), 1.0, EXACT)
@@ -214,6 +220,16 @@ def test_along_a_flat_valley_the_shortest_step_is_taken(unit):
             assert step.lam == 0.0
             seen += 1
     assert seen > 5
+
+
+@pytest.mark.parametrize(("part", "flat"), [(5.0, True), (10.0, True), (11.0, False)])
+def test_ten_roundings_of_curvature_or_slope_are_none(part, flat):
+    """λ₁ = −part · eps ‖B‖, or vᵀg = part · eps ‖g‖: without either, τ = 0."""
+    v = np.array([1.0, 0.0])
+    bent = hard_case(np.array([0.0, 1.0]), np.diag([-part * EPS, 1.0]), 5.0, part * EPS, v, 1.0)
+    leaning = hard_case(np.array([part * EPS, 1.0]), np.diag([0.0, 1.0]), 5.0, 0.0, v, 1.0)
+    for step in (bent, leaning):
+        assert np.linalg.norm(step.p) == pytest.approx(1.0 if flat else 5.0)
 
 
 @pytest.mark.parametrize("unit", [1e-20, 1e20])
@@ -334,6 +350,19 @@ def test_after_a_hundred_factorisations_there_is_no_other(spent):
     assert spent.count(True) == 100 + 1
 
 
+@pytest.mark.parametrize("unit", [1e-20, 1.0, 1e20])
+def test_half_of_the_digits_are_the_smallest_eigenvalue_that_a_promise_sees(unit):
+    g = np.array([0.0, 1.0])
+    assert promise(unit * g, unit * np.diag([-1e-9, 1.0])) == pytest.approx(0.5 * unit)
+    assert promise(unit * g, unit * np.diag([-1e-6, 1.0])) == np.inf
+    assert promise(0.0 * g, unit * np.diag([-1.0, 1.0])) == np.inf
+
+
+def test_without_curvature_any_slope_promises_everything():
+    assert promise(np.array([0.5, 0.0]), np.zeros((2, 2))) == np.inf
+    assert promise(np.zeros(2), np.zeros((2, 2))) == 0.0
+
+
 # --- its parts -------------------------------------------------------------------------------------------------------
 
 
@@ -356,10 +385,11 @@ def test_cauchy_point_of_no_gradient():
 
 
 def test_hardly_a_way_to_the_boundary_keeps_its_digits():
-    """From (1 − t)e₁ along e₁ it is t, and back from there 2 − t."""
-    p, d, t = np.array([1.0 - 2.0**-40, 0.0]), np.array([1.0, 0.0]), 2.0**-40
-    assert boundary(p, d, 1.0) == pytest.approx(t, rel=1e-11)
-    assert boundary(p, -d, 1.0) == pytest.approx(2.0 - t, rel=1e-14)
+    """From (1 − t)e₁ along e₁ it is t, of which the square of 1 − t keeps the digits beyond eps/t; back, 2 − t."""
+    p, d = np.array([1.0 - 1e-9, 0.0]), np.array([1.0, 0.0])
+    t = 1.0 - p[0]
+    assert boundary(p, d, 1.0) == pytest.approx(t, rel=EPS / t)
+    assert boundary(p, -d, 1.0) == pytest.approx(2.0 - t, rel=4 * EPS)
 
 
 def test_decrease_of_rationals_is_exact():
@@ -434,13 +464,18 @@ def test_the_boundary_is_reached_however_little_leads_there(leaning):
     assert np.linalg.norm(B @ step.p + step.lam * step.p + g) <= 100 * EPS * 2.0 * 700.0
 
 
-@pytest.mark.parametrize("lowest", [-1e-4, -1e-8])
-@pytest.mark.parametrize("leaning", [1e-9, -1e-14])
-def test_nor_does_it_take_long_where_the_lowest_eigenvalue_is_small(spent, lowest, leaning):
+def test_nor_does_it_take_long_where_the_lowest_eigenvalue_is_small(spent):
     """λ is known to eps‖B‖, no matter how small it is."""
-    step = more_sorensen(np.array([leaning, 1.0, -0.5]), np.diag([lowest, 1.0, 3.0]), 700.0, 1e-13)
-    assert np.linalg.norm(step.p) == pytest.approx(700.0, rel=1e-12)
-    assert len(spent) <= 30
+    rng = np.random.default_rng(4)
+    for _ in range(500):
+        spent.clear()
+        spectrum = np.append(-(10 ** rng.uniform(-12, 0)), 10 ** rng.uniform(-1, 1, int(rng.integers(1, 5))))
+        Q, c = np.linalg.qr(rng.standard_normal((len(spectrum),) * 2))[0], rng.standard_normal(len(spectrum))
+        c[0] *= 10 ** rng.uniform(-16, 0)
+        B, radius = (Q * spectrum) @ Q.T, 10 ** rng.uniform(-2, 5)
+        step = more_sorensen(Q @ c, (B + B.T) / 2, radius, 1e-6)
+        assert np.linalg.norm(step.p) == pytest.approx(radius, rel=1.001e-6)
+        assert len(spent) <= 30
 
 
 def test_a_gradient_that_is_not_finite_gives_no_number():

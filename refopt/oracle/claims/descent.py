@@ -37,7 +37,6 @@ def steepest(draw, search, values=None, Q=None, e=None):
     uses=SEARCH,
     scale=lambda A, x, e, g: (size(A) * (size(x) + size(e)) * size(g), (size(A) * (size(x) + size(e))) ** 2 / size(A)),
     because="x + αp − x* is known to eps ‖x‖",
-    slack=1000.0,
 )
 def exact_step(A, e, g, e_new, g_new):
     share = (g @ g) ** 2 / ((g @ A @ g) * (g @ e))
@@ -53,7 +52,6 @@ def exact_step(A, e, g, e_new, g_new):
     uses=SEARCH,
     scale=lambda A, x, e: (size(A) * (size(x) + size(e))) ** 2 / size(A),
     because="x + αp − x* is known to eps ‖x‖",
-    slack=1000.0,
 )
 def steepest_rate(A, e, e_new, values):
     low, high = values.min(), values.max()
@@ -80,7 +78,6 @@ def worst_start(draw, search):
     uses=SEARCH,
     scale=lambda A, x, e: condition(A) * (size(x) + size(e)),
     because="x + αp − x* is known to eps ‖x‖, and a step magnifies errors of e by κ(A)",
-    slack=1000.0,
 )
 def steepest_worst(e, e_last, values):
     low, high = values.min(), values.max()

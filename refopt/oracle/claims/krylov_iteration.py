@@ -58,7 +58,6 @@ def counted(draw, cg):
         size(z), size(g), size(g) ** 2, size(g) * size(z), size(g) * size(z), size(B), 1, 1
     ),
     because=STEPS,
-    slack=1e3,
     exact=False,
 )  # fmt: skip
 def by_the_letter(B, g, r, d, z, end, longest, spent, flags):
@@ -119,7 +118,6 @@ def cut(draw, cg, steihaug):
         size(after), size(g), size(B) * size(g) ** 2, *3 * [size(g) * size(after)], 1, 1
     ),
     because=STEPS,
-    slack=1e3,
     exact=False,
 )  # fmt: skip
 def is_cut(B, g, z, d, after, end, spent, gain):
@@ -149,7 +147,6 @@ def flat(draw, cg):
     uses=CG,
     scale=lambda z, gain: (size(z), gain, 1, 1),
     because=STEPS,
-    slack=1e3,
     exact=False,
 )
 def is_flat(z, found, gain, gain_found, solved, spent):
@@ -223,7 +220,6 @@ def broken_off(draw, cg):
     uses=CG,
     scale=lambda B, g, z: (size(z), size(g), size(g) ** 2, size(g) * size(z), size(B), 1, 1, 1),
     because=STEPS,
-    slack=1e3,
     exact=False,
 )
 def is_broken_off(B, g, z, r, d, longest, end, spent, at_once, none):

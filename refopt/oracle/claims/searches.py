@@ -93,7 +93,6 @@ def unmet(draw, search):
     uses=("linesearch.search",),
     scale=lambda: 1e3,
     because="the same numbers, and sums of two products",
-    slack=1e3,
     exact=False,
 )
 def is_unmet(rows):
@@ -174,7 +173,6 @@ def curving(draw, wolfe):
     uses=ALL[:1],
     scale=lambda m: m,
     because="secants through slopes that are a few roundings of numbers of their size",
-    slack=1e3,
     exact=False,
 )
 def extension_path(m, tried, slope):
@@ -319,7 +317,7 @@ def secants(draw, search):
     uses=ALL[1:2],
     scale=lambda first: first,
     because="secants through slopes that are a few roundings of numbers of their size",
-    slack=1e4,
+    slack=1e3,
     exact=False,
 )
 def double_secant(first, slope, m, tried):
