@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from refopt.oracle.defects import Defect
+from refopt.oracle.fine import eigh
 from refopt.oracle.rules import Array
 from refopt.sampled import arrays_of, flat
 from refopt.stochastic import soap
@@ -41,8 +42,16 @@ def shampoo(*, power: Callable[[int], int] = lambda k: 2 * k, overwritten: bool 
     return update
 
 
+def exactly(state: Any, grad: Any, o: Any, draw: Any = None) -> Any:
+    """Shampoo's own ``update`` written out, as the paper has it, for numbers of fifty digits."""
+    plain = (o.beta2, o.relative, o.every, o.start, o.grafting, o.weight_decay) == (1.0, False, 1, 0, "none", 0.0)
+    if not plain or max(map(max, state.shapes)) > o.block:
+        raise ValueError("with these options Shampoo is not written out")
+    return shampoo()(state, grad, o)
+
+
 def root(L: Array, eps: float, power: float) -> Array:
-    values, V = np.linalg.eigh(L + eps * np.eye(len(L)))
+    values, V = eigh(L + eps * np.eye(len(L)))
     return (V * values**power) @ V.T
 
 
