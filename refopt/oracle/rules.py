@@ -164,6 +164,12 @@ def stays_positive(s: Array, y: Array, skip: float, H: Array) -> bool:
     return bool(s.any() and safe and (r @ y > 0.0 or s @ solved(H, s) < s @ y))
 
 
+def downhill(path: Path, k: int, p: Array) -> Array:
+    """p, or −g where p points uphill and their step goes along −g: what a wrong H is often replaced by."""
+    g, s = path.g(k), path.s(k)
+    return -g if p @ g >= 0 and s @ p * length(g) < -(s @ g) * length(p) else p
+
+
 def quasi_newton(method: str, learns: Any = curved) -> Callable[..., Iterator[Seen]]:
     """p = −Hg and H₊ = update(H, s, y).
 
@@ -184,7 +190,7 @@ def quasi_newton(method: str, learns: Any = curved) -> Callable[..., Iterator[Se
             if own is not None and k:
                 yield Seen(k, "H₊ = update(H, s, y)", own, H, top(H))
                 H = own
-            p = -H @ path.g(k)
+            p = downhill(path, k, -H @ path.g(k))
             yield from along(path, k, p, "p = −Hg")
             s, y = pair(path, k, p)
             if k == 0 and start == "scaled" and curved(s, y, 0.0):
@@ -229,7 +235,7 @@ def l_bfgs(
     for k in path.steps:
         g, p = path.g(k), -path.g(k)
         if S:
-            p = -product(S[::order], Y[::order], gamma(S, Y), g)
+            p = downhill(path, k, -product(S[::order], Y[::order], gamma(S, Y), g))
         yield from along(path, k, p, "p = −Hg, by the two loops")
         s, y = pair(path, k, p)
         if learns(s, y, path.params.skip):
