@@ -31,6 +31,8 @@ from zipfile import BadZipFile, is_zipfile
 import numpy as np
 
 from refopt.oracle.diagnosis import Diagnosis, diagnose
+from refopt.oracle.fifty import SIZE, beside, lifted
+from refopt.oracle.fine import eigh
 from refopt.oracle.iterates import Brief, Record, eps_of, host
 from refopt.oracle.prunings.verdict import CORRECTS, Pruning, pruned
 from refopt.oracle.replaying import Replay, replay
@@ -226,13 +228,19 @@ def _root(entries: dict[str, Any]) -> Verdict:
     values, V = np.linalg.eigh(A.astype(float))
     if values[0] <= 0.0:
         return Verdict(False, f"A is not positive definite: its lowest eigenvalue is {values[0]:.3g}")
-    eps = eps_of(X)
     powers = {f"A^(−1/{q:g})": (V * values ** (-1.0 / q)) @ V.T for q in (p, 2 * p, 0.5 * p, -p)}
     errors = {name: float(np.linalg.norm(X - Y) / np.linalg.norm(Y)) for name, Y in powers.items()}
-    bound = 100.0 * eps * values[-1] / values[0]
+    bound = 100.0 * eps_of(X) * values[-1] / values[0]
     name = next(iter(powers))
     if errors[name] <= bound:
-        return Verdict(True, f"Yours is {name}, to {errors[name]:.1e}; its condition explains {bound:.1e}.")
+        digits = beside(X, powers[name], lambda: _root_of(A, p)) if len(A) <= SIZE else ""
+        return Verdict(True, f"Yours is {name}, to {errors[name]:.1e}; its condition explains {bound:.1e}.{digits}")
     text = f"Yours is not {name}: it is off by {errors[name]:.2g}, and the condition of A explains {bound:.1e}."
     other = min(errors, key=lambda key: errors[key])
     return Verdict(False, text + (f" It is {other}." if errors[other] <= bound else ""))
+
+
+def _root_of(A: Any, p: float) -> Any:
+    """A^(−1/p) in fifty digits."""
+    values, V = eigh(lifted(np.asarray(A, float)))
+    return (V * values ** (-1 / lifted(float(p)))) @ V.T

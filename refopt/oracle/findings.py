@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refopt.oracle import rules
+from refopt.oracle import fine, rules
 from refopt.oracle.iterates import Record, eps_of
 from refopt.oracle.rulebook import Rule
 from refopt.oracle.rules import Array, Path, Seen
@@ -78,8 +78,8 @@ def _of_entries(seen: Seen, drift: float, d: Array, others: list[Array], eps: fl
     size = np.maximum(np.abs(seen.ours), np.abs(seen.theirs))
     bound = 0.5 * eps * seen.digits + (eps + drift) * np.abs(seen.ours) + np.max(np.abs(others), axis=0)
     sure = bound < LIMIT * size
-    total = rules.length(size[sure])
-    return (rules.length(d[sure]) / total, rules.length(bound[sure]) / total) if total else (0.0, np.inf)
+    total = fine.length(size[sure])
+    return (fine.length(d[sure]) / total, fine.length(bound[sure]) / total) if total else (0.0, np.inf)
 
 
 def _doubled(path: list[Record]) -> list[Record]:

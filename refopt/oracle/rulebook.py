@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from refopt.oracle import carried, regions, rules
+from refopt.oracle import carried, fine, regions, rules
 from refopt.oracle.defects import Defect, adaptive, matrices, secant, tensors
 from refopt.oracle.rules import Path, Seen
 
@@ -24,11 +24,27 @@ class Rule:
 
 
 def _newton(path: Path, H: Any, g: Any) -> Any:
-    return rules.solved(H, -g)
+    return fine.solved(H, -g)
 
 
 def _damped(path: Path, H: Any, g: Any) -> Any:
-    return rules.solved(H + path.params.damping * np.eye(g.size), -g)
+    return fine.solved(H + path.params.damping * np.eye(g.size), -g)
+
+
+def _saddle_free(path: Path, H: Any, g: Any) -> Any:
+    """−|H|⁻¹g, by the method's own equation, or in fifty digits by eigenvalues."""
+    if not fine.is_fine(H):
+        return _direction("saddle_free_newton", "floor")(path, H, g)
+    values, V = fine.eigh(H)
+    size = abs(values)
+    return -V @ ((V.T @ g) / np.maximum(size, path.params.floor * size.max()))
+
+
+def _modified(path: Path, H: Any, g: Any) -> Any:
+    """−(H + τI)⁻¹g; in fifty digits with the τ of float64, which is found by trials."""
+    own = rules.equation("modified_newton", "direction")
+    known = own(np.asarray(H, float), np.asarray(g, float), float(path.params.beta))
+    return fine.solved(H + known[1] * np.eye(g.size), -g) if fine.is_fine(H) else np.asarray(known[0])
 
 
 def _direction(method: str, *names: str) -> Callable[[Path, Any, Any], Any]:
@@ -54,6 +70,7 @@ STEPS: dict[str, Mapping[str, Defect]] = {
     "adamw": adaptive.ADAMW, "adam-no-sqrt": {}, "adahessian": adaptive.ADAHESSIAN, "shampoo": tensors.SHAMPOO,
     "soap": tensors.SOAP,
 }  # fmt: skip
+EXACTLY = {"shampoo": tensors.exactly}
 LEARNT = tuple({"trials": t, "begin": b} for t in ("as here", "halved", "taken") for b in ("length", "I"))
 JACOBIANS: tuple[dict[str, Any], ...] = ({}, {"region": "I"}, {"region": "line"}, {"region": "line", "start": "I"})
 BATCHES = (
@@ -65,8 +82,8 @@ RULES = {
     "gradient-descent": Rule(rules.steepest),
     "newton": Rule(rules.newton_type(_newton, "p = −H⁻¹g"), defects=matrices.NEWTON),
     "damped-newton": Rule(rules.newton_type(_damped, "p = −(H + λI)⁻¹g"), defects=matrices.NEWTON),
-    "modified-newton": Rule(rules.newton_type(_direction("modified_newton", "beta"), "p = −(H + τI)⁻¹g")),
-    "saddle-free-newton": Rule(rules.newton_type(_direction("saddle_free_newton", "floor"), "p = −|H|⁻¹g")),
+    "modified-newton": Rule(rules.newton_type(_modified, "p = −(H + τI)⁻¹g")),
+    "saddle-free-newton": Rule(rules.newton_type(_saddle_free, "p = −|H|⁻¹g")),
     "diagonal-newton": Rule(
         rules.newton_type(_direction("diagonal_newton", "floor", "clip", "clip_update"), "pᵢ = −gᵢ/|Hᵢᵢ|")
     ),
@@ -96,7 +113,8 @@ RULES = {
         searches=False,
     ),
     **{
-        name: Rule(rules.updates(name.replace("-", "_")), AHEAD, wrong, searches=False) for name, wrong in STEPS.items()
+        name: Rule(rules.updates(name.replace("-", "_"), EXACTLY.get(name)), AHEAD, wrong, searches=False)
+        for name, wrong in STEPS.items()
     },
     **{name: Rule(carried.drawn(home(name)[1]), searches=False) for name in BATCHES},
 }

@@ -18,6 +18,7 @@ import numpy as np
 
 from refopt import curvature
 from refopt.ops import two_loop
+from refopt.oracle.fine import is_fine, length, solved
 from refopt.oracle.iterates import Record
 from refopt.quasi_newton import first_guess
 from refopt.sampled import Draw
@@ -163,6 +164,12 @@ def stays_positive(s: Array, y: Array, skip: float, H: Array) -> bool:
     return bool(s.any() and safe and (r @ y > 0.0 or s @ solved(H, s) < s @ y))
 
 
+def downhill(path: Path, k: int, p: Array) -> Array:
+    """p, or −g where p points uphill and their step goes along −g: what a wrong H is often replaced by."""
+    g, s = path.g(k), path.s(k)
+    return -g if p @ g >= 0 and s @ p * length(g) < -(s @ g) * length(p) else p
+
+
 def quasi_newton(method: str, learns: Any = curved) -> Callable[..., Iterator[Seen]]:
     """p = −Hg and H₊ = update(H, s, y).
 
@@ -183,7 +190,7 @@ def quasi_newton(method: str, learns: Any = curved) -> Callable[..., Iterator[Se
             if own is not None and k:
                 yield Seen(k, "H₊ = update(H, s, y)", own, H, top(H))
                 H = own
-            p = -H @ path.g(k)
+            p = downhill(path, k, -H @ path.g(k))
             yield from along(path, k, p, "p = −Hg")
             s, y = pair(path, k, p)
             if k == 0 and start == "scaled" and curved(s, y, 0.0):
@@ -228,7 +235,7 @@ def l_bfgs(
     for k in path.steps:
         g, p = path.g(k), -path.g(k)
         if S:
-            p = -product(S[::order], Y[::order], gamma(S, Y), g)
+            p = downhill(path, k, -product(S[::order], Y[::order], gamma(S, Y), g))
         yield from along(path, k, p, "p = −Hg, by the two loops")
         s, y = pair(path, k, p)
         if learns(s, y, path.params.skip):
@@ -239,15 +246,18 @@ def l_bfgs(
 # --- steps from gradients alone ---------------------------------------------------------------------------------------
 
 
-def updates(method: str) -> Callable[..., Iterator[Seen]]:
+def updates(method: str, exactly: Any = None) -> Callable[..., Iterator[Seen]]:
     """x₊ by the method's own ``update``; what it needs beside the gradient is in their records: probes and products.
 
-    ahead: the means of a record have seen its gradient already, as in the states of ``minimize``; else those before it.
+    exactly: an update for numbers of fifty digits, where the method's own has roots of matrices.   ahead: the means of
+    a record have seen its gradient already, as in the states of ``minimize``; else those before it.
     """
     module = import_module(f"refopt.stochastic.{method}")
     means = () if method == "shampoo" else ("m", "v")  # of which its public codes keep others
 
     def rule(path: Path, update: Any = module.update, ahead: bool = False) -> Iterator[Seen]:
+        if exactly and is_fine(path.x(0)) and update is module.update:
+            update = exactly
         state = module.init(None, np.asarray(path.x(0), float), path.params)
         carries, roots = [name for name in ("m", "v") if hasattr(state, name)], hasattr(state, "L")
         for k in path.steps:
@@ -268,18 +278,5 @@ def updates(method: str) -> Callable[..., Iterator[Seen]]:
     return rule
 
 
-def length(x: Array) -> Any:
-    return (x @ x) ** 0.5 if x.dtype == object else float(np.linalg.norm(x))
-
-
-def solved(A: Array, b: Array) -> Array:
-    """A⁻¹b, in fifty digits where the numbers have them."""
-    if A.dtype != object:
-        return np.linalg.solve(A, b)
-    import mpmath
-
-    return np.array(list(mpmath.lu_solve(mpmath.matrix(A.tolist()), mpmath.matrix(b.tolist()))), dtype=object)
-
-
 def top(x: Array) -> float:
-    return float(np.abs(x).max(initial=0.0))
+    return float(np.max(np.abs(x), initial=0.0))

@@ -103,23 +103,30 @@ def long_step(S: list[Array], Y: list[Array]) -> float:
 
 
 def loops(
-    *, again: bool = False, stale: bool = False, plus: bool = False, half: bool = False, lengths: bool = False
-) -> Callable[..., Array]:
-    """Hg by the two loops with one thing changed."""
+    *, again: bool = False, stale: bool = False, plus: bool = False, half: bool = False, lengths: bool = False,
+    crossed: bool = False, places: str = "ysys",
+) -> Callable[..., Array]:  # fmt: skip
+    """Hg by the two loops with one thing changed.
+
+    places: what stands, pair by pair, in q −= α·, in α = ρ·ᵀq, in β = ρ·ᵀr and in r += (α − β)·; "ysys" as it should.
+    crossed: the α of the newest pair meets the oldest.
+    """
 
     def product(S: list[Array], Y: list[Array], gamma: float, g: Array) -> Array:
         q, a = g.copy(), list[Any]()
         rho = [1.0 / (s @ s if lengths else s @ y) for s, y in zip(S, Y, strict=True)]
         for s, y, r in reversed(list(zip(S, Y, rho, strict=True))):
-            a.insert(0, r * (s @ q))
-            q = q - a[0] * y
+            of = {"s": s, "y": y}
+            a.insert(0, r * (of[places[1]] @ q))
+            q = q - a[0] * of[places[0]]
         r = gamma * q
         if half:
             return r
-        rows = list(zip(S, Y, rho, a, strict=True))
+        rows = list(zip(S, Y, rho, reversed(a) if crossed else a, strict=True))
         for s, y, weight, first in reversed(rows) if again else rows:
-            b = weight * (y @ (q if stale else r))
-            r = r + (first + b if plus else first - b) * s
+            of = {"s": s, "y": y}
+            b = weight * (of[places[2]] @ (q if stale else r))
+            r = r + (first + b if plus else first - b) * of[places[3]]
         return r
 
     return product
@@ -160,5 +167,16 @@ HISTORIES = {
     "α + β": Defect("α + β stands in the second loop for α − β", "sign", {"product": loops(plus=True)}),
     "one loop": Defect("the second loop is missing", "missing loop", {"product": loops(half=True)}),
     "ρ of sᵀs": Defect("ρ is 1/sᵀs, not 1/yᵀs", "another product", {"product": loops(lengths=True)}),
+    "α crossed": Defect(
+        "the αs stay in the order in which the first loop made them, from the newest pair on",
+        "wrong order",
+        {"product": loops(crossed=True)},
+    ),
+    "q of s": Defect("αs is subtracted from q in the first loop, not αy", "s for y", {"product": loops(places="ssys")}),
+    "α of y": Defect("α is ρyᵀq, not ρsᵀq", "y for s", {"product": loops(places="yyys")}),
+    "β of s": Defect("β is ρsᵀr, not ρyᵀr", "s for y", {"product": loops(places="ysss")}),
+    "r of y": Defect(
+        "(α − β)y is added to r in the second loop, not (α − β)s", "y for s", {"product": loops(places="ysyy")}
+    ),
     "first pairs": Defect("the first m pairs are kept, not the last", "memory", {"keeps": earliest}),
 }

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from refopt.oracle.fine import cholesky, inverse, is_fine, solved
+
 Array = np.ndarray
 BEST = "the best for the mask"
 SHARES = (0.01, 0.0, 0.1, 0.05, 0.02, 0.005, 0.001, 1e-4, 1e-5, 1e-6, 1e-8)  #: λ beside the diagonal, in use
@@ -61,7 +63,7 @@ def sweep(
     for first in range(0, n, width):
         stop = min(first + width, n)
         seen[:, first:stop] = w[:, first:stop]
-        E = np.zeros((len(W), stop - first))
+        E = np.zeros_like(W[:, first:stop])
         for j in range(first, stop):
             E[:, j - first] = sign * np.where(gone[:, j], W[:, j] if stale else w[:, j], 0.0)
             w[:, j + 1 : stop] -= np.outer(E[:, j - first], V[j, j + 1 : stop])
@@ -72,7 +74,7 @@ def sweep(
 
 def triangle(H: Array) -> Factor:
     """U with H⁻¹ = UᵀU."""
-    return _of_triangle(np.linalg.cholesky(np.linalg.inv(H)).T)
+    return _of_triangle(cholesky(inverse(H)).T)
 
 
 def reverse(H: Array) -> Factor:
@@ -82,17 +84,17 @@ def reverse(H: Array) -> Factor:
 
 def of_hessian(H: Array) -> Factor:
     """U with H = UᵀU: no inverse was taken."""
-    return _of_triangle(np.linalg.cholesky(H).T)
+    return _of_triangle(cholesky(H).T)
 
 
 def whole(H: Array) -> Factor:
     """H⁻¹ as it is, for all columns."""
-    P = np.linalg.inv(H)
+    P = inverse(H)
     return Factor(P / np.diag(P)[:, None], np.diag(P))
 
 
 def undivided(H: Array) -> Factor:
-    U = np.linalg.cholesky(np.linalg.inv(H)).T
+    U = cholesky(inverse(H)).T
     return Factor(U, np.diag(U) ** 2)
 
 
@@ -113,6 +115,8 @@ def refit(W: Array, gone: Array, H: Array) -> Array:
 
 
 def _solved(A: Array, b: Array) -> Array:
+    if is_fine(A):
+        return solved(A, b) if len(A) else b
     try:
         L = np.linalg.cholesky(A)
         if len(A) and np.diag(L).min() > 1e-7 * np.diag(L).max():
@@ -124,7 +128,7 @@ def _solved(A: Array, b: Array) -> Array:
 
 def singly(W: Array, gone: Array, H: Array) -> Array:
     """The corrections of single removals, −(w_q/[H⁻¹]_qq) H⁻¹e_q, added up."""
-    P = np.linalg.inv(H)
+    P = inverse(H)
     return np.where(gone, 0.0, W - (np.where(gone, W, 0.0) / np.diag(P)) @ P)
 
 

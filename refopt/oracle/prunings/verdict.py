@@ -4,10 +4,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from refopt.oracle.fifty import SIZE, beside, lifted
 from refopt.oracle.prunings.corrections import Array, refit
 from refopt.oracle.prunings.layer import Layer, centred, layer_of
 from refopt.oracle.prunings.masks import Reading
-from refopt.oracle.prunings.reading import FEW, WORK, Kept, chosen, kept, some_rows
+from refopt.oracle.prunings.reading import FEW, WORK, Kept, chosen, damped, kept, some_rows
 
 NAMES = {"magnitude": "magnitude", "wanda": "Wanda", "obd": "OBD", "obs": "greedy OBS", "sparsegpt": "SparseGPT"}
 CORRECTS = {"obs": "refit", "refit": "refit", "sparsegpt": "sweep"}  #: the others leave the weights as they are
@@ -144,7 +145,7 @@ def _kept_in_words(layer: Layer, held: Kept) -> str:
     if held.fits and correction.defect:
         return f" Those that are kept are what a mistake makes of them{damping}, {to}."
     if held.fits:
-        return f" Those that are kept are {correction.words}{damping}, {to}."
+        return f" Those that are kept are {correction.words}{damping}, {to}.{_in_fifty_digits(layer, held)}"
     text = (
         f" Nothing explains those that are kept. The closest is {correction.words}{damping}, off by {held.residual:.2g}"
     )
@@ -156,6 +157,13 @@ def _kept_in_words(layer: Layer, held: Kept) -> str:
         f"; the first that differs is in row {row}, column {column}: {layer.theirs[where]:.6g}, and not "
         f"{held.ours[where]:.6g}."
     )
+
+
+def _in_fifty_digits(layer: Layer, held: Kept) -> str:
+    if layer.H is None or held.correction.kind == "unmoved" or len(layer.H) > SIZE or layer.W.size > SIZE**2:
+        return ""
+    H, W = (lifted(a) for a in (damped(layer.H, layer.dead, held.correction.damping.lam), layer.W))
+    return beside(layer.theirs, held.ours, lambda: held.correction.made(np.where(layer.dead, 0, W), layer.gone, H))
 
 
 def _first_moved(layer: Layer, held: Kept) -> tuple[int, int] | None:
