@@ -28,6 +28,7 @@ from refopt.curvature.factored import block, summed, times
 from refopt.curvature.kron import Kron, flat
 from refopt.curvature.layerwise import Layers, assembled, by_pieces, layers, pieces
 from refopt.curvature.pieces import checked_damping
+from refopt.curvature.room import LIMIT
 from refopt.linalg.arrays import as_type
 from refopt.ops import Matrix, Vector, device, eps, namespace, norm_inf, scalar
 
@@ -93,10 +94,10 @@ class Corrected(Kron):
     def T(self) -> "Corrected":
         return self
 
-    def dense(self, vec: str = "row") -> Matrix:
+    def dense(self, vec: str = "row", limit: float = LIMIT) -> Matrix:
         """The (P, P) matrix, in flat order, or stacked by columns: vec = "row" or "column"."""
         _, vectors = self.eigh()
-        V, S = vectors.dense(vec), self.S if vec == "row" else self.S.T
+        V, S = vectors.dense(vec, limit), self.S if vec == "row" else self.S.T
         return (V * flat(S[None, ...], self.bias and vec == "row")[0, :]) @ V.T
 
     def matvec(self, v: Any) -> Any:

@@ -86,10 +86,8 @@ def obs(
     groups = None if groups is None else places_of(groups, n)
     most, limit = limits(n if groups is None else len(groups), count, sparsity, budget)
     parts = [start[a:b] for a, b in pairwise([0, *accumulate(P.shape[0] for P in blocks)])]
-    if groups is not None and len(blocks) > 1:
-        raise ValueError("groups need one inverse Hessian, not blocks")
     if groups is not None:
-        done = by_groups(start, blocks[0], groups, most, limit)
+        done = by_groups(start, one(blocks), groups, most, limit)
     elif len(blocks) == 1:
         done = greedy(start, blocks[0], most, limit, compiled)
     else:
@@ -164,16 +162,30 @@ def by_groups(w: Any, P: Any, groups: list[list[int]], count: int, budget: float
     """The group of least L_Q goes, `count` times or until the budget is spent."""
     left, order, increases, waiting = list(range(w.shape[0])), list[int](), list[Any](), list(groups)
     for _ in range(count):
-        trials = [of_group(w, P, [left.index(q) for q in Q]) for Q in waiting]
-        best = min(range(len(trials)), key=lambda k: trials[k][2])
-        w_new, P_new, increase = trials[best]
-        if sum(increases) + increase > budget:
+        at = {q: place for place, q in enumerate(left)}
+        costs = [cost_of_group(w, P, [at[q] for q in Q]) for Q in waiting]
+        best = min(range(len(costs)), key=costs.__getitem__)
+        if sum(increases) + costs[best] > budget:
             break
-        Q, w, P = waiting.pop(best), w_new, P_new
+        Q = waiting.pop(best)
+        w, P, increase = of_group(w, P, [at[q] for q in Q])
         left = [q for q in left if q not in Q]
         order += Q
         increases += [increase / len(Q)] * len(Q)
     return Removed(_restored(w, left, order), order, increases)
+
+
+def one(blocks: Sequence[Any]) -> Any:
+    """The block-diagonal matrix of these blocks."""
+    from refopt.curvature import BlockDiagonal
+
+    return blocks[0] if len(blocks) == 1 else BlockDiagonal(tuple(blocks)).dense()
+
+
+def cost_of_group(w: Any, P: Any, Q: Sequence[int]) -> Any:
+    """L_Q, which depends on w_Q and [H⁻¹]_QQ only."""
+    xp, places = namespace(w), integers(Q, w)
+    return of_group(xp.take(w, places), xp.take(xp.take(P, places, axis=0), places, axis=1), range(len(Q)))[2]
 
 
 def of_group(w: Any, P: Any, Q: Sequence[int]) -> tuple[Any, Any, Any]:

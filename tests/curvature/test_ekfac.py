@@ -79,6 +79,8 @@ def test_a_matrix_in_every_respect(bias):
         near(block.dense("column"), block.dense()[np.ix_(order, order)], 1e-13)
     with pytest.raises(ValueError, match="vec must be"):
         E.blocks[0].dense("diagonal")
+    with pytest.raises(MemoryError, match="limit=…"):
+        E.blocks[0].dense(limit=8)
 
 
 def test_what_no_gradient_reaches_is_zero():
