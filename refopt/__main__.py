@@ -104,9 +104,9 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-JUDGE = """Judge a matrix, a diagonal, a product, Kronecker factors, a run or an inverse root of another program: what
-it is, under which conventions, and where it goes wrong. Ends with 0 if it is what it claims to be, with 1 if not, with
-2 if the file cannot be judged."""
+JUDGE = """Judge a matrix, a diagonal, a product, Kronecker factors, a run, a pruned layer or an inverse root of another
+program: what it is, under which conventions, and where it goes wrong. Ends with 0 if it is what it claims to be, with
+1 if not, with 2 if the file cannot be judged."""
 
 
 VERIFY = """Draw random instances of each claim, compute a residual that is zero where the claim holds, and compare it

@@ -163,8 +163,9 @@ def think(
 
 
 def whole(state: Any) -> bool:
-    """Whether the derivatives of the state are finite, the Hessian too where it has one."""
-    return all_finite(getattr(state, "g", 0.0)) and all_finite(getattr(state, "B", 0.0))
+    """Whether the derivatives of the state are finite, the Hessian too, or what its products say of a step."""
+    gain = getattr(state, "gain", 0.0)
+    return all_finite(getattr(state, "g", 0.0)) and all_finite(getattr(state, "B", 0.0)) and gain == gain
 
 
 def begun_again(rules: Any, method: Any, problem: Any, state: Any, watch: Any, params: Any) -> tuple[Any, Any]:

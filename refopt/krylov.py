@@ -26,7 +26,7 @@ class Iterate(NamedTuple):
     solved: bool  #: the residual is small; there is no d
     concave: bool  #: dᵀHd is negative, and not from rounding
     promised: float  #: m(0) − m(z)
-    gain: float  #: what they would gain without a boundary, d included; ∞ where the model has no minimum
+    gain: float  #: what they would gain without a boundary, d included; ∞ where the model has no minimum, NaN if H is
     size: float  #: the largest ‖Hd‖/‖d‖
     products: int
 
@@ -37,7 +37,7 @@ class Inner(NamedTuple):
     p: Vector
     promised: float  #: m(0) − m(p)
     edge: bool  #: ‖p‖ = Δ
-    gain: float  #: what a step without a boundary would gain, at least; ∞ beside negative curvature
+    gain: float  #: what a step without a boundary would gain, at least; ∞ beside negative curvature, NaN if H is
     products: int
 
 
@@ -62,7 +62,7 @@ def conjugate_gradients(
         Hd = problem.hvp(x, d) + shift * d
         bend, length = dot(d, Hd), dot(d, d)
         if not finite(bend):
-            return Iterate(z, d, square, 0.0, False, False, promised, inf, size, products + k + 1)
+            return Iterate(z, d, square, 0.0, False, False, promised, bend - bend, size, products + k + 1)
         size = max(size, norm(Hd) / length**0.5)
         flat = eps(x) ** 0.5 * size * length
         if not bend > 10.0 * eps(x) * size * length:
@@ -140,6 +140,8 @@ def gltr(problem: Problem, x: Vector, g: Vector, radius: float, forcing: float, 
     w = problem.hvp(x, g / length)
     Q, Y = row(g / length), row(w)
     size = norm(w)
+    if not finite(size):
+        return Inner(0.0 * g, 0.0, False, size - size, 1)
     for k in range(1, most + 1):
         w = w - rmatvec(Q, Q @ w)
         w = w - rmatvec(Q, Q @ w)

@@ -5,7 +5,7 @@ f = ½‖r‖², g = Jᵀr, and norms of g are ∞-norms. A run has converged wh
     (a)  ‖g‖ ≤ min(gtol · max over visited states of ‖g‖,  max(gtol, 1e-6) · ‖g(x₀)‖)       and one of
     (b)  a full Gauss-Newton step would gain D ≤ ef,  or  D ≤ min(1e-15 (f₀ − f), 1e-10 f), 1e-6 f with differences
     (c)  maxⱼ |Jⱼᵀr| / (‖Jⱼ‖‖r‖) ≤ gtol,  the last step promised ≤ ef,  and  D ≤ 1e-6 f
-    (d)  ‖r‖ ≤ 1e-10 ‖r(x₀)‖
+    (d)  ‖r‖ ≤ 1e-10 ‖r(x₀)‖,  and  f ≤ max(1e-10, 1e-2 what the last step promised)
 
 The cosine alone never falls where r → 0, and D never where J loses rank in the limit: it is measured without what lies
 along singular vectors of J below 1e-10. The noise of f is ef = max(10 eps f, N), N what was measured of it. The
@@ -155,7 +155,9 @@ def ended(problem: LeastSquares, old: Watch, state: Any, promised: float, tests:
         return True
     if gnorm <= target(old, old.gmax, tests):
         share = 1e-10 if tests.differences == 0.0 else 1e-6
-        if promised <= max(ef, min(1e-15 * (old.f0 - f), share * f)) or f <= 1e-20 * old.f0:
+        if promised <= max(ef, min(1e-15 * (old.f0 - f), share * f)):
+            return True
+        if f <= min(1e-20 * old.f0, max(1e-10, 1e-2 * state.promised)):
             return True
         if state.promised <= ef and promised <= 1e-6 * f and cosine(state) <= tests.gtol:
             return True

@@ -138,6 +138,20 @@ def test_without_curvature_it_goes_downhill_to_the_boundary():
     assert (found.promised, found.edge, found.gain) == (pytest.approx(50.0), True, inf)
 
 
+@pytest.mark.parametrize(("part", "followed"), [(5.0, False), (10.0, False), (11.0, True)])
+def test_curvature_within_ten_roundings_of_the_matrix_is_none(part, followed):
+    """dᵀHd = part · eps ‖Hd‖‖d‖ along d = −e₁."""
+    B, g = np.array([[part * EPS, 1.0], [1.0, 0.0]]), np.array([1.0, 0.0])
+    cg = conjugate_gradients(products(B), 0 * g, g, 0 * g, 0.0, inf, 0.1, 0.0, 1)
+    assert cg.z.any() == followed
+
+
+def test_a_minimiser_on_the_boundary_is_on_the_boundary():
+    found = run(steihaug, np.eye(2), np.array([4.0, 0.0]), 4.0, 0.1)
+    assert found.edge
+    assert found.p == pytest.approx([-4.0, 0.0])
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_product_that_is_not_finite_counts_as_no_curvature(bad):
     g = np.array([3.0, 4.0])
@@ -150,7 +164,7 @@ def test_no_gradient_no_step():
     for solver, rest in ((steihaug, (0.1,)), (gltr, (0.1, 10))):
         found = run(solver, np.diag([1.0, -1.0]), np.zeros(2), 1.0, *rest)
         assert not found.p.any()
-        assert (found.promised, found.gain, found.products) == (0.0, 0.0, 0)
+        assert (found.promised, found.gain, found.products, found.edge) == (0.0, 0.0, 0, False)
 
 
 # --- GLTR ------------------------------------------------------------------------------------------------------------
@@ -190,6 +204,13 @@ def test_gltr_stops_at_the_largest_space_allowed():
     assert found.p == pytest.approx(best, rel=1e-9)
 
 
+def test_a_residual_that_is_just_small_enough_will_do():
+    """‖Bp + g‖ = ½‖g‖ after one product."""
+    B, g = np.array([[1.0, 0.5], [0.5, 1.0]]), np.array([1.0, 0.0])
+    assert run(gltr, B, g, 10.0, 0.5, 2).products == 1
+    assert run(gltr, B, g, 10.0, 0.49, 2).products == 2
+
+
 # --- negative curvature ----------------------------------------------------------------------------------------------
 
 
@@ -211,6 +232,12 @@ def test_none_is_found_where_there_is_none(data, n):
     assert not run(escape, B, g, 3.0).edge
     B[0, :] = B[:, 0] = 0.0  # singular
     assert not run(escape, B, g, 3.0).edge
+
+
+@pytest.mark.parametrize(("apart", "count"), [(1e-9, 1), (1e-6, 2)])
+def test_the_look_for_curvature_ends_at_half_of_the_digits(apart, count):
+    """The second residual is about `apart` of the first."""
+    assert run(escape, np.diag([1.0, 1.0 + apart]), np.ones(2), 1.0).products == count
 
 
 def test_a_saddle_is_left_only_where_little_is_left_to_gain():

@@ -11,6 +11,7 @@ from refopt.noise import (
     alternating,
     bend,
     best_differences,
+    finest,
     larger_finite,
     measure_f,
     measure_g,
@@ -228,6 +229,34 @@ def test_the_best_differences_of_a_noisy_function(seed, exponent):
     found, error = best_differences(lambda noise: gradient(fun, x, "3-point", x, noise), 2.0**-52)
     assert wrong(found) <= 10 * max(wrong(size), wrong(64 * size), wrong(size / 64))
     assert wrong(found) <= 10 * error
+
+
+@given(seeds, st.floats(-15, -6))
+def test_the_finest_differences_know_how_wrong_they_are(seed, exponent):
+    """Of Σ exp(cᵢxᵢ) with noise: as right as they say, and nearly as right as any."""
+    rng = np.random.default_rng(seed)
+    c, x, size = rng.uniform(0.5, 2, 3), rng.uniform(0.5, 2, 3), 10.0**exponent
+    problem = Problem(lambda x: float(np.exp(c * x).sum()) * (1 + planted(x, seed, size)[0]))
+    exact, widths = c * np.exp(c * x), [2.0**-52 * 8.0**k for k in range(14)]
+    made, g, known = finest(problem, x, x)
+    assert (g == gradient(problem.fun, x, "3-point", x, made)).all()
+    assert (abs(g - exact) <= known.errors.max()).all()
+    best = min(abs(gradient(problem.fun, x, "3-point", x, width) - exact).max() for width in widths)
+    assert known.errors.max() <= 1000 * max(best, 1e-13)
+
+
+def test_differences_that_see_nothing_are_not_the_finest():
+    """Values rounded to float32 are the same beside a minimum, and beyond a wall differences are one-sided."""
+    c = np.array([0.3, 0.5])
+    coarse = Problem(lambda x: float(np.float32(1.0 + ((x - c) ** 2).sum())))
+    x = c + 1e-3
+    _, g, known = finest(coarse, x, x)
+    assert (abs(g - 2e-3) <= known.errors).all()
+    assert known.errors.max() <= 1e-4
+    far, walled = np.array([50.0, 50.0]), Problem(lambda x: 1e8 + float((x - np.log(x)).sum()))
+    _, g, known = finest(walled, 1 + 1e-3 * np.ones(2), far)
+    assert (abs(g - 1e-3 / 1.001) <= known.errors).all()
+    assert known.errors.max() <= 1e-3
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def _compared(exact: Seen, rounded: Any, eps: float) -> Digits:
     scale = float(exact.scale) or 1.0
     theirs = top(np.asarray(exact.theirs) - np.asarray(exact.ours)) / scale
     ours = top(lifted(np.asarray(rounded)) - np.asarray(exact.ours)) / scale
-    lost = max(eps, float(ours), 0.5 * eps * float(exact.digits) / scale)
+    lost = max(eps, float(ours), 0.5 * eps * float(top(np.asarray(exact.digits))) / scale)
     return Digits(exact.k, exact.equation, _digits(theirs), _digits(lost))
 
 

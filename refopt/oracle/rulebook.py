@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from refopt.oracle import carried, defects, regions, rules
-from refopt.oracle.defects import Defect
+from refopt.oracle import carried, regions, rules
+from refopt.oracle.defects import Defect, adaptive, matrices, secant, tensors
 from refopt.oracle.rules import Path, Seen
 
 
@@ -49,9 +50,9 @@ def home(name: str) -> tuple[str, str]:
 STARTS = ({"start": "I"}, {"start": "scaled"}, {"start": "length"}, {"start": "γI"})
 AHEAD = ({"ahead": False}, {"ahead": True})
 STEPS: dict[str, Mapping[str, Defect]] = {
-    "sgd": {}, "momentum": defects.MOMENTUM, "adagrad": {}, "rmsprop": defects.RMSPROP, "adam": defects.ADAM,
-    "adamw": defects.ADAMW, "adam-no-sqrt": {}, "adahessian": defects.ADAHESSIAN, "shampoo": defects.SHAMPOO,
-    "soap": defects.SOAP,
+    "sgd": {}, "momentum": adaptive.MOMENTUM, "adagrad": {}, "rmsprop": adaptive.RMSPROP, "adam": adaptive.ADAM,
+    "adamw": adaptive.ADAMW, "adam-no-sqrt": {}, "adahessian": adaptive.ADAHESSIAN, "shampoo": tensors.SHAMPOO,
+    "soap": tensors.SOAP,
 }  # fmt: skip
 LEARNT = tuple({"trials": t, "begin": b} for t in ("as here", "halved", "taken") for b in ("length", "I"))
 JACOBIANS: tuple[dict[str, Any], ...] = ({}, {"region": "I"}, {"region": "line"}, {"region": "line", "start": "I"})
@@ -59,11 +60,11 @@ BATCHES = (
     "kfac", "kfac-tridiagonal", "ekfac", "adam-true-fisher", "adam-true-fisher-batch", "train.diagonal-newton",
     "train.gauss-newton", "train.natural-gradient", "train.hessian-free",
 )  # fmt: skip
-H_DEFECTS = {**defects.PAIRS, **defects.H_UPDATES}
+H_DEFECTS = {**secant.PAIRS, **secant.H_UPDATES}
 RULES = {
     "gradient-descent": Rule(rules.steepest),
-    "newton": Rule(rules.newton_type(_newton, "p = −H⁻¹g"), defects=defects.NEWTON),
-    "damped-newton": Rule(rules.newton_type(_damped, "p = −(H + λI)⁻¹g"), defects=defects.NEWTON),
+    "newton": Rule(rules.newton_type(_newton, "p = −H⁻¹g"), defects=matrices.NEWTON),
+    "damped-newton": Rule(rules.newton_type(_damped, "p = −(H + λI)⁻¹g"), defects=matrices.NEWTON),
     "modified-newton": Rule(rules.newton_type(_direction("modified_newton", "beta"), "p = −(H + τI)⁻¹g")),
     "saddle-free-newton": Rule(rules.newton_type(_direction("saddle_free_newton", "floor"), "p = −|H|⁻¹g")),
     "diagonal-newton": Rule(
@@ -72,7 +73,7 @@ RULES = {
     "bfgs": Rule(rules.quasi_newton("bfgs"), STARTS, H_DEFECTS),
     "dfp": Rule(rules.quasi_newton("dfp"), STARTS, H_DEFECTS),
     "broyden": Rule(rules.quasi_newton("broyden", rules.stays_positive), STARTS[:3], H_DEFECTS),
-    "l-bfgs": Rule(rules.l_bfgs, ({},), {**defects.PAIRS, **defects.HISTORIES}),
+    "l-bfgs": Rule(rules.l_bfgs, ({},), {**secant.PAIRS, **secant.HISTORIES}),
     "trust-exact": Rule(regions.stationary, searches=False),
     "trust-dogleg": Rule(regions.powell, searches=False),
     "trust-ncg": Rule(regions.steihaug_path, searches=False),
@@ -82,7 +83,7 @@ RULES = {
     "hessian-free": Rule(carried.hessian_free, ({}, {"inner": "to η"})),
     "natural-gradient": Rule(
         rules.newton_type(_damped, "p = −(F + λI)⁻¹g", rules.fisher),
-        defects=defects.FISHER,
+        defects=matrices.FISHER,
     ),
     "gauss-newton": Rule(regions.gauss_newton, searches=False),
     "dogleg": Rule(carried.jacobians("dogleg"), JACOBIANS[:2], searches=False),
@@ -91,7 +92,7 @@ RULES = {
     "lm": Rule(
         regions.damped_fit,
         tuple({"scaling": name} for name in ("longest columns", "columns", "I")),
-        defects.FITS,
+        matrices.FITS,
         searches=False,
     ),
     **{
@@ -99,3 +100,31 @@ RULES = {
     },
     **{name: Rule(carried.drawn(home(name)[1]), searches=False) for name in BATCHES},
 }
+
+
+def named(method: Any) -> str:
+    """The name of a method in the rulebook."""
+    if isinstance(method, str):
+        name = method.lower().replace("_", "-")
+    else:
+        package, _, name = method.__name__.rpartition(".")
+        name = name.replace("_", "-")
+        name = f"train.{name}" if package.endswith("stochastic") and f"train.{name}" in RULES else name
+    if name not in RULES:
+        raise ValueError(f"no replay of {method!r}; there is one of {', '.join(RULES)}")
+    return name
+
+
+def options_of(name: str, params: Any) -> Any:
+    """Their options as the method's ``Params``."""
+    package, module = home(name)
+    known: Any = import_module(f"refopt.{package}.{module}").Params
+    if params is None:
+        return known()
+    if not isinstance(params, Mapping):  # of ``minimize``, which has options that a step by itself has not
+        return known(**{field: getattr(params, field) for field in known._fields if hasattr(params, field)})
+    if unknown := params.keys() - set(known._fields):
+        raise TypeError(
+            f"{name} has no option {', '.join(sorted(unknown))}; its options are {', '.join(known._fields)}"
+        )
+    return known(**params)

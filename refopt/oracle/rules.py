@@ -35,16 +35,20 @@ class Seen(NamedTuple):
     theirs: Array
     ours: Array
     scale: float = 1.0
-    digits: float = 0.0  #: the largest numbers whose difference theirs is
+    digits: Any = 0.0  #: the numbers whose difference theirs is
+    unit: float = 0.0  #: the distance of 1 to the next number of a type that is coarser than x's
+    drift: float | None = None  #: what ours may be off by for what they carried in coarse numbers, where it is known
 
 
 class Path:
     """Their iterates, and what the problem says at them where they do not."""
 
     def __init__(
-        self, problem: Any, records: list[Record], params: Any, eps: float = 2.0**-52, known: Any = None
-    ) -> None:
+        self, problem: Any, records: list[Record], params: Any, eps: float = 2.0**-52, known: Any = None,
+        units: Any = None,
+    ) -> None:  # fmt: skip
         self.problem, self.records, self.params, self.eps = problem, records, params, eps
+        self.units: dict[str, float] = units or {}
         self.known: dict[tuple[Any, int], Any] = {} if known is None else known
 
     @property
@@ -57,9 +61,9 @@ class Path:
     def s(self, k: int) -> Array:
         return self.x(k + 1) - self.x(k)
 
-    def lost(self, k: int) -> float:
+    def lost(self, k: int) -> Array:
         """The numbers that are subtracted in s."""
-        return top(self.x(k)) + top(self.x(k + 1))
+        return np.abs(self.x(k)) + np.abs(self.x(k + 1))
 
     def g(self, k: int) -> Array:
         """Their gradient where they give it, else the problem's."""
@@ -87,7 +91,7 @@ class Path:
     @cached_property
     def moved(self) -> list[int]:
         """The steps that were taken: of more than rounding."""
-        return [k for k in self.steps if top(self.s(k)) > 8.0 * self.eps * self.lost(k)]
+        return [k for k in self.steps if top(self.s(k)) > 8.0 * self.eps * top(self.lost(k))]
 
 
 def given(path: Path) -> Iterator[Seen]:
@@ -97,7 +101,7 @@ def given(path: Path) -> Iterator[Seen]:
             theirs = path.records[k].get(field)
             if theirs is not None and path.has(name):
                 ours = path.of(name, k)
-                yield Seen(k, says, np.asarray(theirs), ours, top(ours))
+                yield Seen(k, says, np.asarray(theirs), ours, top(ours), unit=path.units.get(field, 0.0))
 
 
 def along(path: Path, k: int, p: Array, says: str) -> Iterator[Seen]:
@@ -245,16 +249,20 @@ def updates(method: str) -> Callable[..., Iterator[Seen]]:
 
     def rule(path: Path, update: Any = module.update, ahead: bool = False) -> Iterator[Seen]:
         state = module.init(None, np.asarray(path.x(0), float), path.params)
+        carries, roots = [name for name in ("m", "v") if hasattr(state, name)], hasattr(state, "L")
         for k in path.steps:
             record = path.records[k]
             draw = Draw(probes=record.get("probes"), labels=record.get("labels"))
             more = {"products": record["products"]} if "products" in record else {}
             state = update(state._replace(x=path.x(k)), path.g(k), path.params, draw, **more)
-            yield Seen(k, "x₊ = x + p", path.s(k), state.x - path.x(k), top(path.s(k)), path.lost(k))
+            unseen = any(record.get(name) is None for name in carries)
+            drift = None if roots else path.eps * k * unseen
+            yield Seen(k, "x₊ = x + p", path.s(k), state.x - path.x(k), top(path.s(k)), path.lost(k), drift=drift)
             for name, theirs in path.records[k if ahead else k + 1].items():
                 if name in means and hasattr(state, name) and np.shape(theirs) == np.shape(getattr(state, name)):
                     ours = getattr(state, name)
-                    yield Seen(k, f"{name}₊ of {name} and g", theirs, ours, top(ours))
+                    unit = path.units.get(name, 0.0)
+                    yield Seen(k, f"{name}₊ of {name} and g", theirs, ours, top(ours), 0.0, unit, drift)
                     state = state._replace(**{name: theirs})
 
     return rule

@@ -25,8 +25,10 @@ def near(found, expected, tolerance):
 
 @examples
 @sharings
-def test_it_has_the_diagonal_of_the_fisher_matrix(example, sharing):
+@pytest.mark.parametrize("at_once", [2**19, 1], ids=["all samples", "one at a time"])
+def test_it_has_the_diagonal_of_the_fisher_matrix(example, sharing, at_once, monkeypatch):
     """In the eigenvectors of the literal factors, up to their signs and order."""
+    monkeypatch.setattr("refopt.curvature.layerwise.AT_ONCE", at_once)
     truth = literal(example.steps, example.X, example.problem.c, example.problem.loss.name, sharing)
     E, K = (f(example.problem, example.x, sharing=sharing) for f in (ekfac, kfac))
     for block, kron, place in zip(E.blocks, K.blocks, truth.places, strict=True):

@@ -179,6 +179,13 @@ def test_wrong_arguments_are_named():
         ("damping is -1", {"count": 1, "damping": -1.0}),
         ("either the Hessian", {"count": 1, "inverse_hessian": H}),
         ("disjoint", {"count": 1, "groups": [[0, 1], [1, 2]]}),
+        ("not empty", {"count": 1, "groups": [[]]}),
+        ("a list of lists", {"count": 1, "groups": [0, 1]}),
+        ("a list of lists", {"count": 1, "groups": [[0.5]]}),
+        ("budget is nan", {"budget": np.nan}),
+        ("budget is -1", {"budget": -1.0}),
+        ("inverse Hessian differs from its transpose", {"count": 1, "hessian": None, "inverse_hessian": np.triu(H)}),
+        ("inverse_hessian has entries", {"count": 1, "hessian": None, "inverse_hessian": H * np.nan}),
         ("from 0 to 2", {"count": 1, "groups": [[3]]}),
         ("not blocks", {"count": 1, "groups": [[0]], "hessian": None, "inverse_hessian": [H[:1, :1], H[1:, 1:]]}),
     ):

@@ -176,22 +176,26 @@ def slow(draw, cg):
     end = cg(products(np.diag(values)), 0 * g, g, 0 * g, 0.0, inf, 0.0, progress, 300)
     share = [(gains[j] - gains[i]) / (j - i) / gains[j] < progress for i, j in pairwise(looks)]
     expected = looks[1:][share.index(True)] if any(share) else 300
-    return {"steps": end.products, "expected": expected, "flags": float(end.concave or not end.solved)}
+    return {
+        "steps": end.products, "expected": expected, "flags": float(end.concave or not end.solved),
+        "gap": end.promised + model(g, np.diag(values), end.z), "terms": size(g) * size(end.z) + size(end.z) ** 2,
+    }  # fmt: skip
 
 
 @claim(
     "krylov.progress",
-    "The iteration stops at the first look at which the last k = max(10, j/10) of j steps gained less than kε of all",
+    "The iteration stops at the first look at which the last k = max(10, j/10) of j steps gained less than kε of all, "
+    "with what they have gained",
     MARTENS + "here the looks are k steps apart",
     slow,
     given="ε > 0",
     uses=CG,
-    scale=lambda: 1.0,
-    because="the number of steps is an integer",
+    scale=lambda terms: (1.0, 1.0, terms),
+    because="the number of steps is an integer; what each gains is a term of this size, ‖B‖ = 1",
     exact=False,
 )
-def progress(steps, expected, flags):
-    return float(steps - expected), flags
+def progress(steps, expected, flags, gap):
+    return float(steps - expected), flags, gap
 
 
 def broken_off(draw, cg):
