@@ -50,7 +50,7 @@ traces = {}
 for name, (method, products) in runs.items():
     run = refopt.minimize(fun, x0, jac=grad, hessp=products, method=method, options={"trace": True})
     traces[name] = run.trace
-    print(f"{name:28s} f = {run.fun:.12f} after {run.nit:3d} steps, {run.nhvp:4d} products: {run.message}")
+    print(f"{name:28s} f = {run.fun:.12f} after {run.nit:3d} steps, {run.nhvp:4d} products: {run.status.name}")
 
 # %%
 # Left, what the products buy: with the Gauss-Newton matrix a digit costs half as many. Right, the damping: with the
@@ -68,6 +68,5 @@ fall.set(xlabel="products", ylabel="$f - f^*$", title="Objective", ylim=(1e-13, 
 damping.set(xlabel="step $k$", ylabel="$\\lambda_k$", title="Damping")
 for panel in (fall, damping):
     panel.grid(color="0.92")
-fall.legend(loc="lower left")
-damping.legend(loc="lower right")
+figure.legend(*fall.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
 plt.show()
