@@ -132,7 +132,8 @@ def gltr(problem: Problem, x: Vector, g: Vector, radius: float, forcing: float, 
         Q an orthonormal basis of 𝒦ₖ in rows, Y = QH, T = QYᵀ:    h = argmin (Qg)ᵀh + ½ hᵀTh, ‖h‖ ≤ Δ,    p = Qᵀh
 
     While h is inside, it is the iterate of conjugate gradients. The basis is orthogonalised against all of itself, and
-    the small problem is solved for k ≤ 8 and for every eighth k.   Cost: k products and 6k²n flops, k ≤ `most`.
+    the small problem is made and solved for k ≤ 8 and for every eighth k.   Cost: k products and 4k²n + k³n/12 flops,
+    k ≤ `most`.
     """
     length = norm(g)
     if length == 0.0:
