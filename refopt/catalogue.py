@@ -76,7 +76,7 @@ ENTRIES = (
         "trust region",
         ("jac", "hessp"),
         True,
-        "k products with the Hessian and 6k²n",
+        "k products with the Hessian and 4k²n + k³n/12",
         "2kn + 10n",
     ),
     Entry("adagrad", "minimize", "adaptive", ("jac",), True, "O(n)", "7n"),

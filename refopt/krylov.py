@@ -136,7 +136,8 @@ def gltr(problem: Problem, x: Vector, g: Vector, radius: float, forcing: float, 
 
         dₖ = qₖ − (γₖ / dₖ₋₁ᵀHdₖ₋₁) dₖ₋₁,    pₖ = pₖ₋₁ − αₖdₖ,    αₖ = dₖᵀrₖ₋₁ / dₖᵀHdₖ,    dₖ₊₁ᵀrₖ = −αₖγₖ₊₁
 
-    On the boundary it is solved for k ≤ 8 and every eighth k.   Cost: k products and 4k²n flops, k ≤ `most`.
+    On the boundary it is solved for k ≤ 8 and every eighth k.   Cost: k products and 4k²n flops, k³n/12 more
+    on the boundary, k ≤ `most`.
     """
     length = norm(g)
     if length == 0.0:

@@ -34,7 +34,7 @@ def plain(gallery_conf: dict[str, Any], page: str | None) -> None:
     import matplotlib.pyplot as plt
 
     colours = plt.color_sequences["petroff10"]
-    greys_last = [colours[k] for k in (0, 1, 2, 4, 5, 6, 9, 7, 8, 3)]
+    greys_last = [colours[k] for k in (0, 1, 2, 4, 9, 5, 6, 7, 8, 3)]
     plt.rcParams["axes.prop_cycle"] = plt.cycler(color=greys_last)
     plt.rcParams["contour.negative_linestyle"] = "solid"
     plt.rcParams["figure.max_open_warning"] = 0  # a page may have a picture of each method

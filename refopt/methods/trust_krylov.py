@@ -7,7 +7,7 @@ step of conjugate gradients; on the boundary, where Steihaug's stops at once, it
 
 N. I. M. Gould, S. Lucidi, M. Roma & Ph. L. Toint, Solving the trust-region subproblem using the Lanczos method,
 *SIAM J. Optim.* 9 (1999) 504;  J. Nocedal & S. J. Wright, *Numerical Optimization*, 2nd ed., §7.1 and §4.1.
-Shapes: x, g, p are (n,).   Cost of a step: j products with H and 4j²n flops; memory 2jn.
+Shapes: x, g, p are (n,).   Cost of a step: j products with H and 4j²n flops, j³n/12 more on the boundary; memory 2jn.
 
 Deviations from the paper, with reasons:
 - The basis is kept, and orthogonalised against all of itself: rounding spoils neither the tridiagonal problem nor the
