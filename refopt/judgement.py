@@ -23,7 +23,8 @@ def safe(problem: Problem, watch: Any, promised: float, sees_hessian: bool) -> b
     """‖g‖ ≤ 1e-7 ‖g₀‖, and by its model or its effect on every variable it is small as well."""
     ef = noise_floor(problem, watch.x, watch.f)
     change = weighted_max(watch.g, larger(absolute(watch.x), watch.size))
-    small = change <= 1e-3 * (watch.f0 - watch.f) + 10.0 * ef or (sees_hessian and promised <= ef)
+    gained = min(watch.f0 - watch.f, max(1.0, abs(watch.f)))
+    small = change <= 1e-3 * gained + 10.0 * ef or (sees_hessian and promised <= ef)
     return promised < inf and watch.gnorm <= SAFE * watch.g0 and small
 
 

@@ -3,12 +3,13 @@
 Three things must hold before a run may say CONVERGED, and scaling or shifting f changes none of them:
 
     (a)  ‖g‖ ≤ min(gtol · max over visited states of ‖g‖,  max(gtol, 1e-6) · ‖g(x₀)‖)
-    (b)  maxᵢ |gᵢ| wᵢ ≤ gtol (f₀ − f) + ef                     wᵢ = max(|xᵢ|, |x₀ᵢ|)
-    (c)  what the method's own model still promises ≤ max(eps (f₀ − f), ef)
+    (b)  maxᵢ |gᵢ| wᵢ ≤ min(gtol (f₀ − f), 1e-3 F) + ef        wᵢ = max(|xᵢ|, |x₀ᵢ|)
+    (c)  what the method's own model still promises ≤ max(min(eps (f₀ − f), 1e-10 F), ef)
 
 Norms of g are ∞-norms; ef = max(10 eps |f|, N) is the noise of f, N what was measured of it (0 until then).
 (b) is the relative gradient of J. E. Dennis & R. B. Schnabel, *Numerical Methods for Unconstrained Optimization and
-Nonlinear Equations*, §7.2, with f₀ − f in place of |f|. Where the Hessian is seen, (c) is infinite while it has a
+Nonlinear Equations*, §7.2, with f₀ − f in place of |f|. From a start so high that beside f₀ − f everything is small,
+F = max(1, |f|) sets the measure. Where the Hessian is seen, (c) is infinite while it has a
 negative eigenvalue: a saddle is not an end.
 """
 
@@ -149,7 +150,7 @@ def gradient_small(
     change = weighted_max(g, larger(absolute(x), old.size))
     if tests.differences > 0.0 and old.rough == 0.0 and change * tests.differences <= eps(x) * abs(f):
         return True
-    return gnorm <= max(tau, tests.gtol_abs) and change <= tests.gtol * (old.f0 - f) + ef
+    return gnorm <= max(tau, tests.gtol_abs) and change <= min(tests.gtol * (old.f0 - f), 1e-3 * max(1.0, abs(f))) + ef
 
 
 def settle(problem: Problem, old: Watch, x: Vector, f: float, g: Vector, promised: float, tests: Tests) -> Watch:
@@ -158,7 +159,8 @@ def settle(problem: Problem, old: Watch, x: Vector, f: float, g: Vector, promise
     What is claimed of a point is claimed of no other: it becomes the best one, and must be as low as that was.
     """
     ef = noise_floor(problem, x, f)
-    if promised <= ef or promised <= LITTLE * (old.f0 - f) or (tests.absolute_only and promised < inf):
+    little = min(LITTLE * (old.f0 - f), 1e-10 * max(1.0, abs(f)))
+    if promised <= ef or promised <= little or (tests.absolute_only and promised < inf):
         if tests.differences > 0.0 or f > old.f + slack(old, ef):  # noise may look like that
             return old._replace(verdict=STUCK)
         new = best_here(old, x, f, g)

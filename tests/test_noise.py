@@ -331,13 +331,17 @@ def kinked(kind, rng):
         10 ** rng.uniform(-2, 2, m),
     )
     near = 10 ** rng.uniform(-14, -2) * np.linalg.norm(x) * rng.standard_normal(m)
-    b = A @ x + (near if kind in ("beside a kink", "curved", "cubic") else 0)
+    b = A @ x + (near if kind in ("beside a kink", "cusp", "curved", "cubic") else 0)
     steep = 10 ** rng.uniform(0, 14)
     functions = {
         "absolute": (lambda x: w @ abs(A @ x - b), lambda x: (w * np.sign(A @ x - b)) @ A),
         "beside a kink": (lambda x: w @ abs(A @ x - b), lambda x: (w * np.sign(A @ x - b)) @ A),
         "hinge": (lambda x: w @ np.maximum(A @ x - b, 0), lambda x: (w * (A @ x - b > 0)) @ A),
         "largest": (lambda x: (w * (A @ x - b)).max(), lambda x: (w[:, None] * A)[(w * (A @ x - b)).argmax()]),
+        "cusp": (
+            lambda x: w @ abs(A @ x - b) ** 0.5,
+            lambda x: (0.5 * w * np.sign(A @ x - b) / abs(A @ x - b) ** 0.5) @ A,
+        ),
         "curved": (lambda x: steep * w @ (A @ x - b) ** 2, lambda x: 2 * steep * (w * (A @ x - b)) @ A),
         "cubic": (lambda x: steep * w @ (A @ x - b) ** 3, lambda x: 3 * steep * (w * (A @ x - b) ** 2) @ A),
     }
@@ -345,7 +349,19 @@ def kinked(kind, rng):
     return lambda x: float(fun(x)), grad, x
 
 
-@pytest.mark.parametrize("kind", ["absolute", "beside a kink", "hinge", "largest", "curved", "cubic"])
+@pytest.mark.parametrize("beside", [1e-12, 1e-14, 1e-16])
+def test_a_cusp_is_no_mistake(beside):
+    """Across √|x₀| central slopes see x₁ alone; the gradient's slope is 1e6 and more, and so it is on both sides."""
+    x = np.array([beside, -1.0])
+    fun, grad = lambda x: float((abs(x) ** 0.5).sum()), lambda x: 0.5 * np.sign(x) / abs(x) ** 0.5
+    p = np.array([-3.0, -1.0])
+    assert not measure_f(Problem(fun, grad), x, fun(x), grad(x), p, np.ones(2), 2.0, True).wrong
+    wrong = Problem(fun, lambda x: -grad(x))
+    away = np.array([0.5, -1.0])
+    assert measure_f(wrong, away, fun(away), wrong.grad(away), p, np.ones(2), 2.0, True).wrong
+
+
+@pytest.mark.parametrize("kind", ["absolute", "beside a kink", "hinge", "largest", "cusp", "curved", "cubic"])
 def test_kinks_and_curvature_are_no_mistakes(kind):
     rng = np.random.default_rng(7)
     for _ in range(200):
