@@ -268,10 +268,10 @@ def finest(problem: Problem, x: Any, size: Any) -> tuple[float, Any, Accuracy]:
         if norm_inf(errors) < least:
             best, least, worse = (noise, before, Accuracy(rounding, bias, errors)), norm_inf(errors), 0
         noise, before = 8.0 * noise, g
-    noise, g, known = best
+    noise, g, found = best
     slope: Any = Problem(None, lambda y: by_differences(problem, y, size, "3-point", noise))  # type: ignore[arg-type]
     trembling = noise_of_g(slope, x, size)
-    return noise, g, Accuracy(larger(known.noise, trembling), known.bias, 3.0 * larger(known.errors, trembling))
+    return noise, g, Accuracy(larger(found.noise, trembling), found.bias, 3.0 * larger(found.errors, trembling))
 
 
 def left_by(noise: float, scheme: str, x: Any, size: Any, relative: float) -> Any:
