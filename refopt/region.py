@@ -4,9 +4,12 @@
     Δ₊ = ¼ ‖p‖ if ρ < ¼,   min(2Δ, Δ_max) if ρ > ¾ and ‖p‖ = Δ,   Δ otherwise
     x₊ = x + p if ρ > η,   x otherwise
 
-J. Nocedal & S. J. Wright, *Numerical Optimization*, 2nd ed., §4.1. Where f has lost the digits of the decrease,
-f(x) − f(x + p) is replaced by the trapezoid rule −½ (g + g₊)ᵀp; a trial that is not finite is refused and shrinks the
-radius to a tenth of the step.
+J. Nocedal & S. J. Wright, *Numerical Optimization*, 2nd ed., §4.1.
+
+Deviations from the book, with reasons:
+- It has ¼ Δ where ρ < ¼: where p has ended inside, that region could hold the same step again.
+- Where f has lost the digits of the decrease, f(x) − f(x + p) is replaced by the trapezoid rule −½ (g + g₊)ᵀp.
+- A trial that is not finite is refused and shrinks the radius to a tenth of the step.
 """
 
 from typing import Any, NamedTuple
