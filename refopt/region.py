@@ -68,7 +68,7 @@ def refused(old: Trial, length: float, whole: bool, drowned: bool) -> Trial:
     shrunk = (0.25 if whole else 0.1) * length
     room = shrunk > eps(old.x) * norm(old.x)
     rejected = old.rejected + 1
-    ok = room and rejected < (5 if drowned else 30)
+    ok = room and rejected < (10 if drowned else 30)
     return old._replace(radius=shrunk if room else old.radius, rejected=rejected, taken=False, ok=ok)
 
 

@@ -184,6 +184,26 @@ def test_high_on_a_wall_nothing_is_small(method, wall):
     assert result.fun == pytest.approx(least, rel=1e-9)
 
 
+@pytest.mark.parametrize("method", [m for m in METHODS if {"hess", "hessp"} & set(refopt.available()[m].needs)])
+def test_slopes_lead_past_faint_negative_curvature(method):
+    """Σ 100 (xᵢ₊₁ − xᵢ + 1 − xᵢ²)² + 1e8 from zero: on the way f shows neither what is gained nor how it bends."""
+
+    def r(x):
+        return 10.0 * (x[1:] - x[:-1] + 1.0 - x[:-1] ** 2)
+
+    def J(x):
+        return 10.0 * (np.eye(20)[1:] - (1.0 + 2.0 * x[:-1, None]) * np.eye(20)[:-1])
+
+    def hess(x):
+        return 2.0 * J(x).T @ J(x) - np.diag(np.append(40.0 * r(x), 0.0))
+
+    result = refopt.minimize(
+        lambda x: r(x) @ r(x) + 1e8, np.zeros(20), method=method, jac=lambda x: 2.0 * J(x).T @ r(x), hess=hess
+    )
+    assert result.success
+    assert r(result.x) @ r(result.x) <= 1e-8
+
+
 @pytest.mark.parametrize("method", ["lm", "dogleg", "gauss-newton"])
 def test_high_on_a_wall_no_fit_is_done(method):
     t = np.arange(10.0)
