@@ -7,6 +7,7 @@ in other tools of this kind, the bodies of functions are changed, not the defaul
 """
 
 import ast
+from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from importlib import import_module
@@ -52,6 +53,7 @@ BOUNDARY = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
 NEGATED = {
     ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
 }  # fmt: skip
+WHERE = ("file", "function", "statement", "within", "before", "nth")  #: what tells a mutant from others
 Step = tuple[str, int | None]  #: a field of a node, and the place in it where it is a list
 
 
@@ -66,6 +68,7 @@ class Mutant(NamedTuple):
     after: str
     within: str  #: the smallest expression around it
     statement: str  #: what it is part of, so that no line number is needed to name it
+    nth: str  #: of the same changes of this statement, and of others of the function that read the same
     equation: bool
     path: tuple[Step, ...]  #: from the module to the node
     choice: int  #: which of the changes of that node
@@ -103,15 +106,17 @@ def _of_file(package: str, path: Path) -> Iterator[Mutant]:
     tree = ast.parse(path.read_text())
     for i, outer in enumerate(tree.body):
         if isinstance(outer, ast.FunctionDef):
-            names = _names(tree, outer.name)
+            names, seen = _names(tree, outer.name), Counter[tuple[str, str, str]]()
             for node, route, within, statement, equation in _walk(outer, (("body", i),)):
                 for choice, (kind, changed) in enumerate(_changes(node, names)):
+                    before, after = ast.unparse(node), ast.unparse(ast.fix_missing_locations(changed))
+                    text = ast.unparse(statement).splitlines()[0]
+                    seen[text, before, after] += 1
                     last = statement.test if isinstance(statement, ast.If | ast.While) else statement
                     lines = range(statement.lineno, (last.end_lineno or last.lineno) + 1)
                     yield Mutant(
-                        package, str(path.relative_to(ROOT)), outer.name, node.lineno, lines, kind, ast.unparse(node),
-                        ast.unparse(ast.fix_missing_locations(changed)), ast.unparse(within),
-                        ast.unparse(statement).splitlines()[0], equation, route, choice,
+                        package, str(path.relative_to(ROOT)), outer.name, node.lineno, lines, kind, before, after,
+                        ast.unparse(within), text, str(seen[text, before, after]), equation, route, choice,
                     )  # fmt: skip
 
 

@@ -216,14 +216,14 @@ def broken_off(draw, cg):
     "Where dⱼᵀBdⱼ is not finite the iteration ends at zⱼ, unsolved; where ‖r₀‖ = η‖g‖ it ends at once, solved",
     NW + "§7.1",
     broken_off,
-    given="that product is counted, as is the one for a start; no curvature is claimed, and the gain has no bound",
+    given="that product is counted, as is the one for a start; no curvature is claimed, and the gain is not a number",
     uses=CG,
     scale=lambda B, g, z: (size(z), size(g), size(g) ** 2, size(g) * size(z), size(B), 1, 1, 1),
     because=STEPS,
     exact=False,
 )
 def is_broken_off(B, g, z, r, d, longest, end, spent, at_once, none):
-    flags = [end.solved, end.concave, end.gain != inf, end.bend, not none.solved]
+    flags = [end.solved, end.concave, not np.isnan(end.gain), end.bend, not none.solved]
     return (
         end.z - z, end.d - d, end.square - r @ r, end.promised + model(g, B, z), end.size - longest,
         np.array([spent, at_once], float), np.array(flags, float),

@@ -42,12 +42,12 @@ def damped(draw, damped_step, newton):
     radius = length * float(draw.number("1/2", "3/2"))
     step = damped_step(S, np.linalg.solve(S.T, J.T @ r), d, lam)
     u = d**2 * p
-    steeper = lam + length**2 / (u @ np.linalg.solve(M, u)) * (length - radius) / radius
+    ratio = length**2 / (u @ np.linalg.solve(M, u))
     return {
         "step": step, "p": p, "length": length, "slope": (J.T @ r) @ p, "kappa": condition(M),
-        "promised": (J @ p) @ (J @ p) / 2 + lam * length**2, "steeper": steeper, "newton": newton(step, d, radius),
+        "promised": (J @ p) @ (J @ p) / 2 + lam * length**2, "newton": newton(step, d, radius), "lam": lam,
+        "steeper": lam + ratio * (length - radius) / radius, "terms": lam + ratio * (length / radius + 1),
         "none": newton(step._replace(p=0 * p), d, radius) + 1.0,
-        "lam": lam,
     }  # fmt: skip
 
 
@@ -57,10 +57,10 @@ def damped(draw, damped_step, newton):
     MORE + "§5; " + NW + "§4.3 and §10.3",
     damped,
     uses=("lm.damped_step", "lm.newton"),
-    scale=lambda p, length, slope, promised, lam, steeper, kappa: (
-        kappa * size(p), kappa * length, kappa * abs(slope), kappa * promised, kappa * (lam + abs(steeper)), lam, 1
+    scale=lambda p, length, slope, promised, lam, terms, kappa: (
+        kappa * size(p), kappa * length, kappa * abs(slope), kappa * promised, kappa * terms, lam, 1
     ),
-    because="solves lose κ of JᵀJ + λD²",
+    because="solves lose κ of JᵀJ + λD²; ‖Dp‖ − Δ cancels",
     exact=False,
 )  # fmt: skip
 def damped_step(step, p, length, slope, promised, newton, steeper, lam, none):
