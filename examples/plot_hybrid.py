@@ -43,7 +43,7 @@ for name, (method, steps, options) in runs.items():
 # hand-over.
 
 figure, (whole, tail) = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
-colours = dict(zip(runs, ("tab:blue", "tab:cyan", "0.4", "tab:olive", "tab:orange", "tab:red"), strict=True))
+colours = dict(zip(runs, ("C0", "C4", "0.4", "C7", "C1", "C2"), strict=True))
 for name, norms in gradients.items():
     if "pairs" not in name or "all" in name:
         whole.semilogy(norms, linewidth=1.1, label=name, color=colours[name])

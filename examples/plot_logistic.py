@@ -105,7 +105,7 @@ ridge = 1e-2
 # Left, the distance from the answer; right, without a ridge, the length of w.
 
 families = list(dict.fromkeys(entries[name].family for name in answers))
-colours = dict(zip(families, plt.colormaps["tab10"](np.arange(len(families))), strict=True))
+colours = {family: f"C{k}" for k, family in enumerate(families)}
 figure, (near, far) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained", width_ratios=(2, 1))
 for family in families:
     label = family
@@ -114,7 +114,7 @@ for family in families:
         near.loglog(np.arange(1, len(gaps) + 1), gaps, color=colours[family], linewidth=1.0, label=label)
         label = None
 near.axhline(1e-9, color="0.5", linestyle=":", linewidth=0.8)
-near.set(xlabel="state", ylabel="distance from the answer", ylim=(1e-16, 20))
+near.set(xlabel="step, from 1", ylabel="distance from the answer", ylim=(1e-16, 20))
 for name, sizes in lengths.items():
     far.semilogy(sizes, marker="o", markersize=2.5, linewidth=1.0, label=name)
 far.set(xlabel="step", ylabel="$\\|w\\|$", title="without a ridge")

@@ -31,8 +31,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Compile in one worker only: what it compiled once, it has."""
-    if item.get_closest_marker("jit"):
+    """Compile in one worker only, where there are several: what it compiled once, it has."""
+    if item.get_closest_marker("jit") and item.config.pluginmanager.hasplugin("xdist"):
         item.add_marker(pytest.mark.xdist_group("jit"))
 
 

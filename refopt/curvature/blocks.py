@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from refopt.curvature.kron import Dense, stack, to_scipy
+from refopt.curvature.room import LIMIT, PARTS, fits
 from refopt.ops import Matrix, Vector, device, namespace
 
 
@@ -36,11 +37,15 @@ class BlockDiagonal:
     def T(self) -> "BlockDiagonal":
         return BlockDiagonal(tuple(block.T for block in self.blocks))
 
-    def dense(self, vec: str = "row") -> Matrix:
-        """The (P, P) matrix, in flat order, or with each block stacked by columns: vec = "row" or "column"."""
+    def dense(self, vec: str = "row", limit: float = LIMIT) -> Matrix:
+        """The (P, P) matrix, in flat order, or with each block stacked by columns: vec = "row" or "column".
+
+        MemoryError where it takes more than `limit` bytes.
+        """
+        fits(self.shape, self.like, limit, "matrix", PARTS)
         rows, before, P = [], 0, self.shape[0]
         for block in self.blocks:
-            B = block.dense(vec)
+            B = block.dense(vec, limit)
             xp, p = namespace(B), B.shape[0]
             left, right = (
                 xp.zeros((p, width), dtype=B.dtype, device=device(B)) for width in (before, P - before - p)

@@ -25,12 +25,12 @@ def kfac_tridiagonal(
 
 def chained(layers: Layers) -> BlockTridiagonal:
     """The matrix of layers."""
-    made = {id(part): block(part, layers) for part in layers.parts}
-    K = assembled(layers, lambda part: made[id(part)])
+    made = [block(part, layers) for part in layers.parts]
+    K = assembled(layers, made)
     place = {id(B): k for k, B in enumerate(K.blocks)}
     links = []
     for i, j in neighbours(layers):
-        first, second = (place[id(made[id(layers.parts[k])])] for k in (i, j))
+        first, second = (place[id(made[k])] for k in (i, j))
         links.append(Link(first, second, *between(layers, i, j)))
     return BlockTridiagonal(K, tuple(links))
 

@@ -14,7 +14,7 @@ import numpy as np
 from refopt.curvature import operators
 from refopt.curvature.blocks import BlockDiagonal
 from refopt.curvature.matrices import Curvature
-from refopt.curvature.outer import LIMIT
+from refopt.curvature.room import LIMIT
 from refopt.curvature.traces import hutchinson, xdiag
 from refopt.ops import Matrix, Vector
 

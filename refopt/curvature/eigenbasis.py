@@ -11,21 +11,24 @@ K-FAC is one of them: ‖F − EKFAC‖ ≤ ‖F − K-FAC‖, layer by layer.
 T. George et al., *NeurIPS* 2018, arXiv:1806.03884.
 Shapes: P (in, in), Q (out, out), S (out, in); with a bias in + 1.   Cost: K-FAC's, 9(in³ + out³) for the eigenvectors
 and, where R = 1, three products for S, as (Qᵀgaᵀ P)² = (Qᵀg)²(Pᵀa)²ᵀ; with R > 1 gradients of a few samples at a time.
+Where K-FAC takes a few samples at a time, so does this, and sweeps twice: for the basis, and for S.
 
 `sharing` chooses the factors, and with them the basis; S comes from whole gradients ∇ₙ, summed over positions, always.
 Where a factor has an eigenvalue several times, as 0 in "reduce" with fewer samples than inputs, its eigenvectors are
 not unique; then S depends on which ones the library of arrays finds, so far as gradients lie among them (R > 1).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
 from refopt.curvature.blocks import BlockDiagonal
-from refopt.curvature.factored import block, times
+from refopt.curvature.factored import block, summed, times
 from refopt.curvature.kron import Kron, flat
-from refopt.curvature.layerwise import Layers, Part, assembled, layers
+from refopt.curvature.layerwise import Layers, assembled, by_pieces, layers, pieces
 from refopt.curvature.pieces import checked_damping
+from refopt.curvature.room import LIMIT
 from refopt.linalg.arrays import as_type
 from refopt.ops import Matrix, Vector, device, eps, namespace, norm_inf, scalar
 
@@ -40,22 +43,27 @@ def ekfac(
 
     In "forward-only" there are no gradients to take second moments of, and it is K-FAC.
     """
-    found = layers(
-        problem, x, fisher=fisher, sharing=sharing, bias=bias, labels=labels, samples=samples, rng=rng
-    )  # fmt: skip
-    return corrected(found)
+    details = {"sharing": sharing, "bias": bias, "labels": labels, "samples": samples, "rng": rng}
+    if len(list(pieces(problem, x, fisher))) == 1:
+        return corrected(layers(problem, x, fisher=fisher, **details))
+    found, blocks = summed(by_pieces(problem, x, fisher, **details))
+    return assembled(found, with_moments(blocks, by_pieces(problem, x, fisher, **details)))
 
 
 def corrected(layers: Layers) -> BlockDiagonal:
-    def of(part: Part) -> Kron:
-        K = block(part, layers)
-        if layers.fisher == "forward-only":
-            return K
-        (_, P), (_, Q) = K._spectra
-        S = moments(part.a, part.g, as_type(P, K.A), as_type(Q, K.A), layers.c)
-        return Corrected(K.A, K.G, K.bias, S=S)
+    """EKFAC of layers."""
+    blocks = [block(part, layers) for part in layers.parts]
+    return assembled(layers, blocks if layers.fisher == "forward-only" else with_moments(blocks, [layers]))
 
-    return assembled(layers, of)
+
+def with_moments(blocks: list[Kron], each: Iterable[Layers]) -> "list[Corrected]":
+    """K-FAC's blocks, and S from the layers of some samples at a time."""
+    bases, total = [[as_type(V, K.A) for _, V in K._spectra] for K in blocks], list[Any]()
+    for found in each:
+        some = [moments(part.a, part.g, P, Q, found.c) for part, (P, Q) in zip(found.parts, bases, strict=True)]
+        del found  # before the next are made
+        total = [one + other for one, other in zip(total, some, strict=True)] if total else some
+    return [Corrected(K.A, K.G, K.bias, S=S) for K, S in zip(blocks, total, strict=True)]
 
 
 def moments(a: Any, g: Any, P: Matrix, Q: Matrix, c: float) -> Matrix:
@@ -86,10 +94,10 @@ class Corrected(Kron):
     def T(self) -> "Corrected":
         return self
 
-    def dense(self, vec: str = "row") -> Matrix:
+    def dense(self, vec: str = "row", limit: float = LIMIT) -> Matrix:
         """The (P, P) matrix, in flat order, or stacked by columns: vec = "row" or "column"."""
         _, vectors = self.eigh()
-        V, S = vectors.dense(vec), self.S if vec == "row" else self.S.T
+        V, S = vectors.dense(vec, limit), self.S if vec == "row" else self.S.T
         return (V * flat(S[None, ...], self.bias and vec == "row")[0, :]) @ V.T
 
     def matvec(self, v: Any) -> Any:

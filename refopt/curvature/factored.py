@@ -18,11 +18,12 @@ memory for a few samples at a time.
 Deviation from the sources: A is no running average, and a convolution's A is the mean over positions, not their sum.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from refopt.curvature.blocks import BlockDiagonal
 from refopt.curvature.kron import Kron
-from refopt.curvature.layerwise import Layers, Part, assembled, emptied, layers, pieces
+from refopt.curvature.layerwise import Layers, Part, assembled, by_pieces, emptied
 from refopt.ops import Matrix, Symmetric, device, namespace
 
 
@@ -41,16 +42,20 @@ def kfac(
     Parameters of no linear layer have a ``Diagonal``. Blocks of a convolution with groups are put together in a
     ``Reordered``. ValueError or TypeError where an argument is none of these.
     """
+    details = {"sharing": sharing, "bias": bias, "labels": labels, "samples": samples, "rng": rng}
+    return assembled(*summed(by_pieces(problem, x, fisher, **details)))
+
+
+def summed(each: Iterable[Layers]) -> tuple[Layers, list[Kron]]:
+    """The layers of all samples, emptied, and their blocks, from those of some at a time."""
     total = list[Any]()
-    for piece in pieces(problem, x, fisher):
-        found = layers(piece, x, fisher=fisher, sharing=sharing, bias=bias, labels=labels, samples=samples, rng=rng)
+    for found in each:
         some, found = sums(found), emptied(found)
         total = [one + other for one, other in zip(total, some, strict=True)] if total else some
     count = len(found.parts)
     squares = [(place, total[3 * count + k]) for k, (place, _) in enumerate(found.others)]
-    found = found._replace(c=problem.c if fisher == "exact" else found.c, others=squares)
-    made = {id(part): product(part, found, *total[3 * k : 3 * k + 3]) for k, part in enumerate(found.parts)}
-    return assembled(found, lambda part: made[id(part)])
+    found = found._replace(others=squares)
+    return found, [product(part, found, *total[3 * k : 3 * k + 3]) for k, part in enumerate(found.parts)]
 
 
 def sums(layers: Layers) -> list[Any]:
@@ -71,7 +76,7 @@ def product(part: Part, layers: Layers, A: Symmetric, G: Symmetric, count: int) 
 
 
 def factored(layers: Layers) -> BlockDiagonal:
-    return assembled(layers, lambda part: block(part, layers))
+    return assembled(layers, [block(part, layers) for part in layers.parts])
 
 
 def block(part: Part, layers: Layers) -> Kron:

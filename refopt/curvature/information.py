@@ -30,8 +30,9 @@ from typing import Any
 import numpy as np
 
 from refopt.curvature.matrices import Curvature, parts
-from refopt.curvature.outer import LIMIT, Cotangents, blocks, diagonal, fits, gram, terms
+from refopt.curvature.outer import Cotangents, blocks, diagonal, gram, terms
 from refopt.curvature.point import expansion, vector
+from refopt.curvature.room import LIMIT, fits
 from refopt.derivatives import jacobian_of
 from refopt.expansion import Expansion
 from refopt.linalg.operators import generator

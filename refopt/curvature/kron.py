@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from refopt.curvature.room import LIMIT, PARTS, fits
 from refopt.linalg.arrays import as_type, real, rounding, spectral, square, symmetric
 from refopt.linalg.kronecker import kron
 from refopt.ops import Matrix, Vector, device, dimension, namespace, scalar
@@ -76,8 +77,12 @@ class Kron:
         """The transpose, Gᵀ ⊗ Aᵀ."""
         return Kron(self.A.T, self.G.T, self.bias)
 
-    def dense(self, vec: str = "row") -> Matrix:
-        """The (P, P) matrix, in flat order, or stacked by columns: vec = "row" or "column"."""
+    def dense(self, vec: str = "row", limit: float = LIMIT) -> Matrix:
+        """The (P, P) matrix, in flat order, or stacked by columns: vec = "row" or "column".
+
+        MemoryError where it takes more than `limit` bytes.
+        """
+        fits(self.shape, self.A, limit, "block", PARTS)
         if vec == "column":
             return kron(self.A, self.G)
         if vec != "row":

@@ -22,7 +22,7 @@ the Fisher matrix, which has no Kronecker structure there. In "forward-only" it 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, pairwise
 from math import prod
 from typing import Any, NamedTuple
@@ -115,6 +115,13 @@ def pieces(problem: Any, x: Any, fisher: str) -> Iterator[Any]:
         yield problem if few == N else problem.batch(problem.X[some, ...], problem.y[some, ...])
 
 
+def by_pieces(problem: Any, x: Any, fisher: str, **details: Any) -> Iterator[Layers]:
+    """The layers of a few samples at a time, with the factor c of all samples."""
+    for piece in pieces(problem, x, fisher):
+        factor = {} if piece is problem else {"c": problem.c}
+        yield layers(piece, x, fisher=fisher, **details)._replace(**factor)
+
+
 def _widest(problem: Any, x: Any) -> int:
     """Numbers in g of one layer for one cotangent of one sample; inputs (N, in) meet every layer at one position."""
     if problem.X.ndim == 2 and not problem.network.takes_indices:
@@ -144,16 +151,16 @@ def cotangents(point: Any, fisher: str, labels: Any, samples: int, rng: Any) -> 
     return namespace(point.f).stack([point.scores(y) for y in drawn]), point.c / len(drawn)
 
 
-def assembled(layers: Layers, block: Callable[[Part], Any]) -> BlockDiagonal:
-    """The matrix of a block for each part, in flat order."""
+def assembled(layers: Layers, blocks: Iterable[Any]) -> BlockDiagonal:
+    """The matrix of a block for each part, in the order of the parts, as it is in flat order."""
     runs: list[tuple[int, Any]] = [(place.start, Diagonal(layers.c * values)) for place, values in layers.others]
-    for _, same in groupby(layers.parts, key=lambda part: part.name):
-        parts = list(same)
+    for _, same in groupby(zip(layers.parts, blocks, strict=True), key=lambda pair: pair[0].name):
+        parts, made = zip(*same, strict=True)
         if all(p.stop == q.start for part in parts for p, q in pairwise(part.places)):
-            runs += [(part.places[0].start, block(part)) for part in parts]
+            runs += [(part.places[0].start, block) for part, block in zip(parts, made, strict=True)]
         else:  # W and b of groups lie apart: W of all of them, then b of all
             order = np.concatenate([np.arange(p.start, p.stop) for part in parts for p in part.places])
-            inner = BlockDiagonal(tuple(block(part) for part in parts))
+            inner = BlockDiagonal(made)
             runs.append((int(order.min()), Reordered(inner, order - order.min())))
     return BlockDiagonal(tuple(made for _, made in sorted(runs, key=lambda run: run[0])))
 

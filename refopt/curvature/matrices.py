@@ -10,7 +10,7 @@ from typing import Any
 
 from refopt.curvature.blocks import BlockDiagonal
 from refopt.curvature.kron import to_scipy
-from refopt.curvature.outer import LIMIT, fits
+from refopt.curvature.room import LIMIT, fits
 from refopt.expansion import Expansion, OfFunction
 from refopt.ops import Matrix, Vector, device, namespace, scalar, symmetrised
 
@@ -142,8 +142,8 @@ def by_columns(product: Callable[[Vector], Vector], v: Any, n: int) -> Any:
     """The products with v (n,), or with the columns of (n, k)."""
     if not hasattr(v, "dtype"):
         raise TypeError(f"v must be an array of shape ({n},) or ({n}, k), not a {type(v).__name__}")
-    if len(v.shape) not in (1, 2) or v.shape[0] != n:
-        raise ValueError(f"v must have shape ({n},) or ({n}, k); it has shape {tuple(v.shape)}")
+    if len(v.shape) not in (1, 2) or v.shape[0] != n or 0 in v.shape:
+        raise ValueError(f"v must have shape ({n},) or ({n}, k), k ≥ 1; it has shape {tuple(v.shape)}")
     if len(v.shape) == 1:
         return product(v)
     xp = namespace(v)

@@ -14,29 +14,32 @@ bounds it from above: no Kronecker product is nearer to F than √(‖F‖² −
 
 C. F. Van Loan & N. Pitsianis, *Approximation with Kronecker products* (1993);  C. F. Van Loan, *J. Comput. Appl. Math.*
 123 (2000) 85.
-Shapes: a (N, R, in), g (S, N, R, out).   Cost: 4NR(in² + S out²) + 4NR²(in + S out) flops for a product, some fifty of
-them; the certificate, computed when it is asked for, SN P² or (SNR)²(in + out), whichever is less.
+Shapes: a (N, R, in), g (S, N, R, out), with more positions R than inputs a = I and g = ∇ᵀ, R = in.   Cost:
+4NR(in² + S out²) + 4NR²(in + S out) flops for a product, some fifty of them; the certificate, computed when it is asked
+for, SN P² or (SNR)²(in + out), whichever is less.   Memory: a and g of all samples, and products of a few.
 
 `sharing` has no part in it: ∇ is the whole gradient of a sample. A is scaled to the trace of K-FAC's A for "expand".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 from math import sqrt
+from operator import add
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from refopt.curvature.blocks import BlockDiagonal
-from refopt.curvature.factored import block, input_factor, times
+from refopt.curvature.factored import factored, input_factor, times
 from refopt.curvature.kron import Kron, trace
-from refopt.curvature.layerwise import Layers, Part, assembled, layers
+from refopt.curvature.layerwise import Layers, assembled, layers
 from refopt.linalg.arrays import as_type, created, spectral
 from refopt.linalg.lanczos import lanczos
 from refopt.ops import Matrix, Symmetric, device, frobenius, namespace, rmatvec, symmetrised
 
 STEPS, RESTARTS, FLOOR = 30, 20, 1e-8
+AT_ONCE = 2**22  #: numbers in products of a few samples
 
 
 class Certificate(NamedTuple):
@@ -58,12 +61,22 @@ class Gradients(NamedTuple):
 
     def outward(self, A: Symmetric) -> Symmetric:
         """c Σ ∇A∇ᵀ."""
-        return self.c * _gram(self.g, _weighted(_inner(times(self.a, A), self.a), self.g))
+        found = (_gram(g, _weighted(_inner(times(a, A), a), g)) for a, g in self._some_at_a_time())
+        return self.c * reduce(add, found)
 
     def inward(self, G: Symmetric) -> Symmetric:
         """c Σ ∇ᵀG∇."""
-        weights = namespace(self.g).sum(_inner(times(self.g, G), self.g), axis=0)
-        return self.c * _gram(self.a, _weighted(weights, self.a))
+        xp = namespace(self.g)
+        found = (_gram(a, _weighted(xp.sum(_inner(times(g, G), g), axis=0), a)) for a, g in self._some_at_a_time())
+        return self.c * reduce(add, found)
+
+    def _some_at_a_time(self) -> Iterator[tuple[Any, Any]]:
+        """a and g of a few samples."""
+        (N, R, width), (S, _, _, out) = self.a.shape, self.g.shape
+        few = max(1, AT_ONCE // (R * max(width, S * out, S * R)))
+        for k in range(0, N, few):
+            some = slice(k, min(k + few, N))
+            yield self.a[some, ...], self.g[:, some, ...]
 
     def both(self, A: Symmetric) -> Symmetric:
         """M A."""
@@ -102,20 +115,27 @@ def kfoc(
 
 
 def closest(layers: Layers) -> BlockDiagonal:
-    def of(part: Part) -> Kron:
-        known = layers.fisher != "forward-only"
-        return nearest(part.a, part.g, layers.c, part.bias) if known else block(part, layers)
-
-    return assembled(layers, of)
+    if layers.fisher == "forward-only":
+        return factored(layers)
+    return assembled(layers, [nearest(part.a, part.g, layers.c, part.bias) for part in layers.parts])
 
 
 def nearest(a: Any, g: Any, c: float, bias: bool = False) -> Nearest:
     """G ⊗ A nearest to F = c Σ vec(∇)vec(∇)ᵀ, for a (N, R, in), g (S, N, R, out)."""
     xp, kind = namespace(a), input_factor(a, "expand")
-    F = Gradients(xp.astype(a, xp.float64), xp.astype(g, xp.float64), c)
+    F = Gradients(*at_few_positions(xp.astype(a, xp.float64), xp.astype(g, xp.float64)), c)
     warm, A = dominant(F.both, xp.eye(a.shape[2], dtype=xp.float64, device=device(a)))
     scale = trace(kind) / trace(A) if trace(A) > 0.0 else 1.0
     return Nearest(as_type(scale * A, kind), as_type(F.outward(A) / scale, kind), bias, of=F, warm=warm)
+
+
+def at_few_positions(a: Any, g: Any) -> tuple[Any, Any]:
+    """a and g with the same ∇ = Σᵣ gᵣ āᵣᵀ, at no more positions than there are inputs: I and ∇ᵀ."""
+    xp, (N, R, width) = namespace(a), a.shape
+    if width >= R:
+        return a, g
+    one = xp.eye(width, dtype=a.dtype, device=device(a))
+    return xp.broadcast_to(one, (N, width, width)), xp.matrix_transpose(a) @ g
 
 
 def dominant(product: Callable[[Symmetric], Symmetric], start: Symmetric) -> tuple[Symmetric, Symmetric]:

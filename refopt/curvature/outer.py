@@ -19,29 +19,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from refopt.curvature.room import itemsize
 from refopt.expansion import Expansion, OfFunction
 from refopt.ops import Matrix, Vector, device, namespace
 
-LIMIT = 2**30  #: bytes that a dense result may take, where nothing is said
 WORKING = 2**25  #: bytes of what is computed on the way
 
 Cotangents = Callable[[Expansion, slice], tuple[Any, list[float]]]
 """u and σ at the samples of an expansion, which are those of a slice of all samples."""
-
-
-def fits(shape: tuple[int, int], like: Any, limit: float, name: str, instead: str = "") -> None:
-    """An error where a dense matrix takes more bytes than `limit`: rows · columns · bytes of a number."""
-    need = shape[0] * shape[1] * itemsize(like)
-    if need > limit:
-        instead = instead or f"the operator, refopt.curvature.operators.{name}(…), with .matvec, .diagonal(), .blocks()"
-        raise MemoryError(
-            f"the dense {name} of shape {shape} takes {need:,} bytes, the limit is {int(limit):,}: use {instead}, or "
-            f"pass limit=…, in bytes"
-        )
-
-
-def itemsize(like: Any) -> int:
-    return namespace(like).finfo(like.dtype).bits // 8
 
 
 def batches(point: Expansion, terms: int) -> Iterator[tuple[Expansion, slice]]:

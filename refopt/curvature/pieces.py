@@ -8,6 +8,7 @@ import numpy as np
 
 from refopt.curvature.blocks import BlockDiagonal
 from refopt.curvature.kron import RULES, Kron, matrices, stack, to_scipy
+from refopt.curvature.room import LIMIT, PARTS, fits
 from refopt.ops import Matrix, Vector, device, dimension, namespace, scalar
 
 
@@ -33,8 +34,9 @@ class Diagonal:
     def T(self) -> "Diagonal":
         return self
 
-    def dense(self, vec: str = "row") -> Matrix:
+    def dense(self, vec: str = "row", limit: float = LIMIT) -> Matrix:
         """(P, P)."""
+        fits(self.shape, self.d, limit, "block", PARTS)
         xp = namespace(self.d)
         return xp.eye(self.d.shape[0], dtype=self.d.dtype, device=device(self.d)) * self.d
 
@@ -99,9 +101,9 @@ class Reordered:
     def T(self) -> "Reordered":
         return Reordered(self.block.T, self.order)
 
-    def dense(self, vec: str = "row") -> Matrix:
+    def dense(self, vec: str = "row", limit: float = LIMIT) -> Matrix:
         """The (P, P) matrix in flat order; with vec = "column" B's own, stacked by columns, block after block."""
-        B = self.block.dense(vec)
+        B = self.block.dense(vec, limit)
         if vec == "column":
             return B
         xp, back = namespace(B), self._index(np.argsort(self.order))

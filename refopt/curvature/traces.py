@@ -5,6 +5,7 @@
     Hutch++       tr A = tr QᵀAQ + tr (I − QQᵀ)A(I − QQᵀ),     Q = orth(AS): the second by Hutchinson
 
     XTrace        tr A ≈ tr QᵢᵀAQᵢ + vᵢᵀAvᵢ,                   Qᵢ = orth(AΩ without its column Aωᵢ),  vᵢ = (I − QᵢQᵢᵀ)ωᵢ
+    normal        tr A ≈ tr QᵢᵀAQᵢ + (n − k + 1)/‖vᵢ‖² vᵢᵀAvᵢ    for probes whose law is invariant under rotations
     XDiag         diag A ≈ diag(QᵢQᵢᵀA) + ωᵢ ∘ (I − QᵢQᵢᵀ)Aωᵢ    the mean over i = 1 … k
 
 M. F. Hutchinson, *Commun. Statist. Simul. Comput.* 19 (1990) 433; C. Bekas, E. Kokiopoulou & Y. Saad, *Appl. Numer.
@@ -17,11 +18,12 @@ All are unbiased for independent probes with E[zzᵀ] = I, such as random signs,
 Shapes: A is (n, n), z (n,), Ω (n, k).   Cost: k probes take k products with Hutchinson, 3k/2 with Hutch++ and 2k with
 XTrace and XDiag, and 2nk² flops or so. The exact trace of a function or an operator takes n products.
 
-Deviations from the source: XTrace's Qᵢ are found from the singular values of AΩ, so that products that depend on one
-another (a matrix of low rank, equal probes) do no harm; its probes are signs, or what is given. Theirs may be normal
-instead, and vᵢᵀAvᵢ times (n − k + 1)/‖vᵢ‖². That is unbiased if the law of the probes is invariant under rotations,
-as that of signs is not. It halves the error where eigenvalues do not fall off, where Hutchinson's will do, changes
-little where they fall, and is worse than signs where A is nearly diagonal.
+Of XTrace's two forms the normal one is exact for multiples of the identity. Where eigenvalues hardly fall off it has a
+third of the error at k = n/3, where they fall there is little between the two; with few probes signs do better where A
+is nearly diagonal. It is unbiased only if the law of the probes is invariant under rotations, as that of signs is not.
+
+Deviation from the source: XTrace's Qᵢ are found from the singular values of AΩ, so that products that depend on one
+another (a matrix of low rank, equal probes) do no harm; n − k + 1 is n less the rank of Qᵢ.
 """
 
 from math import nan, sqrt
@@ -33,7 +35,7 @@ from refopt.linalg.arrays import created, square
 from refopt.linalg.operators import Operator, operator, probe_matrix
 from refopt.ops import Matrix, Vector, column_norms, dot, eps, namespace, positive, scalar
 
-METHODS = ("exact", "hutchinson", "hutch++", "xtrace")
+METHODS = ("exact", "hutchinson", "hutch++", "xtrace", "xtrace-normal")
 COUNT = 32  #: probes where nothing is said
 
 
@@ -52,15 +54,16 @@ def trace(A: Any, method: str = "exact", probes: Any = None, rng: Any = None, n:
 
     A: what ``refopt.linalg.operator`` takes: an array, an operator, or a function v ↦ Av with n.
     probes: how many random signs (32), with `rng`, a Generator or a seed; or the probes themselves, (n, k), independent
-    and with E[zzᵀ] = I. For Hutch++ the first k/2 of them are S.
+    and with E[zzᵀ] = I. For Hutch++ the first k/2 of them are S; "xtrace-normal" draws normal ones, and takes such.
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; it is {method!r}")
     op = operator(A, n)
     if method == "exact":
         return Estimate(_exact(A, op), 0.0)
-    Z = probe_matrix(op, probes, rng, COUNT)
-    return {"hutchinson": _hutchinson, "hutch++": _hutchpp, "xtrace": _xtrace}[method](op, Z)
+    Z = probe_matrix(op, probes, rng, COUNT, normal=method == "xtrace-normal")
+    ways = {"hutchinson": _hutchinson, "hutch++": _hutchpp, "xtrace": _xtrace, "xtrace-normal": _xtrace_normal}
+    return ways[method](op, Z)
 
 
 def hutchinson(A: Any, probes: Any = None, rng: Any = None, n: Any = None) -> Vector:
@@ -113,15 +116,27 @@ def _hutchpp(A: Operator, Z: Matrix) -> Estimate:
     return averaged(scalar(xp.sum(samples[: Q.shape[1]])), samples[Q.shape[1] :])
 
 
-def _xtrace(A: Operator, Z: Matrix) -> Estimate:
-    """vᵢᵀAvᵢ = wᵢᵀrᵢ − tᵢᵀxᵢ − xᵢᵀrᵢ + xᵢᵀHxᵢ with W = QᵀΩ, AΩ = QR, T = (AQ)ᵀΩ, H = QᵀAQ, xᵢ = wᵢ − sᵢ sᵢᵀwᵢ."""
+def _xtrace_normal(A: Operator, Z: Matrix) -> Estimate:
+    return _xtrace(A, Z, normal=True)
+
+
+def _xtrace(A: Operator, Z: Matrix, normal: bool = False) -> Estimate:
+    """vᵢᵀAvᵢ = wᵢᵀrᵢ − tᵢᵀxᵢ − xᵢᵀrᵢ + xᵢᵀHxᵢ with W = QᵀΩ, AΩ = QR, T = (AQ)ᵀΩ, H = QᵀAQ, xᵢ = wᵢ − sᵢ sᵢᵀwᵢ.
+
+    ‖vᵢ‖² = ‖ωᵢ‖² − ‖xᵢ‖², and tr QᵢᵀAQᵢ = tr H − sᵢᵀHsᵢ.
+    """
     left = without_each(A.matmat(Z))
     if left is None:
         return Estimate(0.0, 0.0)
     Q, R, S = left
     xp, AQ, W = namespace(Z), A.matmat(Q), Q.T @ Z
     H, X = Q.T @ AQ, W - S * xp.sum(S * W, axis=0)[None, :]
-    samples = xp.sum(W * R - X * (AQ.T @ Z + R - H @ X) - S * (H @ S), axis=0)
+    beyond = xp.sum(W * R - X * (AQ.T @ Z + R - H @ X), axis=0)
+    if normal:
+        left = A.n - S.shape[0] + xp.sum(S * S, axis=0)  # dimensions without Qᵢ
+        away = xp.sum(Z * Z, axis=0) - xp.sum(X * X, axis=0)
+        beyond = xp.where(left > 0.5, left / positive(away) * beyond, 0.0 * beyond)
+    samples = beyond - xp.sum(S * (H @ S), axis=0)
     return averaged(scalar(xp.linalg.trace(H)), samples)
 
 

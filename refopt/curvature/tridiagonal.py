@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 from refopt.curvature.blocks import BlockDiagonal
 from refopt.curvature.kron import Kron, flat, matrices, stack, to_scipy
 from refopt.curvature.pieces import checked_damping, column_order
+from refopt.curvature.room import LIMIT, PARTS, fits
 from refopt.linalg.arrays import DOUBLE, as_type, spectral
 from refopt.ops import Matrix, Vector, device, dimension, namespace, scalar, symmetrised
 
@@ -74,10 +75,11 @@ class BlockTridiagonal:
     def T(self) -> "BlockTridiagonal":
         return self
 
-    def dense(self, vec: str = "row") -> Matrix:
+    def dense(self, vec: str = "row", limit: float = LIMIT) -> Matrix:
         """F̂ (P, P), in flat order, or with each block stacked by columns: vec = "row" or "column"."""
         if vec not in ("row", "column"):
             raise ValueError(f"vec must be 'row' or 'column'; it is {vec!r}")
+        fits(self.shape, self.like, limit, "matrix", PARTS)
         xp, where = namespace(self.like), device(self.like)
         F = symmetrised(self.matvec(xp.eye(self.shape[0], dtype=self.dtype, device=where)))
         if vec == "row":

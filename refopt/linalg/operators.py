@@ -104,14 +104,15 @@ def generator(rng: Any, instead: str) -> np.random.Generator:
     return np.random.default_rng(rng)
 
 
-def probe_matrix(A: Operator, probes: Any, rng: Any, count: int) -> Matrix:
-    """Probes (n, k), given, or random signs: `probes` of them, or `count` where that is None."""
+def probe_matrix(A: Operator, probes: Any, rng: Any, count: int, normal: bool = False) -> Matrix:
+    """Probes (n, k), given, or random signs or normal numbers: `probes` of them, or `count` where that is None."""
     if probes is None or isinstance(probes, int | np.integer):
         k = count if probes is None else int(probes)
         if k < 1:
             raise ValueError(f"probes must be at least 1; it is {k}")
-        signs = generator(rng, "probes=, an array (n, k)").integers(0, 2, (A.n, k)) * 2.0 - 1.0
-        return created(signs, A.like)
+        random = generator(rng, "probes=, an array (n, k)")
+        drawn = random.standard_normal((A.n, k)) if normal else random.integers(0, 2, (A.n, k)) * 2.0 - 1.0
+        return created(drawn, A.like)
     Z = real(probes, "probes")
     Z = Z[:, None] if len(Z.shape) == 1 else Z
     if len(Z.shape) != 2 or Z.shape[0] != A.n or not Z.shape[1]:

@@ -32,22 +32,14 @@ def magnitude(
         return made._replace(saliency=abs(W), increases=None, predicted_increase=None, actual_increase=None, label="")
     W, H = layer_of(W, X, hessian)
     scores = abs(W)
-    if pattern is None:
-        gone = lowest(scores, how_many(W.shape[0] * W.shape[1], None, sparsity))
-    else:
-        gone = by_pattern(scores, pattern)
-    return uncorrected(W, gone, H, scores)
+    return uncorrected(W, chosen(scores, sparsity, pattern, in_rows=False), H, scores)
 
 
 def wanda(W: Any, X: Any = None, sparsity: float | None = None, pattern: Any = None, *, hessian: Any = None) -> Pruned:
     """The weights of least |W_ij| ‖X_j‖ go: a share `sparsity` of each row, or n of every m: `pattern=(n, m)`."""
     W, H = layer_of(W, X, hessian)
     scores = W * W * like(diagonal(H), W)
-    if pattern is None:
-        gone = lowest_of_rows(scores, how_many(W.shape[1], None, sparsity))
-    else:
-        gone = by_pattern(scores, pattern)
-    return uncorrected(W, gone, H, scores)
+    return uncorrected(W, chosen(scores, sparsity, pattern, in_rows=True), H, scores)
 
 
 def refit(W: Any, X: Any = None, mask: Any = None, *, hessian: Any = None, damping: float = 0.0) -> Pruned:
@@ -79,8 +71,13 @@ def refitted(w: Any, kept: Any, H: Any) -> Any:
     return (V @ right * d) @ V
 
 
-def by_pattern(scores: Any, pattern: Any) -> Any:
-    """The lowest n of every m of each row."""
+def chosen(scores: Any, sparsity: float | None, pattern: Any, in_rows: bool) -> Any:
+    """The lowest share `sparsity` of the layer, or of each row; or the lowest n of every m of each row."""
     xp, (rows, columns) = namespace(scores), scores.shape
+    if (sparsity is None) == (pattern is None):
+        raise ValueError("say how many weights go, in one way: either sparsity=… or pattern=(n, m)")
+    if pattern is None:
+        count = how_many(columns if in_rows else rows * columns, None, sparsity)
+        return lowest_of_rows(scores, count) if in_rows else lowest(scores, count)
     n, m = pattern_of(pattern, columns)
     return xp.reshape(lowest_of_rows(xp.reshape(scores, (rows * (columns // m), m)), n), (rows, columns))

@@ -23,6 +23,8 @@ arXiv:2004.14340.
 Shapes: X (n, N), H, V (n, n), d (n,).   Cost: 2n²N flops for H, 2n³/3 for V.   Memory: a copy of H becomes V.
 """
 
+import sys
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -30,7 +32,9 @@ from numpy.linalg import LinAlgError
 
 from refopt import exact
 from refopt.ops import cholesky, device, diagonal, eps, namespace, rank_one, symmetrised
-from refopt.pruning.result import numbers
+from refopt.pruning.result import among, numbers, whole
+
+MAX = sys.float_info.max
 
 
 def layer_hessian(X: Any) -> Any:
@@ -47,6 +51,8 @@ def layer_hessian(X: Any) -> Any:
     for part in X:
         part = numbers(part)
         M, N = _second_moment(part, 0), N + part.shape[1]
+        if H is not None and H.shape != M.shape:
+            raise ValueError(f"an array of X has {M.shape[0]} inputs, those before it {H.shape[0]}: they must be alike")
         H = M if H is None else H + M
     if H is None:
         raise ValueError("X is an empty series: give at least one array (inputs, samples)")
@@ -91,8 +97,7 @@ def shifted(H: Any, damping: float, n: int, counted: bool = False) -> tuple[Any,
     counted: those ones are in the mean, as the public code of SparseGPT has it.
     """
     xp = namespace(H)
-    if not damping >= 0:
-        raise ValueError(f"damping is {damping}: it is a multiple of the mean of the diagonal, 0 or more")
+    among("damping", damping, MAX, "it is a multiple of the mean of the diagonal, 0 or more, and finite")
     if n == 0:
         return diagonal(H), diagonal(H) == 0
     if H.dtype != object and not (bool(xp.isfinite(xp.max(H))) and bool(xp.isfinite(xp.min(H)))):
@@ -149,13 +154,16 @@ def fisher_inverse(G: Any, damping: float, block_size: int | None = None) -> Any
     G = numbers(G)
     if G.ndim != 2 or G.shape[0] == 0:
         raise ValueError(f"G has shape {tuple(G.shape)}: it must be (samples, weights), with one sample or more")
-    if not damping > 0:
-        raise ValueError(f"damping is {damping}: F⁻¹ begins as I/damping, which must be positive")
+    if G.dtype != object and not bool(namespace(G).all(namespace(G).isfinite(G))):
+        raise ValueError("G has entries that are not finite: look for them among the gradients")
+    rule = "F⁻¹ begins as I/damping, which must be positive and finite"
+    among("damping", damping, MAX, rule)
+    if damping == 0:
+        raise ValueError(f"damping is 0: {rule}")
     if block_size is None:
         return _accumulated(G, damping)
-    if block_size < 1:
-        raise ValueError(f"block_size is {block_size}: it must be positive")
-    return [_accumulated(G[:, i : i + block_size], damping) for i in range(0, G.shape[1], block_size)]
+    n, size = G.shape[1], whole("block_size", block_size, 1, inf, "a block has a whole number of weights, 1 or more")
+    return [_accumulated(G[:, i : min(i + size, n)], damping) for i in range(0, n, size)]
 
 
 def _accumulated(G: Any, damping: float) -> Any:

@@ -89,6 +89,7 @@ def prune(
     if inputs not in ("pruned", "dense"):
         raise ValueError(f"inputs is {inputs!r}: choose pruned or dense")
     targets = linear_maps(net)
+    layers = [layers] if isinstance(layers, str) else layers
     unknown = set(layers or ()) - set(targets)
     if unknown:
         raise ValueError(f"no linear map is called {', '.join(sorted(unknown))}; there are {', '.join(targets)}")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from refopt.ops import namespace, scalar
-from refopt.pruning.result import Pruned, how_many, like, lowest, numbers, total
+from refopt.pruning.result import Pruned, like, limits, lowest, numbers, total
 
 CAUTIONS = {
     "hessian": "",
@@ -40,6 +40,8 @@ def obd(
 ) -> Pruned:
     """Remove the weights of least ½ hᵢwᵢ²: `count` of them, a share `sparsity`, or as many as a loss `budget` allows.
 
+    A budget beside one of the others: whichever ends first.
+
     w, hessian_diagonal: of one shape, on any array library.   of: whose diagonal it is, "hessian", "ggn", "fisher",
     "empirical" or "adam" (its second moment): the result has it as `label`, and says in `caution` when it misleads.
     loss: a function of the weights, for the actual increase.   Raises ValueError for a negative diagonal entry: there
@@ -63,9 +65,10 @@ def obd(
         raise ValueError("weights or diagonal are not finite: look for NaN or infinity in them")
     flat = xp.reshape(scores, (-1,))
     ranked = xp.argsort(flat, stable=True)
-    if budget is not None and count is sparsity is None:
-        count = int(xp.sum(xp.astype(xp.cumulative_sum(xp.take(flat, ranked)) <= budget, xp.int64)))
-    order = ranked[: how_many(flat.shape[0], count, sparsity)]
+    most, limit = limits(flat.shape[0], count, sparsity, budget)
+    if budget is not None:
+        most = min(most, int(xp.count_nonzero(xp.cumulative_sum(xp.take(flat, ranked)) <= limit)))
+    order = ranked[:most]
     gone = lowest(scores, order.shape[0])
     weights, increases = xp.where(gone, xp.zeros_like(w), w), xp.take(flat, order)
     actual = None if loss is None else scalar(loss(weights)) - scalar(loss(w))

@@ -18,8 +18,9 @@ Shapes: w (n,), H (n, n).   Cost: 2n³/3 for H⁻¹, then n² for each weight th
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from math import inf
+from operator import index
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +30,7 @@ from refopt.ops import device, diagonal, namespace, outer, scalar
 from refopt.pruning.hessian import ADVICE, inverse, prepared, symmetric
 from refopt.pruning.kernels import CHUNK, compiles, remove
 from refopt.pruning.kernels import compiled as _compiled
-from refopt.pruning.result import Pruned, how_many, integers, like, numbers
+from refopt.pruning.result import Pruned, integers, like, limits, numbers
 
 LOST = "the inverse Hessian has lost its positive diagonal to rounding: " + ADVICE
 SMALL = 32  #: below this many weights a compiled loop is not worth its start
@@ -58,6 +59,8 @@ def obs(
 ) -> Pruned:
     """Remove weights by greedy OBS: `count` of them, a share `sparsity`, or as many as a loss `budget` allows.
 
+    A budget beside one of the others: whichever ends first.
+
     w: (n,), float or rational, on any array library.   hessian: (n, n), symmetric positive definite; a zero row and
     column is a weight that costs nothing.   groups: sets of indices; each goes as a whole, and `count` counts them.
     damping: λ in multiples of mean(diag H).   inverse_hessian: H⁻¹ in place of H, (n, n), or a list of the diagonal
@@ -79,15 +82,12 @@ def obs(
     blocks = inverse_hessian if isinstance(inverse_hessian, list | tuple) else [inverse_hessian]
     blocks = [like(numbers(P), w) for P in blocks]
     _check(w, blocks)
-    limit = inf if budget is None else budget
-    most = len(groups) if groups is not None else n
-    if budget is None or not (count is sparsity is None):
-        most = how_many(most, count, sparsity)
+    blocks = [symmetric(P, P.shape[0], "the inverse Hessian") for P in blocks]
+    groups = None if groups is None else places_of(groups, n)
+    most, limit = limits(n if groups is None else len(groups), count, sparsity, budget)
     parts = [start[a:b] for a, b in pairwise([0, *accumulate(P.shape[0] for P in blocks)])]
-    if groups is not None and len(blocks) > 1:
-        raise ValueError("groups need one inverse Hessian, not blocks")
     if groups is not None:
-        done = by_groups(start, blocks[0], [list(map(int, Q)) for Q in groups], most, limit)
+        done = by_groups(start, one(blocks), groups, most, limit)
     elif len(blocks) == 1:
         done = greedy(start, blocks[0], most, limit, compiled)
     else:
@@ -160,21 +160,32 @@ def _greedy_compiled(w: Any, P: Any, count: int, budget: float) -> Removed:
 
 def by_groups(w: Any, P: Any, groups: list[list[int]], count: int, budget: float) -> Removed:
     """The group of least L_Q goes, `count` times or until the budget is spent."""
-    members = [q for Q in groups for q in Q]
-    if len(set(members)) < len(members) or not all(0 <= q < w.shape[0] for q in members) or not all(groups):
-        raise ValueError(f"groups must be disjoint, not empty, and of indices from 0 to {w.shape[0] - 1}")
     left, order, increases, waiting = list(range(w.shape[0])), list[int](), list[Any](), list(groups)
     for _ in range(count):
-        trials = [of_group(w, P, [left.index(q) for q in Q]) for Q in waiting]
-        best = min(range(len(trials)), key=lambda k: trials[k][2])
-        w_new, P_new, increase = trials[best]
-        if sum(increases) + increase > budget:
+        at = {q: place for place, q in enumerate(left)}
+        costs = [cost_of_group(w, P, [at[q] for q in Q]) for Q in waiting]
+        best = min(range(len(costs)), key=costs.__getitem__)
+        if sum(increases) + costs[best] > budget:
             break
-        Q, w, P = waiting.pop(best), w_new, P_new
+        Q = waiting.pop(best)
+        w, P, increase = of_group(w, P, [at[q] for q in Q])
         left = [q for q in left if q not in Q]
         order += Q
         increases += [increase / len(Q)] * len(Q)
     return Removed(_restored(w, left, order), order, increases)
+
+
+def one(blocks: Sequence[Any]) -> Any:
+    """The block-diagonal matrix of these blocks."""
+    from refopt.curvature import BlockDiagonal
+
+    return blocks[0] if len(blocks) == 1 else BlockDiagonal(tuple(blocks)).dense()
+
+
+def cost_of_group(w: Any, P: Any, Q: Sequence[int]) -> Any:
+    """L_Q, which depends on w_Q and [H⁻¹]_QQ only."""
+    xp, places = namespace(w), integers(Q, w)
+    return of_group(xp.take(w, places), xp.take(xp.take(P, places, axis=0), places, axis=1), range(len(Q)))[2]
 
 
 def of_group(w: Any, P: Any, Q: Sequence[int]) -> tuple[Any, Any, Any]:
@@ -244,10 +255,23 @@ def _restored(w: Any, left: list[int], order: list[int]) -> Any:
     return xp.take(xp.concat([w, zeros]), xp.argsort(integers(left + order, w)))
 
 
+def places_of(groups: Any, n: int) -> list[list[int]]:
+    """The groups as lists of indices, or an error."""
+    rule = f"groups must be disjoint, not empty, and of indices from 0 to {n - 1}"
+    try:
+        places = [[index(q) for q in Q] for Q in groups]
+    except TypeError:
+        raise ValueError(f"{rule}: a list of lists") from None
+    members = list(chain(*places))
+    if len(set(members)) < len(members) or not all(0 <= q < n for q in members) or not all(places):
+        raise ValueError(rule)
+    return places
+
+
 def _check(w: Any, blocks: Sequence[Any]) -> None:
-    xp = namespace(w)
     shapes = [tuple(P.shape) for P in blocks]
     if any(len(s) != 2 or s[0] != s[1] for s in shapes) or sum(s[0] for s in shapes) != w.shape[0]:
         raise ValueError(f"inverse_hessian has blocks of shapes {shapes}; {w.shape[0]} weights need square ones")
-    if w.dtype != object and not bool(xp.all(xp.isfinite(w))):
-        raise ValueError("w has entries that are not finite")
+    for what, a in (("w", w), *(("inverse_hessian", P) for P in blocks)):
+        if a.dtype != object and not bool(namespace(a).all(namespace(a).isfinite(a))):
+            raise ValueError(f"{what} has entries that are not finite")

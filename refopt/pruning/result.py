@@ -1,5 +1,6 @@
 """What pruning returns, and how many weights it is asked to take."""
 
+from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,24 +46,52 @@ def how_many(size: int, count: int | None, sparsity: float | None) -> int:
     if count is None:
         if sparsity is None:
             raise ValueError("say how many weights go: either count=… or sparsity=…")
-        if not 0 <= sparsity <= 1:
-            raise ValueError(f"sparsity is {sparsity}: it is the share of the weights that go, between 0 and 1")
+        among("sparsity", sparsity, 1, "it is the share of the weights that go, between 0 and 1")
         return int(sparsity * size)
     if sparsity is not None:
         raise ValueError("say how many weights go in one way: either count=… or sparsity=…")
-    if count != int(count) or not 0 <= count <= size:
-        raise ValueError(f"count is {count}: of {size} weights a whole number between 0 and {size} can go")
-    return int(count)
+    return whole("count", count, 0, size, f"of {size} weights a whole number between 0 and {size} can go")
+
+
+def limits(size: int, count: int | None, sparsity: float | None, budget: float | None) -> tuple[int, float]:
+    """The most weights that may go, and the most that they may cost."""
+    if budget is None:
+        return how_many(size, count, sparsity), inf
+    among("budget", budget, inf, "it is what the removals may cost in all, 0 or more")
+    return size if count is sparsity is None else how_many(size, count, sparsity), budget
+
+
+def among(name: str, value: Any, most: float, rule: str) -> None:
+    """Nothing, or an error with the rule: the value is a number from 0 to `most`, and not NaN."""
+    try:
+        fits = bool(0 <= value <= most)
+    except TypeError:
+        fits = False
+    if not fits:
+        raise ValueError(f"{name} is {value!r}: {rule}")
+
+
+def whole(name: str, value: Any, least: int, most: float, rule: str) -> int:
+    """The value as a whole number between those, or an error with the rule."""
+    try:
+        number = int(value)
+        fits = number == value and least <= number <= most
+    except (TypeError, ValueError, OverflowError):
+        fits = False
+    if not fits:
+        raise ValueError(f"{name} is {value!r}: {rule}")
+    return number
 
 
 def pattern_of(pattern: Any, columns: int) -> tuple[int, int]:
     """(n, m): n of every m consecutive weights of a row go."""
     try:
-        n, m = map(int, pattern)
+        n, m = pattern
     except (TypeError, ValueError):
         raise ValueError(f"pattern is {pattern!r}: it is a pair (n, m), n of m consecutive weights go") from None
-    if not 0 <= n <= m or m < 1:
-        raise ValueError(f"pattern is {pattern!r}: of m consecutive weights n go, 0 ≤ n ≤ m")
+    rule = "of m consecutive weights n go, whole numbers, 0 ≤ n ≤ m"
+    m = whole("m of the pattern", m, 1, inf, rule)
+    n = whole("n of the pattern", n, 0, m, rule)
     if columns % m:
         raise ValueError(f"pattern is {pattern!r}, but {columns} inputs do not fall into groups of {m}")
     return n, m

@@ -24,6 +24,7 @@ Shapes: W (out, n), X (n, N).   Cost: 2n²N for H, 2n³/3 for V, out·n² for th
 Memory beside W and H: V, or what else is at hand then, and the result, four copies of W in all; block by block.
 """
 
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,18 @@ from refopt.pruning.hessian import factored, shifted
 from refopt.pruning.kernels import CHUNK, compiles, sweep_block
 from refopt.pruning.kernels import compiled as _compiled
 from refopt.pruning.layer import layer_of, report
-from refopt.pruning.result import Pruned, how_many, integers, kept, like, lowest, lowest_of_rows, pattern_of, pieces
+from refopt.pruning.result import (
+    Pruned,
+    how_many,
+    integers,
+    kept,
+    like,
+    lowest,
+    lowest_of_rows,
+    pattern_of,
+    pieces,
+    whole,
+)
 
 TIES = ("exact", "reference")
 SMALL = 4096  #: below this many weights a compiled loop is not worth its start
@@ -112,9 +124,8 @@ def chooser(W: Any, sparsity: float | None, mask: Any, literal: bool) -> Any:
 
 def _width(block_size: int, m: int) -> int:
     """Of a block: whole groups of m."""
-    if block_size < 1:
-        raise ValueError(f"block_size is {block_size}: it must be at least one column")
-    return max(block_size - block_size % m, m) if m else block_size
+    size = whole("block_size", block_size, 1, inf, "a block has a whole number of columns, 1 or more")
+    return max(size - size % m, m) if m else size
 
 
 # --- the sweep ---------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ def factored(layers: Layers) -> tuple[Any, tuple[Arrays, ...]]:
         K = block(part, layers)
         return Batch(K.A, K.G, K.bias, part)
 
-    F = assembled(layers, of)
+    F = assembled(layers, map(of, layers.parts))
     return F, tuple(map(arrays_in, leaves(F)))
 
 

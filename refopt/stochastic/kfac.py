@@ -40,7 +40,7 @@ def update(
 
 
 def factored(layers: Layers) -> tuple[Any, tuple[Arrays, ...]]:
-    F = assembled(layers, lambda part: block(part, layers))
+    F = assembled(layers, [block(part, layers) for part in layers.parts])
     return F, tuple(map(arrays_in, leaves(F)))
 
 

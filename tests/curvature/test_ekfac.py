@@ -25,8 +25,10 @@ def near(found, expected, tolerance):
 
 @examples
 @sharings
-def test_it_has_the_diagonal_of_the_fisher_matrix(example, sharing):
+@pytest.mark.parametrize("at_once", [2**19, 1], ids=["all samples", "one at a time"])
+def test_it_has_the_diagonal_of_the_fisher_matrix(example, sharing, at_once, monkeypatch):
     """In the eigenvectors of the literal factors, up to their signs and order."""
+    monkeypatch.setattr("refopt.curvature.layerwise.AT_ONCE", at_once)
     truth = literal(example.steps, example.X, example.problem.c, example.problem.loss.name, sharing)
     E, K = (f(example.problem, example.x, sharing=sharing) for f in (ekfac, kfac))
     for block, kron, place in zip(E.blocks, K.blocks, truth.places, strict=True):
@@ -77,6 +79,8 @@ def test_a_matrix_in_every_respect(bias):
         near(block.dense("column"), block.dense()[np.ix_(order, order)], 1e-13)
     with pytest.raises(ValueError, match="vec must be"):
         E.blocks[0].dense("diagonal")
+    with pytest.raises(MemoryError, match="limit=…"):
+        E.blocks[0].dense(limit=8)
 
 
 def test_what_no_gradient_reaches_is_zero():

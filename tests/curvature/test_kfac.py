@@ -8,7 +8,7 @@ import pytest
 
 from literal_kfac import LOSSES, attention, by_sample, case, convolution, draw, literal, product_of
 from refopt import Supervised
-from refopt.curvature import kfac
+from refopt.curvature import ekfac, kfac
 from refopt.networks import Conv2d, LayerNorm, Linear, MeanPool, Sequential, Tanh
 
 TIGHT = 1e-12  #: sums of some hundred products of numbers near 1, in another order
@@ -298,14 +298,15 @@ def test_a_few_samples_at_a_time(monkeypatch):
                 near(kfac(problem, x, **options).dense(), whole)
 
 
-def test_memory_does_not_grow_with_the_samples():
+@pytest.mark.parametrize("made", [kfac, ekfac])
+def test_memory_does_not_grow_with_the_samples(made):
     """A convolution at 100 positions, 10 classes: gradients at all of them at once would be ten times as many."""
     network, rng = Sequential(Conv2d(2, 6, 3), Tanh(), MeanPool((-2, -1)), Linear(6, 10)), np.random.default_rng(0)
     x, peaks = network.init(0), []
     for N in (100, 1000):
         problem = Supervised(network, "cross-entropy", rng.standard_normal((N, 2, 12, 12)), rng.integers(0, 10, N))
         tracemalloc.start()
-        kfac(problem, x)
+        made(problem, x)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.5 * peaks[0]

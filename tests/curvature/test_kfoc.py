@@ -1,5 +1,7 @@
 """KFOC against SciPy's singular values of Van Loan's rearrangement, and its certificate."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -60,7 +62,7 @@ def test_it_is_the_nearest_kronecker_product(example, bias):
 
 @pytest.mark.parametrize(("N", "R", "S", "width", "out"), [
     (1, 1, 1, 3, 2), (1, 3, 2, 3, 2), (7, 1, 3, 5, 4), (2, 3, 2, 6, 2), (3, 1, 1, 8, 2), (40, 2, 1, 2, 3),
-    (4, 2, 1, 1, 1),
+    (4, 2, 1, 1, 1), (3, 7, 2, 3, 4), (2, 9, 1, 2, 6),
 ])  # fmt: skip
 @pytest.mark.parametrize("seed", [0, 1])
 def test_random_gradients(N, R, S, width, out, seed):
@@ -78,6 +80,27 @@ def exclusive(ratio):
     a[:10, :, :2], g[:, :10, :, :2] = rng.standard_normal((10, 1, 2)), rng.standard_normal((1, 10, 1, 2))
     a[10:, :, 2:], g[:, 10:, :, 2:] = a[:10, :, :2], ratio * g[:, :10, :, :2]
     return a, g
+
+
+def test_memory_grows_with_inputs_and_not_with_positions():
+    """At 400 positions, of 5 inputs: products of all positions with all take 80 times as much as all there is."""
+    rng = np.random.default_rng(0)
+    a, g = rng.standard_normal((20, 400, 5)), rng.standard_normal((2, 20, 400, 4))
+    tracemalloc.start()
+    block = nearest(a, g, 1.0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * (a.nbytes + g.nbytes)
+    D = np.einsum("snro,nri->snoi", g, a).reshape(40, -1)
+    check(block, D.T @ D)
+
+
+def test_a_few_samples_at_a_time(monkeypatch):
+    monkeypatch.setattr("refopt.curvature.nearest.AT_ONCE", 1)
+    rng = np.random.default_rng(2)
+    a, g = rng.standard_normal((6, 2, 3)), rng.standard_normal((2, 6, 2, 4))
+    D = np.einsum("snro,nri->snoi", g, a).reshape(12, -1)
+    check(nearest(a, g, 1.0), D.T @ D)
 
 
 def test_a_few_steps_of_lanczos_at_a_time(monkeypatch):

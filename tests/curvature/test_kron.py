@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refopt import derivatives
-from refopt.curvature import BlockDiagonal, Dense, Kron
+from refopt.curvature import BlockDiagonal, Dense, Diagonal, Kron
 from refopt.curvature.kron import RULES
 from strategies import basis, seeds, spd
 
@@ -199,6 +199,10 @@ def test_indefinite_blocks_have_no_log_det():
         (lambda: Kron(np.eye(2), np.eye(2)).matvec(np.ones(3)), ValueError, r"v must have shape \(4,\) or \(4, k\)"),
         (lambda: Kron(np.eye(2), np.eye(2)).matvec(np.ones((2, 2))), ValueError, r"it has shape \(2, 2\)"),
         (lambda: Kron(np.eye(2), np.eye(2)).dense("col"), ValueError, "'row' or 'column'"),
+        (lambda: Kron(np.eye(300), np.eye(50)).dense(), MemoryError, "1,800,000,000 bytes, the limit is 1,073,741,824"),
+        (lambda: Kron(np.eye(2), np.eye(2)).dense(limit=100), MemoryError, r"use its \.matvec\(v\)"),
+        (lambda: BlockDiagonal((np.eye(2),) * 3).dense(limit=8 * 35), MemoryError, "takes 288 bytes"),
+        (lambda: Diagonal(np.ones(3)).dense(limit=71), MemoryError, "takes 72 bytes"),
         (lambda: Kron(np.eye(2), np.eye(2)).solve(np.ones(4), 1.0, "tikhonov"), ValueError, "exact, pi, factored"),
         (
             lambda: Kron(np.eye(2), np.eye(2)).solve(np.ones(4), -1.0),

@@ -185,6 +185,8 @@ def test_inputs_that_make_no_sense():
         curvature.block_diagonal(problem, x, by="row")
     with pytest.raises(ValueError, match="v must have shape"):
         operators.ggn(problem, x).matvec(x[:-1])
+    with pytest.raises(ValueError, match="k ≥ 1"):
+        operators.ggn(problem, x).matmat(np.ones((len(x), 0)))
     with pytest.raises(TypeError, match="array of shape"):
         operators.ggn(problem, x).matvec([1.0])
     with pytest.raises(TypeError, match="outputs and a loss"):

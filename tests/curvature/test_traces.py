@@ -56,11 +56,14 @@ def test_every_way_of_giving_a_matrix(method):
 @each_random
 def test_seeds_generators_and_given_probes_agree(method):
     first = trace(A, method, 6, np.random.default_rng(5))
-    signs = np.random.default_rng(5).integers(0, 2, (12, 6)) * 2.0 - 1.0
-    assert first == trace(A, method, 6, 5) == trace(A, method, signs)
+    random = np.random.default_rng(5)
+    drawn = random.standard_normal((12, 6)) if method == "xtrace-normal" else random.integers(0, 2, (12, 6)) * 2.0 - 1.0
+    assert first == trace(A, method, 6, 5) == trace(A, method, drawn)
 
 
-@pytest.mark.parametrize(("method", "products"), [("hutchinson", 8), ("hutch++", 12), ("xtrace", 16)])
+@pytest.mark.parametrize(
+    ("method", "products"), [("hutchinson", 8), ("hutch++", 12), ("xtrace", 16), ("xtrace-normal", 16)]
+)
 def test_products_are_as_many_as_the_page_says(method, products):
     calls = []
     trace(lambda v: calls.append(0) or A @ v, method, 8, 0, n=12)
@@ -81,8 +84,8 @@ def test_hutch_pp_is_its_definition(k, seed):
 
 
 def one_left_out(B, Z):
-    """Trace and diagonal by the definition: a factorisation of its own for each probe that is left out."""
-    traces, diagonals = [], []
+    """Trace in two forms and diagonal by definition: a factorisation of its own for each probe that is left out."""
+    traces, normal, diagonals = [], [], []
     for i in range(Z.shape[1]):
         Y = B @ np.delete(Z, i, axis=1)
         U, s, _ = np.linalg.svd(Y, full_matrices=False)
@@ -90,8 +93,10 @@ def one_left_out(B, Z):
         P = Q @ Q.T
         v = Z[:, i] - P @ Z[:, i]
         traces.append(np.trace(P @ B) + v @ B @ v)
+        left = len(B) - Q.shape[1]
+        normal.append(np.trace(P @ B) + (left / (v @ v) * (v @ B @ v) if left else 0.0))
         diagonals.append(np.diag(P @ B) + Z[:, i] * (B @ Z[:, i] - P @ (B @ Z[:, i])))
-    return traces, diagonals
+    return traces, normal, diagonals
 
 
 @pytest.mark.parametrize("case", ["full", "rank 2", "equal probes", "more probes than rows", "one probe"])
@@ -109,12 +114,13 @@ def test_xtrace_and_xdiag_are_their_definition(case, seed):
     if case == "one probe":
         Z = Z[:, :1]
     loss = 1e-11 * np.linalg.cond(B @ Z) if case in ("full", "more probes than rows") else 1e-8
-    traces, diagonals = one_left_out(B, Z)
-    value, stderr = trace(B, "xtrace", Z)
+    traces, normal, diagonals = one_left_out(B, Z)
     size = np.abs(B).sum() * np.abs(Z).max() ** 2
-    assert value == pytest.approx(np.mean(traces), abs=loss * size)
-    if len(traces) > 1:
-        assert stderr == pytest.approx(np.std(traces, ddof=1) / len(traces) ** 0.5, abs=loss * size)
+    for method, samples in (("xtrace", traces), ("xtrace-normal", normal)):
+        value, stderr = trace(B, method, Z)
+        assert value == pytest.approx(np.mean(samples), abs=loss * size)
+        if len(samples) > 1:
+            assert stderr == pytest.approx(np.std(samples, ddof=1) / len(samples) ** 0.5, abs=loss * size)
     assert xdiag(B, Z) == pytest.approx(np.mean(diagonals, axis=0), abs=loss * size)
 
 
@@ -157,6 +163,14 @@ def test_diagonals_are_exact_where_they_must_be():
     assert trace(low, "xtrace", 2, 0).value == pytest.approx(32)
     assert xdiag(np.zeros((3, 3)), 2, 0).tolist() == [0, 0, 0]
     assert trace(np.zeros((3, 3)), "xtrace", 2, 0) == (0, 0)
+
+
+@given(st.integers(1, 12), seeds)
+def test_normal_xtrace_is_exact_for_multiples_of_the_identity(k, seed):
+    """There vᵀAv is a multiple of ‖v‖²: no chance is left."""
+    value, stderr = trace(3.0 * np.eye(9), "xtrace-normal", k, seed)
+    assert value == pytest.approx(27.0, rel=1e-9)
+    assert stderr == pytest.approx(0.0, abs=1e-9) or k == 1
 
 
 def test_diagonals_converge():

@@ -126,6 +126,8 @@ def test_a_matrix_in_every_respect():
     near(np.linalg.eigvalsh(T.dense("column")), np.linalg.eigvalsh(M), 1e-12)
     with pytest.raises(ValueError, match="vec must be"):
         T.dense("diagonal")
+    with pytest.raises(MemoryError, match="limit=…"):
+        T.dense(limit=8)
     with pytest.raises(ValueError, match="rule must be"):
         T.solve(v, 0.1, "tikhonov")
 

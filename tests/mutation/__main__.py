@@ -130,9 +130,9 @@ def selected(package: str, sample: int, seed: int, only: str) -> list[Mutant]:
 
 def reason(mutant: Mutant, reasons: Iterable[dict[str, Any]]) -> str:
     """Why no test can tell the mutant from the original, if it is listed."""
-    said = (mutant.file, mutant.function, mutant.statement, mutant.before)
+    said = (mutant.file, mutant.function, mutant.statement, mutant.within, mutant.before)
     for listed in reasons:
-        patterns = (listed.get(key, "*") for key in ("file", "function", "statement", "before"))
+        patterns = (listed.get(key, "*") for key in ("file", "function", "statement", "within", "before"))
         if all(map(fnmatchcase, said, patterns)) and any(fnmatchcase(mutant.after, each) for each in listed["after"]):
             return listed["reason"]
     return ""

@@ -64,6 +64,7 @@ class Mutant(NamedTuple):
     kind: str
     before: str
     after: str
+    within: str  #: the smallest expression around it
     statement: str  #: what it is part of, so that no line number is needed to name it
     equation: bool
     path: tuple[Step, ...]  #: from the module to the node
@@ -103,14 +104,14 @@ def _of_file(package: str, path: Path) -> Iterator[Mutant]:
     for i, outer in enumerate(tree.body):
         if isinstance(outer, ast.FunctionDef):
             names = _names(tree, outer.name)
-            for node, route, statement, equation in _walk(outer, (("body", i),)):
+            for node, route, within, statement, equation in _walk(outer, (("body", i),)):
                 for choice, (kind, changed) in enumerate(_changes(node, names)):
                     last = statement.test if isinstance(statement, ast.If | ast.While) else statement
                     lines = range(statement.lineno, (last.end_lineno or last.lineno) + 1)
                     yield Mutant(
                         package, str(path.relative_to(ROOT)), outer.name, node.lineno, lines, kind, ast.unparse(node),
-                        ast.unparse(ast.fix_missing_locations(changed)), ast.unparse(statement).splitlines()[0],
-                        equation, route, choice,
+                        ast.unparse(ast.fix_missing_locations(changed)), ast.unparse(within),
+                        ast.unparse(statement).splitlines()[0], equation, route, choice,
                     )  # fmt: skip
 
 
@@ -137,14 +138,16 @@ def put(mutant: Mutant, code: CodeType) -> None:
 # --- where -------------------------------------------------------------------------------------------------------
 
 
-def _walk(function: ast.FunctionDef, route: tuple[Step, ...]) -> Iterator[tuple[ast.AST, tuple, ast.stmt, bool]]:
-    """Every expression of the body, with its route, its statement, and whether it is part of an equation."""
+def _walk(function: ast.FunctionDef, route: tuple[Step, ...]) -> Iterator[tuple]:
+    """Every expression of the body, with its route, the expression around it or itself, its statement, and whether it
+    is part of an equation."""
 
-    def visit(node: ast.AST, route: tuple[Step, ...], statement: ast.stmt, equation: bool) -> Iterator:
+    def visit(node: ast.AST, route: tuple[Step, ...], within: ast.AST, statement: ast.stmt, equation: bool) -> Iterator:
         if isinstance(node, ast.stmt):
             statement, equation = node, False
         if isinstance(node, ast.expr):
-            yield node, route, statement, equation and not isinstance(node, ast.Compare | ast.BoolOp)
+            around = within if isinstance(within, ast.expr) else node
+            yield node, route, around, statement, equation and not isinstance(node, ast.Compare | ast.BoolOp)
         for field, value in ast.iter_fields(node):
             if field in ("annotation", "returns", "decorator_list", "args") and not isinstance(node, ast.Call):
                 continue
@@ -155,11 +158,11 @@ def _walk(function: ast.FunctionDef, route: tuple[Step, ...]) -> Iterator[tuple[
                 inside = _is_equation(child) if whole and not _has_parts(child) else equation
                 if isinstance(node, ast.Compare | ast.BoolOp) or (isinstance(node, ast.IfExp) and field == "test"):
                     inside = False
-                yield from visit(child, (*route, step), statement, inside)
+                yield from visit(child, (*route, step), node, statement, inside)
 
     for i, statement in enumerate(function.body):
         if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)):
-            yield from visit(statement, (*route, ("body", i)), statement, False)
+            yield from visit(statement, (*route, ("body", i)), statement, statement, False)
 
 
 def _children(field: str, value: object) -> Iterator[tuple[Step, ast.AST]]:

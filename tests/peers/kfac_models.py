@@ -27,6 +27,9 @@ class ClassesSecond(nn.Module):
 
 
 def model(name, loss="cross-entropy"):
+    """Drawn in single precision, whatever others have made the default."""
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
     torch.manual_seed(0)
     made = {
         "dense": lambda: nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 3)),
@@ -37,6 +40,7 @@ def model(name, loss="cross-entropy"):
         "tokens": lambda: nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)),
         "attention": lambda: nn.Sequential(Attention(), nn.Tanh(), nn.Linear(4, 3)),
     }[name]()  # fmt: skip
+    torch.set_default_dtype(default)
     sequence = name in ("tokens", "attention") and loss == "cross-entropy"
     return (nn.Sequential(*made, ClassesSecond()) if sequence else made).double()
 

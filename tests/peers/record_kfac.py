@@ -1,6 +1,6 @@
 """Write down the Kronecker factors of other libraries: ``python tests/peers/record_kfac.py`` where they are installed.
 
-    pip install torch curvlinops-for-pytorch backpack-for-pytorch nngeometry kfac-jax
+    pip install torch curvlinops-for-pytorch backpack-for-pytorch nngeometry kfac-jax "jax<0.8"
 
 One npz file for each of them in ``tests/peers/kfac``: the factors "CASE/A0", "CASE/G0", … layer by layer, products of
 whole matrices with three vectors, parameters and data of each model, and versions.
@@ -90,7 +90,7 @@ def nngeometry(kept):
         for loss, variant in (("cross-entropy", "classif_logits"), ("mse", "regression")):
             X, y = tensors(name, loss)
             loader = DataLoader(TensorDataset(X, y), batch_size=len(X))
-            model = peer.model(name)
+            model, default = peer.model(name), torch.get_default_dtype()
             torch.set_default_dtype(torch.float64)  # its constants are of this type
             K = FIM(model, loader, PMatKFAC, variant, "cpu")
             for k, (A, G) in enumerate(K.data.values()):
@@ -99,7 +99,7 @@ def nngeometry(kept):
                 E = FIM(model, loader, PMatEKFAC, variant, "cpu")
                 E.update_diag(loader)
                 kept[f"{name}/{loss}/ekfac"] = E.to_torch().detach().numpy() @ vectors(E.size(0))
-            torch.set_default_dtype(torch.float32)
+            torch.set_default_dtype(default)
 
 
 def kfac_jax(kept):

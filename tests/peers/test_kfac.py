@@ -4,6 +4,7 @@ Where they differ a test says by what. With them at hand, ``pytest -m peers`` co
 """
 
 from functools import cache
+from importlib.metadata import version
 from importlib.util import find_spec
 
 import numpy as np
@@ -166,6 +167,8 @@ def test_kfac_jax(loss):
 def test_the_record_is_what_they_say(peer):
     if not all(map(find_spec, ("torch", peer))):
         pytest.skip(f"{peer} is not installed")
+    if peer == "kfac_jax" and version("kfac-jax") == "0.0.8" and int(version("jax").split(".")[1]) > 7:
+        pytest.skip(f"kfac-jax 0.0.8 runs on jax 0.7 and not on {version('jax')}")
     now = record(peer)
     assert set(kept(peer)) == set(now)
     for key in set(now) - {"versions"}:

@@ -181,6 +181,8 @@ def test_wrong_arguments_are_named():
         ("rows is 'each'", lambda: obs_rows(W, X, 0.5, rows="each")),
         ("mask must have the shape", lambda: refit(W, X)),
         ("how many", lambda: wanda(W, X)),
+        ("in one way", lambda: wanda(W, X, 0.5, (2, 4))),
+        ("in one way", lambda: magnitude(W, X, 0.5, (2, 4))),
         ("between 0 and 24", lambda: obs_rows(W, X, count=25)),
         ("either the inputs", lambda: wanda(W, sparsity=0.5)),
     ):
@@ -240,6 +242,7 @@ def test_some_layers_and_shared_ones():
     net, x, X = network()
     made = prune(net, x, X, pattern=(2, 4), layers=["2.0"])
     assert (prune(net, x.tolist(), X.tolist(), pattern=(2, 4), layers=["2.0"]).x == made.x).all()
+    assert (prune(net, x, X, pattern=(2, 4), layers="2.0").x == made.x).all()
     assert [report.name for report in made.layers] == ["2.0"]
     assert "0.W" in made.left_alone
     tied = Sequential(Linear(6, 6, shared_as="W"), Tanh(), Linear(6, 6, shared_as="W"), Linear(6, 2))

@@ -28,6 +28,8 @@ def test_a_budget_counts_and_labels():
     w, h = np.array([1.0, 2.0, 3.0]), np.ones(3)  # saliencies 0.5, 2, 4.5
     assert obd(w, h, budget=2.5).order.tolist() == [0, 1]
     assert obd(w, h, budget=2.4).order.tolist() == [0]
+    assert obd(w, h, 1, budget=2.5).order.tolist() == [0]
+    assert obd(w, h, 2, budget=2.4).order.tolist() == [0]
     assert obd(w, h, count=1, loss=lambda w: (w @ w) / 2).actual_increase == -0.5
     assert obd(w, h, count=1, of="ggn").label == "ggn"
     assert "model" in obd(w, h, count=1, of="ggn").caution
@@ -45,6 +47,11 @@ def test_what_obd_refuses():
         ("of is 'adamw'", np.ones(3), {"count": 1, "of": "adamw"}),
         ("between 0 and 3", np.ones(3), {"count": 4}),
         ("how many", np.ones(3), {}),
+        ("count is nan", np.ones(3), {"count": np.nan}),
+        ("count is '2'", np.ones(3), {"count": "2"}),
+        ("sparsity is 'half'", np.ones(3), {"sparsity": "half"}),
+        ("budget is nan", np.ones(3), {"budget": np.nan}),
+        ("budget is -1", np.ones(3), {"budget": -1}),
     ):
         with pytest.raises(ValueError, match=words):
             obd(w, h, **arguments)
@@ -112,7 +119,8 @@ def test_hessians_and_factors_of_all_array_kinds(namespace):
             (inverse(h), np.linalg.inv(H)),
             (factored(h)[1], factored(H)[1]),
             (factored(h)[0], factored(H)[0]),
-            (fisher_inverse(x.T, 0.5), np.linalg.inv(0.5 * np.eye(4) + X @ X.T / 4 * 4 / 9)),
+            (fisher_inverse(x.T, 0.5), np.linalg.inv(0.5 * np.eye(4) + X @ X.T / 9)),
+            (fisher_inverse(x.T, 0.5, 3)[1], 1 / (0.5 + X[3:] @ X[3:].T / 9)),
         ):
             assert namespace.owns(made)
             assert namespace.to_numpy(made).dtype == dtype
@@ -140,11 +148,21 @@ def test_a_series_of_batches_is_all_their_samples(namespace):
     assert np.allclose(pruning.sparsegpt(W, [X[:, :4], X[:, 4:]], 0.5).weights, whole.weights, rtol=1e-12)
 
 
+def factored_after(damping):
+    return obs(np.ones(2), np.eye(2), count=1, damping=damping)
+
+
 def test_what_they_refuse():
     for words, call in (
         ("samples, weights", lambda: fisher_inverse(np.zeros((0, 2)), 1.0)),
         ("must be positive", lambda: fisher_inverse(np.ones((1, 2)), 0.0)),
+        ("damping is inf", lambda: fisher_inverse(np.ones((1, 2)), np.inf)),
+        ("damping is nan", lambda: factored_after(np.nan)),
+        ("damping is inf", lambda: factored_after(np.inf)),
         ("block_size is 0", lambda: fisher_inverse(np.ones((1, 2)), 1.0, 0)),
+        ("block_size is 1.5", lambda: fisher_inverse(np.ones((1, 2)), 1.0, 1.5)),
+        ("G has entries that are not finite", lambda: fisher_inverse(np.full((1, 2), np.nan), 1.0)),
+        ("an array of X has 3 inputs, those before it 2", lambda: layer_hessian([np.ones((2, 1)), np.ones((3, 1))])),
         ("one sample or more", lambda: layer_hessian(np.ones((2, 0)))),
         ("empty series", lambda: layer_hessian([])),
         ("must be symmetric", lambda: obs(np.ones(2), np.array([[2.0, 1.0], [0.0, 2.0]]), count=1)),

@@ -57,6 +57,21 @@ def test_groups_go_at_once(seed, n, condition):
     assert np.isclose(ours.predicted_increase, cost, rtol=1e-10)
 
 
+@given(seed=seeds, sizes=st.lists(st.integers(1, 3), min_size=2, max_size=4))
+def test_groups_may_lie_across_blocks(seed, sizes):
+    parts = [drawn(seed + k, n) for k, n in enumerate(sizes)]
+    w, H = np.concatenate([w for w, _ in parts]), scipy.linalg.block_diag(*(H for _, H in parts))
+    groups = np.array_split(np.random.default_rng(seed).permutation(len(w)), 2)
+    ours = obs(w, inverse_hessian=[pruning.inverse(H) for _, H in parts], groups=groups, count=1)
+    whole = obs(w, H, groups=groups, count=1)
+    first = min((list(Q) for Q in groups), key=lambda Q: kkt.removed(w, H, Q)[1])
+    weights, cost = kkt.removed(w, H, first)
+    for found in (ours, whole):
+        assert found.order.tolist() == first
+        assert np.allclose(found.weights, weights, rtol=0, atol=1e-10 * abs(w).max())
+        assert np.isclose(found.predicted_increase, cost, rtol=1e-10)
+
+
 @given(seed=seeds, n=st.integers(2, 30))
 def test_the_loop_is_the_page(seed, n):
     """Undecorated, in chunks of one removal and of all."""
@@ -179,8 +194,14 @@ def test_wrong_arguments_are_named():
         ("damping is -1", {"count": 1, "damping": -1.0}),
         ("either the Hessian", {"count": 1, "inverse_hessian": H}),
         ("disjoint", {"count": 1, "groups": [[0, 1], [1, 2]]}),
+        ("not empty", {"count": 1, "groups": [[]]}),
+        ("a list of lists", {"count": 1, "groups": [0, 1]}),
+        ("a list of lists", {"count": 1, "groups": [[0.5]]}),
+        ("budget is nan", {"budget": np.nan}),
+        ("budget is -1", {"budget": -1.0}),
+        ("inverse Hessian differs from its transpose", {"count": 1, "hessian": None, "inverse_hessian": np.triu(H)}),
+        ("inverse_hessian has entries", {"count": 1, "hessian": None, "inverse_hessian": H * np.nan}),
         ("from 0 to 2", {"count": 1, "groups": [[3]]}),
-        ("not blocks", {"count": 1, "groups": [[0]], "hessian": None, "inverse_hessian": [H[:1, :1], H[1:, 1:]]}),
     ):
         with pytest.raises(ValueError, match=words):
             obs(w, **{"hessian": H, **arguments})
