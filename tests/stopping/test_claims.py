@@ -311,7 +311,7 @@ def calm(*_):
 
 FITS = [
     (noise, "tremor", calm, "mgh:powell_badly_scaled:ls", "f in float32", "lm", "2-point", "given up"),
-    (stopping_residuals, "measure_g", lambda *_: 0.0, "nist:Nelson/1", "x in float32", "lm", "3-point", "false alarm"),
+    (stopping_residuals, "measure_g", lambda *_: 0.0, "nist:Gauss1/1", "x in float32", "lm", "analytic", "false alarm"),
     (stopping_residuals, "perfected", lambda *_: None, "mgh:chebyquad:ls:10", "plus 1e8", "dogleg", "analytic",
      "false alarm"),
 ]  # fmt: skip
