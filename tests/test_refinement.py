@@ -123,6 +123,7 @@ def test_a_model_that_is_not_finite_is_shown_nothing():
     assert not shown(problem, model, x, 0.0, 1.0).convex
 
 
+@np.errstate(all="ignore")
 def test_no_size_of_x_is_too_large():
     """Where the squares of the variables overflow, and their derivatives with them, there is no step, and no error."""
     x = np.array([1e200, -1e250])
