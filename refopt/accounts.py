@@ -30,7 +30,8 @@ def accounted(*limits: str) -> Callable[..., Any]:
         @wraps(door)
         def call(*given: Any, **named: Any) -> Any:
             plain = len(given) <= first and telling.isdisjoint(named) and CURRENT.get() is None
-            if plain and telling.isdisjoint(mapping(named.get("options"))):
+            options = named.get("options")
+            if plain and telling.isdisjoint(options if type(options) is dict else mapping(options)):
                 return door(*given, **named)
             arguments = signature.bind(*given, **named).arguments
             with functions_of_x(arguments, most(arguments)):
