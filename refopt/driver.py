@@ -173,7 +173,8 @@ def begun_again(rules: Any, method: Any, problem: Any, state: Any, watch: Any, p
     new = method.init(problem, getattr(watch, "x", state.x), params)
     counts = [name for name in ("nfev", "njev", "nhev", "nhvp") if hasattr(new, name)]
     seen = rules.watch(new.x, new.f, new.g, watch.size)
-    g0 = max(watch.g0, seen.g0)
+    at_start = watch.f == watch.f0 or watch.g0 == 0.0  # elsewhere the gradient says nothing of the first one
+    g0 = max(watch.g0, seen.g0) if at_start else watch.g0
     seen = seen._replace(f0=watch.f0, g0=g0, gmax=max(g0, seen.gmax), rough=watch.rough)
     return new._replace(**{name: getattr(state, name) + getattr(new, name) for name in counts}), seen
 

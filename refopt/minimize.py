@@ -325,11 +325,13 @@ def refuse(bounds: Any, constraints: Any) -> None:
 
 def bounding(bounds: Any) -> bool:
     """Whether bounds, as SciPy takes them, keep any variable from any number."""
+    if bounds is None:
+        return False
     if hasattr(bounds, "lb"):
         return bounding((bounds.lb, bounds.ub))
     if isinstance(bounds, list | tuple | dict | np.ndarray):
         return any(map(bounding, bounds))
-    return bounds is not None and not (isinstance(bounds, int | float) and np.isinf(bounds))
+    return not (isinstance(bounds, int | float) and np.isinf(bounds))
 
 
 def ignore_unused(entry: Entry, **given: Any) -> None:

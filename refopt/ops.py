@@ -100,7 +100,7 @@ def dimension(x: Vector) -> int:
 
 def absolute(x: Vector) -> Vector:
     """|x|, component by component."""
-    return namespace(x).abs(x)
+    return abs(x)
 
 
 def larger(x: Vector, y: Vector) -> Vector:
@@ -426,7 +426,8 @@ def latest(S: Matrix, count: int) -> Matrix:
     if count <= m:
         return S[:count, :]
     oldest = count % m
-    return namespace(S).concat([S[oldest:, :], S[:oldest, :]], axis=0)
+    parts = [S[oldest:, :], S[:oldest, :]]
+    return np.concatenate(parts) if type(S) is ndarray else namespace(S).concat(parts, axis=0)
 
 
 def two_loop(S: Matrix, Y: Matrix, count: int, gamma: float, g: Vector) -> Vector:

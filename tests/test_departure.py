@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from refopt.departure import depart, little, reach
+from refopt.methods import modified_newton, saddle_free_newton
 from refopt.problem import Problem
 
 EPS = 2.0**-52
@@ -96,3 +97,20 @@ def test_little_is_noise_or_a_small_part_of_the_decrease():
     assert little(problem, x, 3.0, 3.0) == 3000 * EPS
     assert little(problem, x, 0.0, 5.0) == 5e-12
     assert little(problem._replace(noise=0.1), x, 0.0, 5.0) == 10.0
+
+
+@pytest.mark.parametrize("method", [modified_newton, saddle_free_newton])
+@pytest.mark.parametrize(("away", "leaves"), [(1e-6, False), (1e-12, True)])
+def test_newton_type_methods_take_what_promises_more(method, away, leaves):
+    """Of 10⁸ + ½ 10⁴ x₁² − ½ 10⁻³ x₂² + 10² x₂⁴ values show nothing. Along x₂ no more than 10⁻⁹ is to be had; along x₁
+    ½ 10⁴ · 10⁻¹², or much less from nearer by."""
+    problem = Problem(
+        lambda x: 1e8 + 0.0 * float(x[0]),
+        lambda x: np.array([1e4 * x[0], -1e-3 * x[1] + 4e2 * x[1] ** 3]),
+        lambda x: np.diag([1e4, -1e-3 + 12e2 * x[1] ** 2]),
+    )
+    state = method.init(problem, np.array([away, 0.0]), method.Params())
+    new = method.step(problem, state, method.Params())
+    assert new.taken
+    moved = abs(new.x - state.x) > 0.8 * np.array([away, 1e-4])
+    assert moved.tolist() == [not leaves, leaves]

@@ -177,9 +177,11 @@ def by_groups(w: Any, P: Any, groups: list[list[int]], count: int, budget: float
 
 def one(blocks: Sequence[Any]) -> Any:
     """The block-diagonal matrix of these blocks."""
+    if len(blocks) == 1:
+        return blocks[0]
     from refopt.curvature import BlockDiagonal
 
-    return blocks[0] if len(blocks) == 1 else BlockDiagonal(tuple(blocks)).dense()
+    return BlockDiagonal(tuple(blocks)).dense()
 
 
 def cost_of_group(w: Any, P: Any, Q: Sequence[int]) -> Any:

@@ -47,7 +47,7 @@ def judged(draw, attempt):
     "x₊ = x + p if ρ = (f − f(x + p))/(m(0) − m(p)) > η; else x, with ¼‖p‖ for a region, or ⅒‖p‖ if f is not finite",
     NW + "§4.1; " + CGT + "§17.4 (rounding)",
     judged,
-    given="where f is noise ρ is −½(g + g₊)ᵀp/(m(0) − m(p)); after 10 refusals in noise, or 30, there is no other trial",
+    given="where f is noise ρ is −½(g + g₊)ᵀp/(m(0) − m(p)); after 10 refusals in noise, or 30, no other trial",
     uses=("region.attempt",),
     scale=lambda A, size, expected: (size, size**2 * np.linalg.norm(A), size * np.linalg.norm(A), 1 + expected[0]),
     because=SAME,
