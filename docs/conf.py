@@ -54,6 +54,8 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "min_reported_time": 1,
     "image_scrapers": ("matplotlib",),
+    "reset_modules": ("matplotlib", "pictures.plain"),
+    "capture_repr": (),
     "write_computation_times": False,
     "show_signature": False,
 }

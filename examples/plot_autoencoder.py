@@ -111,7 +111,7 @@ for name, (option, value, steps) in small.items():
 # A step of K-FAC costs four of Adam's, one of Hessian-free some seventy: it spends dozens of
 # products with the Gauss-Newton matrix. On the clock K-FAC is still ahead, and Hessian-free is not.
 
-colours = dict(zip(grid, ("0.55", "tab:blue", "tab:red", "tab:green"), strict=True))
+colours = dict(zip(grid, ("0.55", "C0", "C2", "C1"), strict=True))
 figure, (by_step, by_time) = plt.subplots(1, 2, figsize=(10, 4.4), sharey=True, layout="constrained")
 for (name, value), (at, seconds, loss) in curves.items():
     chosen = value == best[name]

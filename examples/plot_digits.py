@@ -55,10 +55,10 @@ for name, (option, value) in middle.items():
             right = (problem.network(result.x, X[1500:]).argmax(axis=1) == y[1500:]).mean()
             found[name] = result.fun, right, seconds, steps, option, times * value, kept
 for name, (loss, right, seconds, steps, option, value, _) in sorted(found.items(), key=lambda each: each[1][0]):
-    print(f"{name:23s} loss {loss:.5f}, {right:6.1%} right, {steps:4d} steps in {seconds:5.2f} s, {option} {value:g}")
+    print(f"{name:23s} loss {loss:.5f}, {right:6.1%} right, {steps:4d} steps in {seconds:5.2f} s, {option} {value:.2g}")
 
 families = list(dict.fromkeys(refopt.available("train")[name].family for name in found))
-colours = dict(zip(families, plt.colormaps["tab10"](np.arange(len(families))), strict=True))
+colours = {family: f"C{k}" for k, family in enumerate(families)}
 figure, (by_step, by_time) = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
 for family in families:
     label = family

@@ -58,7 +58,9 @@ for axis, (name, found) in zip(axes, estimates.items(), strict=True):
     axis.plot(d, found, ".", markersize=3)
     axis.plot([0, d.max()], [0, d.max()], color="0.6", linewidth=0.8)
     error = np.linalg.norm(found - d) / np.linalg.norm(d)
-    axis.set(title=f"{name}: error {error:.0%}", xlabel="diagonal", ylim=(-1.2 * d.max(), 2.2 * d.max()))
+    axis.set(
+        title=f"{name}: error {error:.0%}", xlabel="diagonal", ylabel="estimate", ylim=(-1.2 * d.max(), 2.2 * d.max())
+    )
 plt.show()
 
 # %%

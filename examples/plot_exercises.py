@@ -75,7 +75,7 @@ print("column by column:", (J_columns.T @ J_columns == columns).all())
 print("equal:", (rows == columns).all(), "  equal after the permutation:", (K @ rows @ K.T == columns).all())
 
 figure, panels = plt.subplots(1, 2, figsize=(6, 2.9), layout="constrained")
-titles = r"row by row: $I \otimes xx^T$", r"by columns: $xx^T \otimes I$"
+titles = r"row by row: $I \otimes xx^T$", r"column by column: $xx^T \otimes I$"
 for panel, G, title in zip(panels, (rows, columns), titles, strict=True):
     panel.imshow(G, cmap="RdBu", vmin=-4, vmax=4)
     panel.set(title=title, xticks=[], yticks=[])

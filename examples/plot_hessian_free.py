@@ -64,9 +64,10 @@ for name, trace in traces.items():
     fall.semilogy([state.nhvp for state in trace], gaps, marker="o", markersize=2.5, linewidth=1.0, label=name)
 for name, trace in list(traces.items())[:2]:
     damping.semilogy([state.lam for state in trace], marker="o", markersize=2.5, linewidth=1.0, label=name)
-fall.set(xlabel="products", ylabel="$f - f^*$", title="Objective", ylim=(1e-13, None))
+fall.set(xlabel="products", ylabel="$f - f^*$", title="Objective", ylim=(1e-13, 1e6))
 damping.set(xlabel="step $k$", ylabel="$\\lambda_k$", title="Damping")
 for panel in (fall, damping):
     panel.grid(color="0.92")
-    panel.legend()
+fall.legend(loc="upper right")
+damping.legend(loc="lower right")
 plt.show()

@@ -4,19 +4,20 @@ Adam first, L-BFGS for the last digits
 
 Adam is quick to get near a minimum and slow to get there: its steps hop around it. L-BFGS with a line search, on all
 samples at once, goes on to the last digit, and superlinearly if it forgets nothing. Here both, one after the other, on
-a convex problem: logistic regression of 500 noisy labels on twelve correlated features.
+a convex problem: which of 442 patients' diabetes advanced more than the median, by ten correlated measurements.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.datasets import load_diabetes
 
 import refopt
 from refopt.networks import Linear
 
-rng = np.random.default_rng(1)
-X = rng.standard_normal((500, 12)) @ (np.eye(12) + 0.5 * rng.standard_normal((12, 12)))
-y = (rng.random((500, 1)) < 1 / (1 + np.exp(-X @ rng.standard_normal((12, 1))))).astype(float)
-problem = refopt.Supervised(Linear(12, 1), "binary-cross-entropy", X, y)
+data = load_diabetes()
+X = data.data * len(data.data) ** 0.5
+y = (data.target > np.median(data.target)).astype(float)[:, None]
+problem = refopt.Supervised(Linear(10, 1), "binary-cross-entropy", X, y)
 x0 = problem.network.init(0)
 
 first = {"step": 0.1}
@@ -25,7 +26,7 @@ runs = {
     "Adam, its step falling": ("adam", 400, {"step": refopt.schedules.cosine(0.1, steps=400)}),
     "L-BFGS alone, all pairs": ("l-bfgs", 60, {"memory": 100, "scaling": False}),
     "Adam, L-BFGS, 5 pairs": (("adam", "l-bfgs"), (100, 120), (first, {"memory": 5, "scaling": False})),
-    "Adam, L-BFGS, 20 pairs": (("adam", "l-bfgs"), (100, 50), (first, {"memory": 20, "scaling": False})),
+    "Adam, L-BFGS, 10 pairs": (("adam", "l-bfgs"), (100, 50), (first, {"memory": 10, "scaling": False})),
     "Adam, L-BFGS, all pairs": (("adam", "l-bfgs"), (100, 50), (first, {"memory": 100, "scaling": False})),
 }
 gradients = {}
@@ -43,7 +44,7 @@ for name, (method, steps, options) in runs.items():
 # hand-over.
 
 figure, (whole, tail) = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
-colours = dict(zip(runs, ("tab:blue", "tab:cyan", "0.4", "tab:olive", "tab:orange", "tab:red"), strict=True))
+colours = dict(zip(runs, ("C0", "C4", "0.4", "C1", "C3", "C2"), strict=True))
 for name, norms in gradients.items():
     if "pairs" not in name or "all" in name:
         whole.semilogy(norms, linewidth=1.1, label=name, color=colours[name])

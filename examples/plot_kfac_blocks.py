@@ -47,7 +47,7 @@ def show(axis, M, title, top):
     axis.set(title=title, xticks=[], yticks=[])
 
 
-figure, axes = plt.subplots(1, 4, figsize=(12, 3.3), layout="constrained")
+figure, axes = plt.subplots(1, 4, figsize=(12, 3.3), layout="compressed")
 for axis, (title, M) in zip(axes, matrices.items(), strict=True):
     show(axis, M, title, np.abs(F).max())
 plt.show()
@@ -66,14 +66,14 @@ pictures = {
     "block-tridiagonal K-FAC's": tridiagonal.solve(np.eye(x.size), lam, "exact"),
     "with damped factors": tridiagonal.solve(np.eye(x.size), lam, "pi"),
 }
-figure, axes = plt.subplots(1, 4, figsize=(13, 3.4), layout="constrained")
+figure, axes = plt.subplots(1, 4, figsize=(13, 3.4), layout="compressed")
 for axis, (title, M) in zip(axes, pictures.items(), strict=True):
     off = M - np.diag(np.diag(M))
     size = np.array([[np.sqrt(np.mean(off[np.ix_(p.place, q.place)] ** 2)) for q in report.rows] for p in report.rows])
     size /= np.sqrt(np.outer(np.diag(size), np.diag(size)))
     axis.imshow(size, cmap="Blues", vmin=0, vmax=1.3)
     for (i, j), value in np.ndenumerate(size):
-        axis.text(j, i, f"{value:.2f}", ha="center", va="center")
+        axis.text(j, i, f"{value:.2f}", ha="center", va="center", color="white" if value > 0.7 else "black")
     axis.set(title=title, xticks=range(4), yticks=range(4), xticklabels=range(1, 5), yticklabels=range(1, 5))
     axis.set(xlabel="layer")
 plt.show()
@@ -83,7 +83,7 @@ plt.show()
 # but may be further than KFOC, for it keeps K-FAC's eigenvectors. In the rows of a layer, with all that it has in
 # common with the others, only the block-tridiagonal matrix comes near.
 
-figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained", sharey=True)
+figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="compressed", sharey=True)
 places = np.arange(len(report.rows))
 for axis, what in zip(axes, ("block", "row"), strict=True):
     for k, kind in enumerate(("K-FAC", "KFOC", "EKFAC", "block-tridiagonal")):

@@ -27,7 +27,7 @@ pictures = {
     "the commutation matrix $K$": (K, names, columns),
     "column by column, $A \\otimes G$": (block.dense("column"), columns, columns),
 }
-figure, axes = plt.subplots(1, 3, figsize=(10, 3.4), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(10, 3.4), layout="compressed")
 for axis, (title, (M, rows, across)) in zip(axes, pictures.items(), strict=True):
     axis.imshow(M, cmap="RdBu", vmin=-1, vmax=1)
     axis.set(title=title, xticks=range(6), yticks=range(6), xticklabels=across, yticklabels=rows)
@@ -40,7 +40,7 @@ plt.show()
 with_bias = Kron(A, G, bias=True)
 names = ["$w_{11}$", "$w_{12}$", "$b_1$", "$w_{21}$", "$w_{22}$", "$b_2$"]
 flat = ["$w_{11}$", "$w_{12}$", "$w_{21}$", "$w_{22}$", "$b_1$", "$b_2$"]
-figure, axes = plt.subplots(1, 2, figsize=(7, 3.4), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(7, 3.4), layout="compressed")
 for axis, M, labels, title in (
     (axes[0], block.dense(), names, "rows of $[W\\ b]$"),
     (axes[1], with_bias.dense(), flat, "flat order: $W$, then $b$"),
@@ -60,10 +60,10 @@ big = Kron((Q * np.logspace(1, -5, 30)) @ Q.T, (R * np.logspace(-2, -5, 20)) @ R
 gradient = big.matvec(rng.standard_normal(600))
 dampings = np.logspace(-9, 1, 60)
 
-figure, axis = plt.subplots(figsize=(6, 3.6), layout="constrained")
+figure, axis = plt.subplots(figsize=(6, 3.6), layout="compressed")
 exact = [big.solve(gradient, lam) for lam in dampings]
 axis.axhline(1.0, color="0.3", linewidth=1, label="exact")
-for rule, label in (("pi", "factored, with $\\pi$"), ("factored", "factored, $\\pi = 1$")):
+for rule, label in (("pi", "factored, with π"), ("factored", "factored, π = 1")):
     steps = [big.solve(gradient, lam, rule) for lam in dampings]
     ratio = [(gradient @ step) / (gradient @ best) for step, best in zip(steps, exact, strict=True)]
     axis.semilogx(dampings, ratio, label=label)

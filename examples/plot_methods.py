@@ -18,9 +18,9 @@ LEAST = 1e-18
 
 
 def fisher(x):
-    """Of observations r(x) + noise of unit variance: JᵀJ."""
+    """Of observations r(x) + noise of variance ½, whose negative log-likelihood is f = ‖r‖²: 2JᵀJ."""
     J = sum_of_squares.problem.jacobian(x)
-    return J.T @ J
+    return 2 * J.T @ J
 
 
 def minimized(name, entry, case):

@@ -39,10 +39,10 @@ for name, found in errors.items():
     fall.semilogy(found[:60], label=name, linewidth=1.2)
     late = found[found < 0.3]
     order.loglog(late[:-1], late[1:], marker="o", markersize=3, linewidth=0.9, label=name)
-line = np.array([1e-8, 1.0])
+line = np.array([1e-9, 1.0])
 order.loglog(line, line, color="0.7", linewidth=0.8)
 order.loglog(line, line**2, color="0.7", linewidth=0.8, linestyle="--")
-order.annotate("$p = 1$", (2e-7, 5e-7), color="0.5")
+order.annotate("$p = 1$", (2e-9, 1.5e-6), color="0.5")
 order.annotate("$p = 2$", (5e-7, 1e-14), color="0.5")
 fall.set(xlabel="step $k$", ylabel="$e_k$", title="Error")
 order.set(xlabel="$e_k$", ylabel="$e_{k+1}$", title="One step", xlim=(1e-9, 1), ylim=(1e-16, 1))

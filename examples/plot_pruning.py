@@ -62,8 +62,9 @@ hidden = np.tanh(inputs.T @ W.T + arrays["2.b"]).T
 figure, panels = plt.subplots(1, 3, figsize=(10, 3.4), layout="constrained")
 for panel, seen, name in zip(panels, (X.T, inputs, hidden), ("64 → 32", "32 → 24", "24 → 10"), strict=True):
     H = 2 * seen @ seen.T / seen.shape[1]
-    panel.imshow(H, cmap="magma", vmin=-abs(H).max() / 4, vmax=abs(H).max())
+    image = panel.imshow(H / abs(H).max(), cmap="RdBu", vmin=-1, vmax=1)
     panel.set(title=f"layer {name}", xticks=[], yticks=[])
+figure.colorbar(image, ax=panels, label="relative to the largest entry")
 plt.show()
 
 # %%

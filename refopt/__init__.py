@@ -12,6 +12,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
+#: public names and the modules that have them; ``__init__.pyi`` says the same to type checkers
 _HOMES = {
     "minimize": "minimize",
     "as_scipy": "minimize",
@@ -61,7 +62,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted([*__all__, "__version__"])
 
 
 class _Package(ModuleType):

@@ -71,7 +71,8 @@ def parser() -> argparse.ArgumentParser:
     methods = commands.add_parser("methods", help="list the methods: what each needs and costs")
     methods.set_defaults(run=run_methods)
 
-    guide = commands.add_parser("recommend", help="name the method for a problem, and say why")
+    recommends = "name the method for a problem, and say why"
+    guide = commands.add_parser("recommend", help=recommends, allow_abbrev=False)  # --n is not --no-convex
     guide.add_argument("n", type=int, help="the number of variables")
     guide.add_argument("--structure", default="general", help="general (default) or least-squares")
     guide.add_argument("--stochastic", action="store_true", help="every evaluation draws another sample")
@@ -103,9 +104,9 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-JUDGE = """Judge a matrix, a diagonal, a product, Kronecker factors, a run or an inverse root of another program: what
-it is, under which conventions, and where it goes wrong. Ends with 0 if it is what it claims to be, with 1 if not, with
-2 if the file cannot be judged."""
+JUDGE = """Judge a matrix, a diagonal, a product, Kronecker factors, a run, a pruned layer or an inverse root of another
+program: what it is, under which conventions, and where it goes wrong. Ends with 0 if it is what it claims to be, with
+1 if not, with 2 if the file cannot be judged."""
 
 
 VERIFY = """Draw random instances of each claim, compute a residual that is zero where the claim holds, and compare it
@@ -178,7 +179,8 @@ def summary(reports: "Sequence[ClaimReport]") -> str:
     parts = [f"{counts[status]} {status}" for status in ("verified", "refuted", "failed", "skipped") if counts[status]]
     exact = sum(report.exact for report in reports)
     names = ", ".join(report.id for report in reports if report.status == "failed")
-    text = f"{len(reports)} claims: {', '.join(parts)}; {exact} decided without rounding too"
+    number = "1 claim" if len(reports) == 1 else f"{len(reports)} claims"
+    text = f"{number}: {', '.join(parts)}; {exact} decided without rounding too"
     if not digits.kind():
         text += "\nno certain digits: they need python-flint or mpmath; pip install 'refopt[exact]' brings both"
     return f"{text}\nfailed: {names}" if names else text

@@ -4,86 +4,56 @@ Jitted functions become functions of x alone, which read their ``args`` from mem
 evaluations are limited every function counts its calls.
 """
 
-import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import wraps
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from refopt.budget import CURRENT, ENDLESS, Budget
-from refopt.catalogue import nonnegative
-
-FUNCTIONS = ("fun", "jac", "hess", "hessp")
+from refopt.budget import ENDLESS, Budget
 
 
-def accounted(*limits: str) -> Callable[..., Any]:
-    """Decorates a front door of which these arguments or options, the first that is given, limit the evaluations."""
+class Account:
+    """The functions that a run calls, ``args`` that it gives them, and its budget if it has one, until it ends."""
 
-    def decorated(door: Callable[..., Any]) -> Callable[..., Any]:
-        signature = inspect.signature(door)
-        places, telling = list(signature.parameters), {"args", *limits}
-        first = min(places.index(name) for name in (*telling, "options") if name in places)
+    def __init__(self, functions: tuple[Any, ...], args: Any, most: float = ENDLESS, holds: bool = True) -> None:
+        """``functions``: fun and its derivatives; ``most``: how often fun may be called.
 
-        @wraps(door)
-        def call(*given: Any, **named: Any) -> Any:
-            plain = len(given) <= first and telling.isdisjoint(named) and CURRENT.get() is None
-            if plain and telling.isdisjoint(mapping(named.get("options"))):
-                return door(*given, **named)
-            arguments = signature.bind(*given, **named).arguments
-            with functions_of_x(arguments, most(arguments)):
-                return door(**arguments)
+        ``holds``: no other function is given the args, nor are these given anything else.
+        """
+        self.functions, self.args = functions, args if isinstance(args, tuple) else (args,)
+        self.budget: Budget | None = None
+        self.held: Any = None
+        self.alive = self.args  # where they are held in memory it has no more than the addresses of their arrays
+        if self.args or most < ENDLESS:
+            self.open(most, holds and "numba" in sys.modules)
 
-        def most(arguments: dict[str, Any]) -> float:
-            options = mapping(arguments.get("options"))
-            values = ((name, (arguments if name in places else options).get(name)) for name in limits)
-            return next((nonnegative(name, value) for name, value in values if value is not None), np.inf)
+    def open(self, most: float, compiled: bool) -> None:
+        if compiled:
+            from refopt.compiled.arguments import taken
 
-        return call
+            self.held = taken(self.functions, self.args)
+        budget = self.held.hold(self.args, most) if self.held else Budget(most)
+        if budget.most < ENDLESS:
+            self.budget = budget
+        self.functions = tuple(self.counted(i, function) for i, function in enumerate(self.functions))
+        if self.held:
+            self.args = ()
 
-    return decorated
+    def counted(self, i: int, function: Any) -> Any:
+        """In place of the i-th function the one that holds its args and counts its calls, as far as it can."""
+        if self.held and self.held.functions[i]:
+            return self.held.functions[i]
+        if not callable(function):
+            return function
+        function = followed_by(function, self.args) if self.held else function
+        return self.budget.counting(function, i) if self.budget else function
 
+    def __enter__(self) -> "Account":
+        return self
 
-@contextmanager
-def functions_of_x(arguments: dict[str, Any], most: float) -> Iterator[None]:
-    """The arguments, with functions that hold their args, if they can, and are counted; for as long as it lasts."""
-    args = arguments.get("args", ())
-    args = args if isinstance(args, tuple) else (args,)
-    functions = tuple(arguments.get(name) for name in FUNCTIONS)
-    held = None
-    limited = most < np.inf or CURRENT.get() is not None
-    if (
-        (args or limited)
-        and "numba" in sys.modules
-        and not (arguments.get("kwargs") or "fisher" in mapping(arguments.get("options")))
-    ):
-        from refopt.compiled.arguments import taken
-
-        held = taken(functions, args)
-    budget = held.hold(args, most) if held else Budget(most)
-    for i, (name, function) in enumerate(zip(FUNCTIONS, functions, strict=True)):
-        if held and held.functions[i]:
-            arguments[name] = held.functions[i]
-        elif callable(function):
-            function = followed_by(function, args) if held else function
-            arguments[name] = budget.counting(function, i) if budget.most < ENDLESS else function
-    if held:
-        arguments["args"] = ()
-    token = CURRENT.set(budget if budget.most < ENDLESS else None)
-    try:
-        yield
-    finally:
-        CURRENT.reset(token)
-        if held:
-            held.spare.append(held)
+    def __exit__(self, *_: object) -> None:
+        if self.held:
+            self.held.spare.append(self.held)
 
 
-def mapping(options: Any) -> Mapping[str, Any]:
-    """Those that are given; the front door complains of what is no mapping."""
-    return options if isinstance(options, Mapping) else {}
-
-
-def followed_by(function: Any, args: tuple[Any, ...]) -> Any:
+def followed_by(function: Callable[..., Any], args: tuple[Any, ...]) -> Callable[..., Any]:
     return lambda x, *p: function(x, *p, *args)

@@ -6,7 +6,6 @@ derivatives.
 """
 
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -46,6 +45,3 @@ class Budget:
             return function(x, *rest, **named)
 
         return call
-
-
-CURRENT: ContextVar[Budget | None] = ContextVar("budget", default=None)  #: of the innermost run, if it is limited

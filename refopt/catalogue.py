@@ -76,7 +76,7 @@ ENTRIES = (
         "trust region",
         ("jac", "hessp"),
         True,
-        "k products with the Hessian and 6k²n",
+        "k products with the Hessian and 4k²n + k³n/12",
         "2kn + 10n",
     ),
     Entry("adagrad", "minimize", "adaptive", ("jac",), True, "O(n)", "7n"),
@@ -134,6 +134,12 @@ SCIPY_OPTIONS = {
 
 SCIPY = {"minimize": {"dogleg": "trust-dogleg", "l-bfgs-b": "l-bfgs"}}  #: its names for the same, where they are others
 
+#: and those that have no counterpart here
+SCIPY_ALONE = {
+    "minimize": ("nelder-mead", "powell", "cg", "tnc", "cobyla", "cobyqa", "slsqp", "trust-constr"),
+    "least_squares": ("trf", "dogbox"),
+}
+
 
 def available(door: str | None = None) -> dict[str, Entry]:
     """Every method by name: its door, family, the derivatives it needs, whether it compiles, cost and memory.
@@ -153,10 +159,21 @@ def find(name: Any, door: str) -> Entry:
     plain = name.lower().replace("_", "-") if isinstance(name, str) else ""
     entry = available(door).get(SCIPY.get(door, {}).get(plain, plain))
     if entry is None:
-        nearest = get_close_matches(plain, available(door), 1)
-        meant = f"; did you mean {nearest[0]!r}?" if nearest else ""
-        raise ValueError(f"{door} knows no method {name!r}; its methods are {', '.join(available(door))}{meant}")
+        said = repr(name) if isinstance(name, str) else type(name).__name__
+        listed = ", ".join(available(door))
+        raise ValueError(f"{door} knows no method {said}; its methods are {listed}{meant(plain, door)}")
     return entry
+
+
+def meant(name: str, door: str) -> str:
+    """Who else has a method of this name, or which is the nearest."""
+    if name in SCIPY_ALONE.get(door, ()):
+        return f"; scipy.optimize.{door} has it"
+    others = [f"refopt.{other}" for other in DOORS if name in available(other)]
+    if others:
+        return f"; {' and '.join(others)} has it" if len(others) == 1 else f"; {' and '.join(others)} have it"
+    nearest = get_close_matches(name, available(door), 1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else ""
 
 
 COMMON = ("maxiter", "maxfun", "maxtime", "gtol", "gtol_abs", "trace", "disp", "compiled")

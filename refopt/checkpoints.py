@@ -23,6 +23,8 @@ def save(path: Any, content: Any) -> None:
     place = Path(path)
     if not place.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {place.parent} for the checkpoint {place.name}")
+    if place.is_dir():
+        raise IsADirectoryError(f"the checkpoint {path} is a folder; give the name of a file in it")
     handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:

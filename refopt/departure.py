@@ -11,28 +11,37 @@ from refopt.ops import Vector, dot, finite, norm
 from refopt.problem import Problem
 
 
-def depart(problem: Problem, x: Vector, f: float, g: Vector, p: Vector, bend: float, trials: int) -> Point:
+def depart(
+    problem: Problem, x: Vector, f: float, g: Vector, p: Vector, bend: float, trials: int, least: float = 0.0
+) -> Point:
     """The first of α = 1, ½, ¼, … with that decrease, or, if it is 1, the last of 1, 2, 4, … along which f falls.
 
-    bend = pᵀHp.   x itself is returned where there is no such point, or f cannot show it.
+    bend = pᵀHp.   Where f has lost the digits of the decrease, the trapezoid rule −½α (g + g₊)ᵀp takes its place. x
+    itself is returned where no α promises more than `least`, what another step would, and a millionth of the noise.
     """
     ef, alpha, nfev, njev = noise_floor(problem, x, f), 1.0, 0, 0
     best, f_best, found = x, f, 0.0
     for _ in range(trials):
-        x_new = x + alpha * p
+        x_new, wanted = x + alpha * p, -0.25 * alpha * bend * alpha
         f_new = problem.fun(x_new)
         nfev = nfev + 1
-        if finite(f_new) and f_new < f_best and f_new <= f + 0.25 * alpha * bend * alpha:
+        falls = finite(f_new) and f_new < f_best and f_new <= f - wanted
+        if wanted <= 10.0 * ef and f_new <= f + 10.0 * ef:
+            g_new, njev = problem.grad(x_new), njev + 1
+            falls = -0.5 * alpha * dot(g + g_new, p) >= wanted
+            if falls:
+                return Point(x_new, f_new, g_new, alpha, nfev, njev, True, True)
+        if falls:
             best, f_best, found = x_new, f_new, alpha
             if alpha < 1.0:
                 break
             alpha = 2.0 * alpha
+        elif found > 0.0 or wanted <= max(least, 1e-6 * ef):
+            break
         else:
             alpha = (0.5 if finite(f_new) else 0.1) * alpha
-            if found > 0.0 or -0.25 * alpha * bend * alpha <= ef:
-                break
     if found > 0.0:
-        g_best, njev = problem.grad(best), 1
+        g_best, njev = problem.grad(best), njev + 1
         if finite(dot(g_best, p)):
             return Point(best, f_best, g_best, found, nfev, njev, True, True)
     return Point(x, f, g, 0.0, nfev, njev, False, False)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refopt.budget import CURRENT, Spent
+from refopt.budget import Budget, Spent
 from refopt.derivatives.differences import all_finite
 from refopt.loop import Loop
 from refopt.ops import finite, namespace, norm_inf
@@ -63,7 +63,7 @@ class Run(NamedTuple):
 
 def drive(
     loop: Loop, think: Callable[..., Any], x: Any, size: Any, params: Any, tests: Any, limits: Limits, began: float,
-    report: Callable[[Any, Any, int], bool] | None = None, trace: bool = False,
+    report: Callable[[Any, Any, int], bool] | None = None, trace: bool = False, budget: Budget | None = None,
 ) -> Run:  # fmt: skip
     """Run until something ends it.
 
@@ -73,7 +73,7 @@ def drive(
     uncounted = limits.maxfun < 1e300 and (
         tests.per_hessian + tests.gradients_per_hessian + tests.gradients_per_product > 0  # by the loop itself
     )
-    single, budget = report is not None or trace or uncounted, CURRENT.get()
+    single = report is not None or trace or uncounted
     n, noise, tried, start = x.shape[0], 0.0, 0, time.perf_counter()
     steps = 0 if single or budget or n not in loop.pace else min(chunk(loop.pace[n]), limits.maxiter)
     state, watch, nit = loop.begin(x, size, params, tests, steps)
@@ -163,8 +163,9 @@ def think(
 
 
 def whole(state: Any) -> bool:
-    """Whether the derivatives of the state are finite, the Hessian too where it has one."""
-    return all_finite(getattr(state, "g", 0.0)) and all_finite(getattr(state, "B", 0.0))
+    """Whether the derivatives of the state are finite, the Hessian too, or what its products say of a step."""
+    gain = getattr(state, "gain", 0.0)
+    return all_finite(getattr(state, "g", 0.0)) and all_finite(getattr(state, "B", 0.0)) and gain == gain
 
 
 def begun_again(rules: Any, method: Any, problem: Any, state: Any, watch: Any, params: Any) -> tuple[Any, Any]:
@@ -172,7 +173,8 @@ def begun_again(rules: Any, method: Any, problem: Any, state: Any, watch: Any, p
     new = method.init(problem, getattr(watch, "x", state.x), params)
     counts = [name for name in ("nfev", "njev", "nhev", "nhvp") if hasattr(new, name)]
     seen = rules.watch(new.x, new.f, new.g, watch.size)
-    g0 = max(watch.g0, seen.g0)
+    at_start = watch.f == watch.f0 or watch.g0 == 0.0  # elsewhere the gradient says nothing of the first one
+    g0 = max(watch.g0, seen.g0) if at_start else watch.g0
     seen = seen._replace(f0=watch.f0, g0=g0, gmax=max(g0, seen.gmax), rough=watch.rough)
     return new._replace(**{name: getattr(state, name) + getattr(new, name) for name in counts}), seen
 

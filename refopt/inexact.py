@@ -39,7 +39,7 @@ def ahead(
 ) -> Point:  # fmt: skip
     """Where the search of this kind along p ends, or the way out of a saddle, bend < 0."""
     if bend < 0.0:
-        return depart(problem, x, f, g, p, bend, trials)
+        return depart(problem, x, f, g, p, bend, trials, 0.0)
     return search(problem, x, f, g, p, kind, c1, c2, trials, 1.0)
 
 

@@ -87,7 +87,8 @@ def check_derivatives(**given: Any) -> None:
     for name, value in given.items():
         scheme = isinstance(value, str) if name == "hess" else isinstance(value, str | bool) and name == "jac"
         if not (value is None or callable(value) or scheme):
-            raise TypeError(f"{name} must be {DERIVATIVES[name]}; it is {type(value).__name__}")
+            hint = "; bfgs and sr1 learn the Hessian themselves" if hasattr(value, "get_matrix") else ""
+            raise TypeError(f"{name} must be {DERIVATIVES[name]}; it is {type(value).__name__}{hint}")
 
 
 def start_array(name: str, value: Any, x: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from refopt.derivatives import relative_step
 from refopt.linesearch import noise_floor
-from refopt.noise import Accuracy, accuracy, central, central_accuracy, nearby, one_sided
+from refopt.noise import Accuracy, accuracy, by_differences, central, finest, nearby, one_sided
 from refopt.ops import Vector, absolute, eps, larger, norm_inf, weighted_max
 from refopt.problem import Problem
 from refopt.refinement import refine
@@ -23,7 +23,8 @@ def safe(problem: Problem, watch: Any, promised: float, sees_hessian: bool) -> b
     """‖g‖ ≤ 1e-7 ‖g₀‖, and by its model or its effect on every variable it is small as well."""
     ef = noise_floor(problem, watch.x, watch.f)
     change = weighted_max(watch.g, larger(absolute(watch.x), watch.size))
-    small = change <= 1e-3 * (watch.f0 - watch.f) + 10.0 * ef or (sees_hessian and promised <= ef)
+    gained = min(watch.f0 - watch.f, max(1.0, abs(watch.f)))
+    small = change <= 1e-3 * gained + 10.0 * ef or (sees_hessian and promised <= ef)
     return promised < inf and watch.gnorm <= SAFE * watch.g0 and small
 
 
@@ -39,26 +40,22 @@ def centred(problem: Problem, watch: Any, tests: Any) -> tuple[Any, Any]:
     return watch._replace(g=g, gnorm=norm_inf(g)), tests._replace(differences=relative_step("3-point", watch.x))
 
 
-def stationary(
-    problem: Problem, watch: Any, promised: float, tests: Any, sees_hessian: bool, errors: Vector, left: float
-) -> Any:
+def stationary(problem: Problem, watch: Any, promised: float, tests: Any, sees_hessian: bool, left: float) -> Any:
     """The watch at a point that is stationary to working precision, the best one or beside it; None if it is not.
 
-    ``errors`` are those of a gradient by differences; ``left`` evaluations may be made.
+    Whatever differences a run takes, it is judged by the best there are. ``left`` evaluations may be made.
     """
     measured = tests.per_hessian + tests.gradients_per_hessian + tests.gradients_per_product
-    if promised == inf and measured == 0:
-        return None
     n = watch.x.shape[0]
     most = left / (1 + (2 * n if tests.differences > 0.0 else tests.per_gradient))
-    known = Accuracy(0.1 * errors, 0.0 * errors, errors)
-    if tests.differences == 0.0:
+    if (not promised < inf and measured == 0) or (tests.differences > 0.0 and most < 30):
+        return None
+    if tests.differences > 0.0:
+        noise, g, known = finest(problem, watch.x, watch.size)
+        watch, most = watch._replace(g=g, gnorm=norm_inf(g)), most - 30
+        problem = problem._replace(grad=lambda x: by_differences(problem, x, watch.size, "3-point", noise))
+    else:
         known = accuracy(problem, watch.x, watch.size)
-    elif most >= 11:
-        known, most = central_accuracy(problem, watch.x, watch.g, watch), most - 11
-        if watch.rough > 0.0:  # where f has few digits, central ones may see too little of them
-            known = known._replace(errors=larger(errors, known.errors))
-        problem = problem._replace(grad=central(problem, watch))
     unmoved = watch.f0 - watch.f <= nothing(problem, watch, tests)
     near = unmoved or nearby(watch.x, watch.size) or watch.gnorm <= (1e-3 if sees_hessian else 1e-4) * watch.g0
     if n <= MANY and most >= 2 * n + 1:

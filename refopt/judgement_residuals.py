@@ -26,7 +26,7 @@ def cosine(state: Any) -> float:
 def stationary(problem: LeastSquares, state: Any, watch: Any, promised: float, tests: Any, error: float) -> bool:
     """Whether the point is stationary to working precision: by its gradient, by the rounding or the noise of that."""
     gnorm, gained, angle = norm_inf(state.g), watch.f0 - state.f, cosine(state)
-    if gnorm <= SAFE * watch.g0 and (promised <= 1e-12 * gained or angle <= 1e-6):
+    if gnorm <= SAFE * watch.g0 and (promised <= min(1e-12 * gained, 1e-6 * max(1.0, state.f)) or angle <= 1e-6):
         return True
     if norm_inf(state.g / rounding(state)) <= 2.0 * state.r.shape[0]:
         return True

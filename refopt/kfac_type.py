@@ -1,7 +1,7 @@
 """What K-FAC, its block-tridiagonal form and EKFAC share: all of a step but the inverse of the factors.
 
     h(x) = f(x) + ½η‖x‖²,   ∇h = g + ηx,   B = F + (λ + η)I,   M(δ) = ∇hᵀδ + ½δᵀBδ       F: the exact Fisher matrix
-    Ā ← εA̅ + (1 − ε)A,  ε = min(1 − 1/k, ε̄)          each factor, of labels drawn from the model, in the k-th step
+    A̅ ← εA̅ + (1 − ε)A,  ε = min(1 − 1/k, ε̄)          each factor, of labels drawn from the model, in the k-th step
     Δ = −F̂(γ)⁻¹∇h                                    F̂(γ): the factored approximation, damped by γ² ≈ λ + η
     δ = αΔ + μδ₀ ← argmin M                          δ₀: the last step
     γ ∈ {γ, ω₂γ, γ/ω₂}, with the lowest M(δ)         every T₂ steps;    ω₂ = √ωᵀ², ω₁ = ωᵀ¹

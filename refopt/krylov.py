@@ -11,7 +11,7 @@ N. I. M. Gould, S. Lucidi, M. Roma & Ph. L. Toint, *SIAM J. Optim.* 9 (1999) 504
 from math import inf
 from typing import NamedTuple
 
-from refopt.ops import Vector, dimension, dot, eps, finite, norm, oblique, projected, rmatvec, row, stacked
+from refopt.ops import Vector, dimension, dot, eps, finite, norm, oblique, orthogonal, projected, rmatvec, row, stacked
 from refopt.problem import Problem
 from refopt.subproblem import boundary, more_sorensen, promise
 
@@ -26,7 +26,7 @@ class Iterate(NamedTuple):
     solved: bool  #: the residual is small; there is no d
     concave: bool  #: dᵀHd is negative, and not from rounding
     promised: float  #: m(0) − m(z)
-    gain: float  #: what they would gain without a boundary, d included; ∞ where the model has no minimum
+    gain: float  #: what they would gain without a boundary, d included; ∞ where the model has no minimum, NaN if H is
     size: float  #: the largest ‖Hd‖/‖d‖
     products: int
 
@@ -37,7 +37,7 @@ class Inner(NamedTuple):
     p: Vector
     promised: float  #: m(0) − m(p)
     edge: bool  #: ‖p‖ = Δ
-    gain: float  #: what a step without a boundary would gain, at least; ∞ beside negative curvature
+    gain: float  #: what a step without a boundary would gain, at least; ∞ beside negative curvature, NaN if H is
     products: int
 
 
@@ -62,7 +62,7 @@ def conjugate_gradients(
         Hd = problem.hvp(x, d) + shift * d
         bend, length = dot(d, Hd), dot(d, d)
         if not finite(bend):
-            return Iterate(z, d, square, 0.0, False, False, promised, inf, size, products + k + 1)
+            return Iterate(z, d, square, 0.0, False, False, promised, bend - bend, size, products + k + 1)
         size = max(size, norm(Hd) / length**0.5)
         flat = eps(x) ** 0.5 * size * length
         if not bend > 10.0 * eps(x) * size * length:
@@ -129,28 +129,44 @@ def steihaug(problem: Problem, x: Vector, g: Vector, radius: float, forcing: flo
 def gltr(problem: Problem, x: Vector, g: Vector, radius: float, forcing: float, most: int) -> Inner:
     """The exact solution in the Krylov space  𝒦ₖ = span{g, Hg, …, Hᵏ⁻¹g},  which grows until ‖(H + λI)p + g‖ is small.
 
-        Q an orthonormal basis of 𝒦ₖ in rows, Y = QH, T = QYᵀ:    h = argmin (Qg)ᵀh + ½ hᵀTh, ‖h‖ ≤ Δ,    p = Qᵀh
+        γₖ₊₁qₖ₊₁ = Hqₖ − Qᵀ(QHqₖ),    Q an orthonormal basis of 𝒦ₖ in rows, Y = QH, T = QYᵀ
+        h = argmin (Qg)ᵀh + ½ hᵀTh, ‖h‖ ≤ Δ,    p = Qᵀh,    ‖(H + λI)p + g‖ = γₖ₊₁|hₖ|
 
-    While h is inside, it is the iterate of conjugate gradients. The basis is orthogonalised against all of itself, and
-    the small problem is solved for k ≤ 8 and for every eighth k.   Cost: k products and 6k²n flops, k ≤ `most`.
+    While p is inside, it is the point of conjugate gradients, for which no small problem need be solved:
+
+        dₖ = qₖ − (γₖ / dₖ₋₁ᵀHdₖ₋₁) dₖ₋₁,    pₖ = pₖ₋₁ − αₖdₖ,    αₖ = dₖᵀrₖ₋₁ / dₖᵀHdₖ,    dₖ₊₁ᵀrₖ = −αₖγₖ₊₁
+
+    On the boundary it is solved for k ≤ 8 and every eighth k.   Cost: k products and 4k²n flops, k³n/12 more
+    on the boundary, k ≤ `most`.
     """
     length = norm(g)
     if length == 0.0:
         return Inner(g, 0.0, False, 0.0, 0)
-    w = problem.hvp(x, g / length)
-    Q, Y = row(g / length), row(w)
-    size = norm(w)
+    q = g / length
+    w = problem.hvp(x, q)
+    Q, Y, size = row(q), row(w), norm(w)
+    if not finite(size):
+        return Inner(0.0 * g, 0.0, False, size - size, 1)
+    p, d, bend, slope, rest, promised, inside = 0.0 * g, 0.0 * g, 1.0, length, 0.0, 0.0, True
     for k in range(1, most + 1):
-        w = w - rmatvec(Q, Q @ w)
-        w = w - rmatvec(Q, Q @ w)
+        if inside:
+            d, bend = q - (rest / bend) * d, dot(q, w) - rest / bend * rest
+            inside = bend > 0.0
+        w = orthogonal(w, Q)
         rest = norm(w)
         last = k == most or k >= dimension(g) or not rest > 10.0 * eps(g) * size
-        if last or k <= 8 or k % 8 == 0:
+        if inside:
+            alpha = slope / bend
+            p, promised, slope = p - alpha * d, promised + 0.5 * alpha * slope, -alpha * rest
+            inside = norm(p) < radius
+            if inside and (last or abs(slope) <= forcing * length):
+                return Inner(p, promised, False, promised, k)
+        if not inside and (last or k <= 8 or k % 8 == 0):
             T, c = projected(Q, Y), Q @ g
-            h, lam, promised = more_sorensen(c, T, radius, 0.1 * forcing)
+            h, lam, value = more_sorensen(c, T, radius, 0.1 * forcing)
             p = rmatvec(Q, h)
-            if last or norm(rmatvec(Y, h) + lam * p + g) <= forcing * length:
-                return Inner(p, promised, lam > 0.0, promise(c, T), k)
+            if last or rest * abs(dot(q, p)) <= forcing * length:
+                return Inner(p, value, lam > 0.0, promise(c, T), k)
         q = w / rest
         w = problem.hvp(x, q)
         size = max(size, norm(w))

@@ -14,7 +14,7 @@ import numpy as np
 
 from refopt import driver, stopping, stopping_residuals
 from refopt import loop as loops
-from refopt.accounts import accounted
+from refopt.accounts import Account
 from refopt.budget import Spent
 from refopt.catalogue import Entry, find, nonnegative, split_options
 from refopt.derivatives.differences import sizes
@@ -25,7 +25,6 @@ from refopt.ops import cholesky, device, diagonal, eps, finite, namespace, norm_
 from refopt.problem import LeastSquares
 
 
-@accounted("max_nfev", "maxfun")
 def least_squares(
     fun: Callable[..., Any], x0: Any, jac: Any = "3-point", method: str = "lm", args: Any = (),
     kwargs: dict[str, Any] | None = None, x_scale: Any = 1.0, ftol: float | None = 0.0, xtol: float | None = 0.0,
@@ -72,23 +71,24 @@ def least_squares(
     x = vector(x0)
     tests = wanted(ftol, xtol, gtol, max_nfev, common, jac, x)
     limits = driver.Limits(steps_at_most(common, x.shape[0]), tests.maxfun, given(common, "maxtime", np.inf))
-    scale = fixed_scale(x_scale, x)
-    args = args if isinstance(args, tuple) else (args,)
-    problem = Later(generic_problem, fun, jac, args, kwargs or {}, x)
-    loop = prepare(entry, fun, jac, args, kwargs or {}, x, common.get("compiled", "auto"), problem)
-    if tests.differences > 0.0:
-        loop = loops.with_wider_differences(loop, entry.module, stopping_residuals, problem)
-    if scale is not None and "rescale" in params._fields:
-        params, loop = params._replace(rescale=False), scaled(loop, entry.module, scale)
-    think = driver.thinker(stopping_residuals, entry.module, problem, params, tests)
-    describe = partial(driver.so_far, partial(sketch, tests, began))
-    report = driver.reporter(callback, bool(common.get("disp")), describe)
-    trace = bool(common.get("trace"))
-    done = driver.drive(loop, think, x, sizes(x), params, tests, limits, began, report, trace)
-    with np.errstate(all="ignore"):
-        with suppress(Spent):
-            done = completed(entry.module, problem, done, params, tests)
-        return outcome(tests, began, done)
+    scale, kwargs = fixed_scale(x_scale, x), kwargs or {}
+    with Account((fun, jac), args, tests.maxfun, not kwargs) as account:
+        (fun, jac), args = account.functions, account.args
+        problem = Later(generic_problem, fun, jac, args, kwargs, x)
+        loop = prepare(entry, fun, jac, args, kwargs, x, common.get("compiled", "auto"), problem)
+        if tests.differences > 0.0:
+            loop = loops.with_wider_differences(loop, entry.module, stopping_residuals, problem)
+        if scale is not None and "rescale" in params._fields:
+            params, loop = params._replace(rescale=False), scaled(loop, entry.module, scale)
+        think = driver.thinker(stopping_residuals, entry.module, problem, params, tests)
+        describe = partial(driver.so_far, partial(sketch, tests, began))
+        report = driver.reporter(callback, bool(common.get("disp")), describe)
+        trace, budget = bool(common.get("trace")), account.budget
+        done = driver.drive(loop, think, x, sizes(x), params, tests, limits, began, report, trace, budget)
+        with np.errstate(all="ignore"):
+            with suppress(Spent):
+                done = completed(entry.module, problem, done, params, tests)
+            return outcome(tests, began, done)
 
 
 def refuse(bounds: Any, loss: Any) -> None:
@@ -305,6 +305,11 @@ def curve_fit(
     ------
     RuntimeError if no minimum is found, with the reason; ValueError for data that are not finite or of a wrong shape.
     """
+    if strange := kwargs.keys() - inspect.signature(least_squares).parameters.keys():
+        hint = "; what SciPy calls maxfev is max_nfev here" if "maxfev" in strange else ""
+        raise TypeError(
+            f"curve_fit has no argument {', '.join(map(repr, sorted(strange)))}; it takes those of least_squares{hint}"
+        )
     if isinstance(xdata, list | tuple):
         xdata = np.asarray(xdata, float)
     if isinstance(xdata, np.ndarray) and xdata.dtype.kind == "f" and not np.isfinite(xdata).all():
@@ -314,7 +319,12 @@ def curve_fit(
     weighted = weighting(sigma, y)
 
     def residual(p: Any) -> Any:
-        return weighted(f(xdata, *(p[i] for i in range(p.shape[0]))) - y)
+        values = f(xdata, *(p[i] for i in range(p.shape[0])))
+        if getattr(values, "shape", y.shape) not in (y.shape, (), (1,)):
+            raise ValueError(
+                f"f must return {y.shape[0]} numbers, as ydata has; it returned shape {tuple(values.shape)}"
+            )
+        return weighted(values - y)
 
     derivative = "3-point" if jac is None else jac
     if callable(jac):

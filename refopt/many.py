@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from refopt import stopping
-from refopt.accounts import accounted
-from refopt.catalogue import Entry, find, split_options
+from refopt.accounts import Account
+from refopt.catalogue import Entry, as_dict, find, split_options
 from refopt.derivatives.differences import start_sizes
 from refopt.driver import MESSAGES, next_chunk, result_type
 from refopt.inputs import check_derivatives, vector
@@ -35,7 +35,6 @@ ENDED = {
 }  #: what a verdict means at the end of a run that needs no thought
 
 
-@accounted()
 def minimize_many(
     fun: Callable[..., Any], X0: Any, args: Any = (), method: str = "bfgs", jac: Any = None, hess: Any = None,
     hessp: Any = None, tol: float | None = None, options: dict[str, Any] | None = None, workers: int = 1,
@@ -61,6 +60,15 @@ def minimize_many(
     Cost: with jitted functions, what the steps cost: no time passes in Python but for runs that are stuck.
     """
     began = time.perf_counter()
+    with Account((fun, jac, hess, hessp), args, holds="fisher" not in as_dict(options)) as account:
+        return started(X0, account, method, tol, options, workers, began)
+
+
+def started(
+    X0: Any, account: Account, method: str, tol: float | None, options: Any, workers: int, began: float
+) -> Any:  # fmt: skip
+    """A run from every row, by the functions of the account."""
+    (fun, jac, hess, hessp), args = account.functions, account.args
     entry = find(method, "minimize")
     params, common = split_options(entry, options)
     if refused := [name for name in ("trace", "disp") if common.get(name)]:
@@ -94,7 +102,6 @@ def fits_one_loop(
     """Whether the compiled loop over starts can do it; if not, ``minimize`` can, compiled or not."""
     special = common.get("compiled") is False or common.get("maxfun") is not None
     special = special or any(common.get(name) is not None for name in entry.arrays)
-    args = args if isinstance(args, tuple) else (args,)
     return not special and not why_generic(entry, fun, jac, hess, args, X, hessp)
 
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from refopt import driver, stopping
 from refopt import loop as loops
-from refopt.accounts import accounted
-from refopt.catalogue import Entry, find, nonnegative, split_options
+from refopt.accounts import Account
+from refopt.catalogue import Entry, as_dict, find, nonnegative, split_options
 from refopt.derivatives.differences import start_sizes
 from refopt.inputs import (
     FLOAT,
@@ -29,7 +29,6 @@ from refopt.problem import Problem
 from refopt.products import products_of
 
 
-@accounted("maxfun")
 def minimize(
     fun: Callable[..., Any], x0: Any, args: Any = (), method: str = "bfgs", jac: Any = None, hess: Any = None,
     hessp: Any = None, bounds: Any = None, constraints: Any = (), tol: float | None = None, callback: Any = None,
@@ -63,28 +62,30 @@ def minimize(
     ValueError for a wrong shape, NaN in ``x0``, an unknown method, bounds or constraints; TypeError for an unknown
     option. An exception of the user's functions arrives unchanged.
     """
-    began = time.perf_counter()
+    began, options = time.perf_counter(), as_dict(options)
     refuse(bounds, constraints)
-    x, args = vector(x0), args if isinstance(args, tuple) else (args,)
-    plan = planned(x, fun, args, method, jac, hess, hessp, tol, options)
-    ignore_unused(plan.entry, hess=hess, hessp=hessp)
-    method, params, tests, common = plan.method, plan.params, plan.tests, plan.common
-    problem = Later(generic_problem, plan, fun, args, x)
-    loop = plan.loop or loops.generic(method, stopping, problem())
-    kept = np.zeros((x.shape[0] + 1,) * 2) if loop.keeps else None
-    if kept is not None:
-        loop = loops.keeping(loop, kept)
-    if plan.arrays:
-        loop = primed(loop, method, {name: start_array(name, common[name], x) for name in plan.arrays})
-    if tests.differences > 0.0:
-        loop = loops.with_wider_differences(loop, method, stopping, problem)
-    size = start_sizes(x) if tests.differences > 0.0 else absolute(x)
-    think = driver.thinker(stopping, method, problem, params, tests)
-    hessians = partial(evaluations, problem, kept) if callable(plan.hess) else None
-    describe = partial(outcome, tests, began, hessians)
-    report = driver.reporter(callback, bool(common.get("disp")), partial(driver.so_far, describe))
-    trace = bool(common.get("trace"))
-    return describe(driver.drive(loop, think, x, size, params, tests, plan.limits, began, report, trace))
+    limit = nonnegative("maxfun", given(options, "maxfun", 1e300))
+    with Account((fun, jac, hess, hessp), args, limit, "fisher" not in options) as account:
+        x, (fun, jac, hess, hessp), args = vector(x0), account.functions, account.args
+        plan = planned(x, fun, args, method, jac, hess, hessp, tol, options)
+        ignore_unused(plan.entry, hess=hess, hessp=hessp)
+        method, params, tests, common = plan.method, plan.params, plan.tests, plan.common
+        problem = Later(generic_problem, plan, fun, args, x)
+        loop = plan.loop or loops.generic(method, stopping, problem())
+        kept = np.zeros((x.shape[0] + 1,) * 2) if loop.keeps else None
+        if kept is not None:
+            loop = loops.keeping(loop, kept)
+        if plan.arrays:
+            loop = primed(loop, method, {name: start_array(name, common[name], x) for name in plan.arrays})
+        if tests.differences > 0.0:
+            loop = loops.with_wider_differences(loop, method, stopping, problem)
+        size = start_sizes(x) if tests.differences > 0.0 else absolute(x)
+        think = driver.thinker(stopping, method, problem, params, tests)
+        hessians = partial(evaluations, problem, kept) if callable(plan.hess) else None
+        describe = partial(outcome, tests, began, hessians)
+        report = driver.reporter(callback, bool(common.get("disp")), partial(driver.so_far, describe))
+        trace, budget = bool(common.get("trace")), account.budget
+        return describe(driver.drive(loop, think, x, size, params, tests, plan.limits, began, report, trace, budget))
 
 
 class Plan(NamedTuple):
@@ -108,7 +109,7 @@ def planned(x: Any, fun: Any, args: tuple[Any, ...], *asked: Any) -> Plan:
     *rest, options = asked
     if not (jitted(fun) and type(x) is np.ndarray and x.dtype is FLOAT):
         return plan_of(x, fun, args, *asked)
-    key = x.shape[0], fun, args, *rest, *dict(options or {}).items()
+    key = x.shape[0], fun, args, *rest, *options.items()
     try:
         hash(key)
     except TypeError:  # an array among the options
@@ -324,11 +325,13 @@ def refuse(bounds: Any, constraints: Any) -> None:
 
 def bounding(bounds: Any) -> bool:
     """Whether bounds, as SciPy takes them, keep any variable from any number."""
+    if bounds is None:
+        return False
     if hasattr(bounds, "lb"):
         return bounding((bounds.lb, bounds.ub))
     if isinstance(bounds, list | tuple | dict | np.ndarray):
         return any(map(bounding, bounds))
-    return bounds is not None and not (isinstance(bounds, int | float) and np.isinf(bounds))
+    return not (isinstance(bounds, int | float) and np.isinf(bounds))
 
 
 def ignore_unused(entry: Entry, **given: Any) -> None:
@@ -336,7 +339,7 @@ def ignore_unused(entry: Entry, **given: Any) -> None:
     used = {*entry.needs, "hess"} if "hessp" in entry.needs else entry.needs
     for name, value in given.items():
         if value is not None and name not in used:
-            warnings.warn(f"{entry.name} does not use {name}; it is ignored", RuntimeWarning, stacklevel=4)
+            warnings.warn(f"{entry.name} does not use {name}; it is ignored", RuntimeWarning, stacklevel=3)
 
 
 def as_scipy(name: str) -> Callable[..., Any]:

@@ -43,13 +43,18 @@ def along(
 def downhill(
     problem: Problem, state: State, p: Vector, kind: Choice, c1: float, c2: float, trials: int, first: float
 ) -> State:
-    """The same, but beside a saddle, where hardly anything is to be gained along p, along negative curvature."""
-    x, f, g, B = state.x, state.f, state.g, state.B
-    if -dot(g, p) <= little(problem, x, f, state.first) and promise(g, B) == inf:
+    """The same, but beside a saddle, where hardly anything is to be gained along p, along negative curvature.
+
+    Where that promises less than p, as far as f and g can tell, it is along p again.
+    """
+    x, f, g, B, slope = state.x, state.f, state.g, state.B, dot(state.g, p)
+    if -slope <= little(problem, x, f, state.first) and promise(g, B) == inf:
         lam, v = lowest(B)
         length = reach(problem, x, f, state.first, lam)
-        p = (-length if dot(g, v) > 0.0 else length) * v
-        return at(problem, state, depart(problem, x, f, g, p, length * lam * length, trials))
+        way = (-length if dot(g, v) > 0.0 else length) * v
+        point = depart(problem, x, f, g, way, length * lam * length, trials, -0.5 * slope)
+        if point.lower:
+            return at(problem, state, point)
     return along(problem, state, p, kind, c1, c2, trials, first)
 
 

@@ -6,13 +6,13 @@ it never concludes from eps·|f| alone, because a sum of cancelling terms is noi
 """
 
 from collections.abc import Callable
-from itertools import pairwise
 from math import inf, isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from refopt.derivatives import gradient, jacobian
+from refopt.derivatives import gradient, jacobian, relative_step
+from refopt.derivatives.differences import sizes as difference_sizes
 from refopt.ops import absolute, column_norms, device, dot, eps, larger, namespace, norm, norm_inf, rmatvec
 from refopt.problem import Problem
 
@@ -29,8 +29,8 @@ def measure_f(problem: Problem, x: Any, f: float, g: Any, p: Any, size: Any, f0:
 
     Close by, f(y) must equal f + gᵀ(y − x). Along u = p/‖p‖ the central slopes must equal gᵀu up to curvature; two
     neighbouring steps whose slopes agree with each other to a tenth, but not with gᵀu to a half, convict g, unless the
-    second difference explains it (a kink). The longest step changes no variable by more than 1e-4 of its size,
-    max(|xᵢ|, sizeᵢ).   Cost: 6 to 18 evaluations.
+    second difference explains it (a kink), or the gradients at both ends do (a cusp). The longest step changes no
+    variable by more than 1e-4 of its size, max(|xᵢ|, sizeᵢ).   Cost: 6 to 18 evaluations, and 2 gradients to convict.
     """
     noise, signs = 0.0, alternating(x)
     for t in (1e-15, -3e-15, 1e-14, -3e-14):
@@ -41,7 +41,7 @@ def measure_f(problem: Problem, x: Any, f: float, g: Any, p: Any, size: Any, f0:
         return FunctionNoise(min(noise, 1e-4 * max(abs(f), abs(f0))), False)
     u = p / length
     slope, reach = dot(g, u), 1.0 / norm_inf(u / sizes(x, size))
-    verdicts, before = [], 0.0
+    verdicts, before, wrong = [], 0.0, False
     for exponent in (-13.0, -11.5, -10.0, -8.5, -7.0, -5.5, -4.0):
         h = reach * 10.0**exponent
         up, down = problem.fun(x + h * u), problem.fun(x - h * u)
@@ -54,7 +54,9 @@ def measure_f(problem: Problem, x: Any, f: float, g: Any, p: Any, size: Any, f0:
         off = abs(central - slope) > 0.5 * abs(slope) and error > 2.0 * abs(0.5 * (up + down) - f)
         verdicts.append(steady and off)
         before = central
-    wrong = suspect and any(a and b for a, b in pairwise(verdicts))
+        if suspect and verdicts[-2:] == [True, True]:
+            ends = 0.5 * dot(problem.grad(x + h * u) + problem.grad(x - h * u), u)
+            wrong = wrong or abs(central - ends) > 0.5 * abs(ends)
     return FunctionNoise(min(noise, 1e-4 * max(abs(f), abs(f0))), wrong)
 
 
@@ -169,22 +171,29 @@ def measure_differences(
     rough = watch.rough
     if search and doubt:
         relative = max(noise / span if span > 0.0 else float(noise > 0.0), residual.relative)
-        rough = wider(slope, g, rough, relative, blind)
+        of_f = noise if residual == Tremor() else 0.0  # in a fit residuals are differenced
+
+        def left(relative: float) -> float:
+            return norm_inf(left_by(of_f, scheme, x, watch.size, relative))
+
+        rough = wider(slope, left, g, rough, relative, blind)
     errors = errors + residual.passed
     error = norm_inf(errors)
     return Differences(noise if noise > rounding else 0.0, rough, error, content and flat and error == 0.0, errors)
 
 
-def wider(slope: Callable[[float], Any], g: Any, rough: float, relative: float, blind: bool) -> float:
+def wider(
+    slope: Callable[[float], Any], left: Callable[[float], float], g: Any, rough: float, relative: float, blind: bool
+) -> float:
     """The noise that differences are best made for, 0 for rounding; the old ``rough`` if g is not clearly worse.
 
-    ``relative`` is the noise that was measured; ``blind``: f seems not to change. Steps much shorter than that noise
-    asks for see noise, or nothing.
+    ``relative`` is the noise that was measured, ``left`` what it leaves of differences made for another; ``blind``: f
+    seems not to change. Steps much shorter than that noise asks for see noise, or nothing.
     """
     rounding = least = eps(g)
     while least < 1e-5 and 64.0 * least < relative:
         least = 64.0 * least
-    better, error = best_differences(slope, least)
+    better, error = best_differences(slope, left, least)
     short = norm_inf(g) == 0.0 and least > (rough or rounding)
     if blind or short or error < 0.2 * norm_inf(slope(better) - g):
         return better if better > rounding else 0.0
@@ -240,6 +249,37 @@ def accuracy(problem: Problem, x: Any, size: Any) -> Accuracy:
     return Accuracy(noise, 0.0 * noise, 10.0 * noise)
 
 
+def finest(problem: Problem, x: Any, size: Any) -> tuple[float, Any, Accuracy]:
+    """The relative noise ε that central differences are right most nearly for, the gradient by them, and its accuracy.
+
+    What noise leaves falls with longer steps, and curvature adds a third of what steps twice as long change: the larger
+    falls before it rises. And the gradient may change with the last digits of x.
+    Cost: 9 or more evaluations and 14 to 28 gradients.
+    """
+    noise, least, worse = eps(x), inf, 0
+    known = max(scatter(problem, x, size, 0.0), 0.5 * eps(x) * abs(problem.fun(x)))
+    before = by_differences(problem, x, size, "3-point", noise)
+    best = noise, before, Accuracy(0.0 * x, 0.0 * x, 0.0 * x)
+    while noise < 1e-3 and worse < 2:
+        g = by_differences(problem, x, size, "3-point", 8.0 * noise)
+        rounding, bias = left_by(known, "3-point", x, size, noise), absolute(g - before)
+        errors = larger(rounding, bias)
+        worse += 1
+        if norm_inf(errors) < least:
+            best, least, worse = (noise, before, Accuracy(rounding, bias, errors)), norm_inf(errors), 0
+        noise, before = 8.0 * noise, g
+    noise, g, found = best
+    slope: Any = Problem(None, lambda y: by_differences(problem, y, size, "3-point", noise))  # type: ignore[arg-type]
+    trembling = noise_of_g(slope, x, size)
+    return noise, g, Accuracy(larger(found.noise, trembling), found.bias, 3.0 * larger(found.errors, trembling))
+
+
+def left_by(noise: float, scheme: str, x: Any, size: Any, relative: float) -> Any:
+    """What noise N of f leaves of its differences made for some relative noise, N/h, or N/2h of central ones."""
+    h = relative_step(scheme, x, relative) * difference_sizes(x, size)
+    return noise / (2.0 * h if scheme == "3-point" else h)
+
+
 def central_accuracy(problem: Any, x: Any, g: Any, watch: Any) -> Accuracy:
     """Of g by central differences: the bias is what steps twice as long change, and three times that is safe.
 
@@ -258,16 +298,19 @@ def by_differences(problem: Any, x: Any, size: Any, scheme: str, noise: float) -
     return rmatvec(jacobian(problem.residual, x, scheme, size, noise), problem.residual(x))
 
 
-def best_differences(slope: Callable[[float], Any], noise: float) -> tuple[float, float]:
+def best_differences(
+    slope: Callable[[float], Any], left: Callable[[float], float], noise: float
+) -> tuple[float, float]:  # fmt: skip
     """The relative noise ε for which differences are right most nearly, and how far wrong they are in ‖g‖∞.
 
     From ε to 64 ε they change by the larger error of the two: what rounding leaves falls, what curvature adds rises.
-    Steps so short that nothing changes say nothing.   Cost: 4 to 9 gradients.
+    Steps so short that nothing changes say nothing, and those that agree by chance are wrong by a tenth, at least, of
+    what noise may leave, ``left``.   Cost: 4 to 9 gradients.
     """
     best, least, worse, before = noise, inf, 0, slope(noise)
     while noise < 1e-3 and worse < 2:
         g = slope(64.0 * noise)
-        error = norm_inf(g - before)
+        error = max(norm_inf(g - before), 0.1 * left(noise))
         if norm_inf(before) > 0.0 and error < least:
             best, least, worse = noise, error, 0
         elif least < inf:

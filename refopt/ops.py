@@ -100,7 +100,7 @@ def dimension(x: Vector) -> int:
 
 def absolute(x: Vector) -> Vector:
     """|x|, component by component."""
-    return namespace(x).abs(x)
+    return abs(x)
 
 
 def larger(x: Vector, y: Vector) -> Vector:
@@ -269,6 +269,13 @@ def stacked(Q: Matrix, q: Vector) -> Matrix:
     return namespace(Q).concat([Q, q[None, :]], axis=0)
 
 
+def orthogonal(w: Vector, Q: Matrix) -> Vector:
+    """w − Qᵀ(Qw), what w has beside the orthonormal rows of Q; twice, for the digits lost.   Cost: 8kn flops."""
+    for _ in range(2):
+        w = w - rmatvec(Q, Q @ w)
+    return w
+
+
 def projected(Q: Matrix, Y: Matrix) -> Symmetric:
     """½ (QYᵀ + YQᵀ), for Q and Y of shape (k, n): QHQᵀ, where Y = QH.   Cost: 2k²n flops."""
     return symmetrised(Q @ Y.T)
@@ -419,7 +426,8 @@ def latest(S: Matrix, count: int) -> Matrix:
     if count <= m:
         return S[:count, :]
     oldest = count % m
-    return namespace(S).concat([S[oldest:, :], S[:oldest, :]], axis=0)
+    parts = [S[oldest:, :], S[:oldest, :]]
+    return np.concatenate(parts) if type(S) is ndarray else namespace(S).concat(parts, axis=0)
 
 
 def two_loop(S: Matrix, Y: Matrix, count: int, gamma: float, g: Vector) -> Vector:

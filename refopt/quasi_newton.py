@@ -4,7 +4,7 @@ Each has its own ``advance(state, point, params)``, in which H learns from  s = 
 
 - H₀ = (‖x₀‖/‖g₀‖) I (numerator 1 at the origin), so that the units of f and x do not matter, and the first trial goes
   a tenth of that way, because a first step that is too long ends on plateaus.
-- c₂ = 0.7, where the book suggests 0.9: the longer search costs BFGS and DFP fewer evaluations in all.
+- c₂ = 0.7, where the book suggests 0.9: the longer search costs BFGS fewer evaluations in all.
 - After three searches in a row without a point that satisfies their conditions a method asks for thought.
 """
 

@@ -120,18 +120,19 @@ def model_of(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: Any, 
 
 
 def free(model: Model, moving: Any) -> Model:
-    """The model in some of the variables, those whose derivatives are or were more than their bias; the others stay."""
+    """The model in some of the variables, those whose derivatives are or were more than their bias; the others stay.
+
+    They have the size 0, and eigenvectors of their own.
+    """
     xp = namespace(model.w)
-    w = xp.where(moving, model.w, 0.0 * model.w)
     if bool(xp.all(moving)) or not model.convex:
         return model
-    B = xp.where((w[:, None] * w[None, :]) > 0.0, (model.Q * model.values) @ model.Q.T, 0.0 * model.Q)
-    values, Q = xp.linalg.eigh(
-        B
-        + xp.eye(w.shape[0], dtype=w.dtype, device=device(w))
-        * xp.where(w > 0.0, 0.0 * w, norm_inf(model.values) + 0.0 * w)
-    )
-    return model._replace(w=w, Q=Q, values=values, blur=((Q.T @ model.Q) ** 2 @ model.blur**2) ** 0.5)
+    w, zeros = xp.where(moving, model.w, 0.0 * model.w), 0.0 * model.Q
+    B = xp.where(moving[:, None] & moving[None, :], (model.Q * model.values) @ model.Q.T, zeros)
+    apart = xp.where(moving, 0.0 * w, norm_inf(model.values) + 0.0 * w)
+    values, Q = xp.linalg.eigh(B + xp.eye(w.shape[0], dtype=w.dtype, device=device(w)) * apart)
+    blur = ((Q.T @ model.Q) ** 2 @ model.blur**2) ** 0.5
+    return model._replace(w=w, Q=Q, values=values, blur=blur)
 
 
 def shown(problem: Problem, model: Model, x: Any, f: float, ef: float) -> Model:

@@ -4,9 +4,12 @@
     Δ₊ = ¼ ‖p‖ if ρ < ¼,   min(2Δ, Δ_max) if ρ > ¾ and ‖p‖ = Δ,   Δ otherwise
     x₊ = x + p if ρ > η,   x otherwise
 
-J. Nocedal & S. J. Wright, *Numerical Optimization*, 2nd ed., §4.1. Where f has lost the digits of the decrease,
-f(x) − f(x + p) is replaced by the trapezoid rule −½ (g + g₊)ᵀp; a trial that is not finite counts as ρ = −1 and shrinks
-the radius to a tenth of the step.
+J. Nocedal & S. J. Wright, *Numerical Optimization*, 2nd ed., §4.1.
+
+Deviations from the book, with reasons:
+- It has ¼ Δ where ρ < ¼: where p has ended inside, that region could hold the same step again.
+- Where f has lost the digits of the decrease, f(x) − f(x + p) is replaced by the trapezoid rule −½ (g + g₊)ᵀp.
+- A trial that is not finite is refused and shrinks the radius to a tenth of the step.
 """
 
 from typing import Any, NamedTuple
@@ -44,7 +47,7 @@ def attempt(
     """Try a step.   ``edge``: it ends on the boundary.   Cost: one f, and one gradient if it is taken."""
     x_new = x + p
     f_new, ef, njev = problem.fun(x_new), noise_floor(problem, x, f), 0
-    ratio, g_new, whole = -1.0, g, finite(f_new)
+    whole = finite(f_new)
     if whole and promised > 0.0:
         ratio = (f - f_new) / promised
         drowned = promised <= 10.0 * ef and f_new <= f + 10.0 * ef
@@ -65,7 +68,7 @@ def refused(old: Trial, length: float, whole: bool, drowned: bool) -> Trial:
     shrunk = (0.25 if whole else 0.1) * length
     room = shrunk > eps(old.x) * norm(old.x)
     rejected = old.rejected + 1
-    ok = room and rejected < (5 if drowned else 30)
+    ok = room and rejected < (10 if drowned else 30)
     return old._replace(radius=shrunk if room else old.radius, rejected=rejected, taken=False, ok=ok)
 
 

@@ -17,6 +17,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 from refopt.ops import device, namespace, norm_inf, reals, scalar
+from refopt.ops import eps as precision
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -133,11 +134,17 @@ def flat(arrays: list[Any]) -> Any:
 
 def begun(x: Any) -> Any:
     """x, checked, for a first state; integers and lists become the default float."""
+    if isinstance(x, list | tuple) and any(getattr(part, "ndim", 0) for part in x):
+        raise ValueError(
+            "x must be one vector (P,), not a list of arrays: join them, as np.concatenate([a.ravel() for a in x]) does"
+        )
     x = reals(x)
     if x.ndim != 1 or not x.shape[0]:
         raise ValueError(f"x must be a vector (P,) of one parameter or more; it has shape {tuple(x.shape)}")
     if not namespace(x).isdtype(x.dtype, "real floating"):
         raise TypeError(f"x must hold real numbers; it has dtype {x.dtype}")
+    if precision(x) > 1e-6:
+        raise TypeError(f"x must be of float32 or float64, as steps in {x.dtype} round to nothing")
     if not norm_inf(x) < float("inf"):
         raise ValueError("x is not finite: it holds NaN or infinity")
     return x

@@ -3,6 +3,8 @@
 from math import isfinite
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from refopt.catalogue import Entry, as_dict
 
 COUNTS = ("samples", "probes", "every", "window", "limit", "memory", "trials", "inverse_every")  #: at least 1
@@ -27,6 +29,20 @@ class Common(NamedTuple):
     checkpoint_every: int = 100  #: after so many steps, and at the end
     resume: bool = False  #: go on from the checkpoint, if there is one
     maxtime: float = float("inf")  #: seconds
+
+
+def common(given: dict[str, Any]) -> Common:
+    """The options of every method, checked."""
+    found = Common(**given)
+    every, maxtime = found.checkpoint_every, found.maxtime
+    if isinstance(every, bool) or not isinstance(every, int | np.integer) or every < 1:
+        raise ValueError(f"checkpoint_every must be a whole number of at least 1; it is {every!r}")
+    if isinstance(maxtime, str) or not maxtime >= 0.0:
+        raise ValueError(f"maxtime must be a number of seconds, 0 or more; it is {maxtime!r}")
+    for name in ("replacement", "resume"):
+        if not isinstance(value := getattr(found, name), bool | np.bool):
+            raise TypeError(f"{name} must be True or False; it is {value!r}")
+    return found
 
 
 class Chosen(NamedTuple):
@@ -57,6 +73,11 @@ def settled(entry: Entry, options: Any) -> tuple[Chosen, dict[str, Any]]:
         raise TypeError(f"{entry.name} has no option {said}; its options are {', '.join((*fields, *Common._fields))}")
     own = {key: given.pop(key) for key in fields if key in given}
     schedules = {key: value for key, value in own.items() if callable(value)}
+    for key in schedules:
+        if key in entry.module.State._fields:
+            raise TypeError(
+                f"{key} of {entry.name} is where a run begins, and follows a rule from there: give a number"
+            )
     fixed = {key: checked(entry, key, value) for key, value in own.items() if key not in schedules}
     chosen = Chosen(entry, entry.module.Params(**fixed), schedules)
     chosen.at(0)

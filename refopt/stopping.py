@@ -3,12 +3,13 @@
 Three things must hold before a run may say CONVERGED, and scaling or shifting f changes none of them:
 
     (a)  ‖g‖ ≤ min(gtol · max over visited states of ‖g‖,  max(gtol, 1e-6) · ‖g(x₀)‖)
-    (b)  maxᵢ |gᵢ| wᵢ ≤ gtol (f₀ − f) + ef                     wᵢ = max(|xᵢ|, |x₀ᵢ|)
-    (c)  what the method's own model still promises ≤ max(eps (f₀ − f), ef)
+    (b)  maxᵢ |gᵢ| wᵢ ≤ min(gtol (f₀ − f), 1e-3 F) + ef        wᵢ = max(|xᵢ|, |x₀ᵢ|)
+    (c)  what the method's own model still promises ≤ max(min(eps (f₀ − f), 1e-10 F), ef)
 
 Norms of g are ∞-norms; ef = max(10 eps |f|, N) is the noise of f, N what was measured of it (0 until then).
 (b) is the relative gradient of J. E. Dennis & R. B. Schnabel, *Numerical Methods for Unconstrained Optimization and
-Nonlinear Equations*, §7.2, with f₀ − f in place of |f|. Where the Hessian is seen, (c) is infinite while it has a
+Nonlinear Equations*, §7.2, with f₀ − f in place of |f|. From a start so high that beside f₀ − f everything is small,
+F = max(1, |f|) sets the measure. Where the Hessian is seen, (c) is infinite while it has a
 negative eigenvalue: a saddle is not an end.
 """
 
@@ -63,14 +64,15 @@ class Watch(NamedTuple):
     """What must be remembered of a run to judge it."""
 
     f0: float
-    g0: float  #: ‖g(x₀)‖
+    g0: float  #: ‖g(x₀)‖, or the first that is not 0
     gmax: float
     size: Vector  #: of the variables: |x₀|, and 1 for zeros where differences are taken
     x: Vector  #: the best point, its f, its gradient and ‖g‖
     f: float
     g: Vector
     gnorm: float
-    least: float  #: the smallest ‖g‖ of a visited state, until another is smaller by a tenth
+    low: float  #: the lowest f of a visited state, until another is lower by more than noise
+    least: float  #: and the smallest ‖g‖, until another is smaller by a tenth
     slope: float  #: maxᵢ |gᵢ xᵢ| at x₀: what f changes, to first order, when x₀ doubles
     stall: int  #: steps in a row that lowered neither f nor ‖g‖
     patience: int  #: the stall that makes the run stop to think
@@ -83,7 +85,7 @@ class Watch(NamedTuple):
 def watch(x: Vector, f: float, g: Vector, size: Vector) -> Watch:
     gnorm = norm_inf(g)
     slope = weighted_max(g, absolute(x)) or gnorm
-    return Watch(f, gnorm, gnorm, size, x, f, g, gnorm, gnorm, slope, -1, 5, inf, 0.0, False, RUNNING)
+    return Watch(f, gnorm, gnorm, size, x, f, g, gnorm, f, gnorm, slope, -1, 5, inf, 0.0, False, RUNNING)
 
 
 def look(method: Any, problem: Problem, state: Any, old: Watch, tests: Tests) -> Watch:
@@ -113,13 +115,12 @@ def observe(
 ) -> Watch:
     """Take note of a state: is it the best so far, is its gradient small, does the run need thought?"""
     gnorm, ef = norm_inf(g), noise_floor(problem, x, f)
-    gmax, least = max(old.gmax, gnorm), old.least
-    lower = f < old.f - ef
+    gmax, low, least = max(old.gmax, gnorm), old.low, old.least
     stall = old.stall + 1 if taken else old.stall
+    if f < low - ef:
+        stall, low = 0, f
     if gnorm < 0.9 * least:
         stall, least = 0, gnorm
-    if lower:
-        stall = 0
     small = gradient_small(old, x, f, g, gnorm, gmax, ef, tests)
     verdict = RUNNING
     if not ok or stall >= old.patience:
@@ -129,8 +130,8 @@ def observe(
     fall = old.f0 - f
     if not finite(f) or (fall > 1e30 * old.slope and fall > 1e15 * max(1.0, abs(old.f0))):  # a saddle has no slope
         verdict = FALLING
-    new = old._replace(gmax=gmax, least=least, stall=stall, small=small, verdict=verdict)
-    if lower or (f <= old.f + ef and gnorm < old.gnorm):
+    new = old._replace(g0=old.g0 or gnorm, gmax=gmax, low=low, least=least, stall=stall, small=small, verdict=verdict)
+    if f < old.f - ef or (f <= low + ef and gnorm < old.gnorm):
         new = new._replace(x=x, f=f, g=g, gnorm=gnorm)
     return new
 
@@ -149,7 +150,7 @@ def gradient_small(
     change = weighted_max(g, larger(absolute(x), old.size))
     if tests.differences > 0.0 and old.rough == 0.0 and change * tests.differences <= eps(x) * abs(f):
         return True
-    return gnorm <= max(tau, tests.gtol_abs) and change <= tests.gtol * (old.f0 - f) + ef
+    return gnorm <= max(tau, tests.gtol_abs) and change <= min(tests.gtol * (old.f0 - f), 1e-3 * max(1.0, abs(f))) + ef
 
 
 def settle(problem: Problem, old: Watch, x: Vector, f: float, g: Vector, promised: float, tests: Tests) -> Watch:
@@ -158,7 +159,8 @@ def settle(problem: Problem, old: Watch, x: Vector, f: float, g: Vector, promise
     What is claimed of a point is claimed of no other: it becomes the best one, and must be as low as that was.
     """
     ef = noise_floor(problem, x, f)
-    if promised <= ef or promised <= LITTLE * (old.f0 - f) or (tests.absolute_only and promised < inf):
+    little = min(LITTLE * (old.f0 - f), 1e-10 * max(1.0, abs(f)))
+    if promised <= ef or promised <= little or (tests.absolute_only and promised < inf):
         if tests.differences > 0.0 or f > old.f + slack(old, ef):  # noise may look like that
             return old._replace(verdict=STUCK)
         new = best_here(old, x, f, g)
@@ -209,47 +211,45 @@ def think(method: Any, problem: Problem, state: Any, watch: Watch, params: Any, 
     watch = best_here(watch, state.x, state.f, state.g) if here else watch
     promised = method.predicted(state)
     measured = by_differences if tests.differences > 0.0 else by_slopes
-    answer, errors = measured(method, problem, state, watch, tests, tried, promised, here)
-    return answer or judged(method, problem, state, *centred(problem, watch, tests), tried, promised, errors)
+    answer = measured(method, problem, state, watch, tests, tried, promised, here)
+    return answer or judged(method, problem, state, *centred(problem, watch, tests), tried, promised)
 
 
 def by_differences(
     method: Any, problem: Problem, state: Any, watch: Watch, tests: Tests, tried: int, promised: float, here: bool
-) -> tuple[Any, Vector]:  # fmt: skip
-    """What to do at once where the differences can be better, or are good; and the errors of the gradient."""
+) -> Any:  # fmt: skip
+    """What to do at once where the differences can be better, or are good; else None."""
     ef, left = noise_floor(problem, watch.x, watch.f), tests.maxfun - spent(state, tests)[0]
     search = tried < 6 and left >= 12 * tests.per_gradient
     content = here and watch.small and promised <= max(ef, LITTLE * (watch.f0 - watch.f))
     found = differences_of(problem, problem, watch.x, watch.f, watch.g, watch, tests, search, content)
     if search and is_news(found, problem.noise, watch.rough, ef):
         watch = watch._replace(rough=found.rough, verdict=RUNNING)
-        return (problem._replace(noise=found.noise), method.resume(state), watch), watch.g
+        return problem._replace(noise=found.noise), method.resume(state), watch
     if found.sound:
         seen, judging = centred(problem, watch, tests)
         if gradient_small(seen, seen.x, seen.f, seen.g, seen.gnorm, seen.gmax, ef, judging):
-            return (problem, state, watch._replace(verdict=DONE)), watch.g
-    return None, 0.0 * watch.g + 3.0 * found.errors
+            return problem, state, watch._replace(verdict=DONE)
+    return None
 
 
 def by_slopes(
     method: Any, problem: Problem, state: Any, watch: Watch, tests: Tests, tried: int, promised: float, here: bool
-) -> tuple[Any, Vector]:  # fmt: skip
-    """What to do at once where the gradient is wrong, or f noisier than was known; no errors of the gradient."""
-    ef, none = noise_floor(problem, watch.x, watch.f), 0.0 * watch.g
+) -> Any:  # fmt: skip
+    """What to do at once where the gradient is wrong, or f noisier than was known; else None."""
+    ef = noise_floor(problem, watch.x, watch.f)
     if tried >= 2 or (watch.gnorm <= SAFE * watch.g0 and promised <= ef):
-        return None, none
+        return None
     suspect, p = norm_inf(state.g) > 1e-4 * watch.gmax, getattr(state, "p", -state.g)
     noise, wrong = measure_f(problem, state.x, state.f, state.g, p, watch.size, watch.f0, suspect)
     if wrong:
-        return Ending(Status.BAD_DERIVATIVE, False, WRONG_GRADIENT), none
+        return Ending(Status.BAD_DERIVATIVE, False, WRONG_GRADIENT)
     if noise > ef:
-        return (problem._replace(noise=2.0 * noise), method.resume(state), watch._replace(verdict=RUNNING)), none
-    return None, none
+        return problem._replace(noise=2.0 * noise), method.resume(state), watch._replace(verdict=RUNNING)
+    return None
 
 
-def judged(
-    method: Any, problem: Problem, state: Any, watch: Watch, tests: Tests, tried: int, promised: float, errors: Vector
-) -> Any:
+def judged(method: Any, problem: Problem, state: Any, watch: Watch, tests: Tests, tried: int, promised: float) -> Any:
     """Success, another chance, or more patience; at the last, the reason why there is no success."""
     ef, sees_hessian = noise_floor(problem, watch.x, watch.f), counts_hessians(state)
     if safe(problem, watch, promised, sees_hessian):
@@ -259,7 +259,7 @@ def judged(
     last = not (drop or (state.ok and (progress or watch.patience < 50)))
     if last or tried & (tried - 1) == 0:  # now and then, as it is dear
         left = tests.maxfun - spent(state, tests)[0]
-        best = stationary(problem, watch, promised, tests, sees_hessian, errors, left)
+        best = stationary(problem, watch, promised, tests, sees_hessian, left)
         if best is not None:
             return problem, state, best._replace(verdict=PRECISE)
     if drop:

@@ -5,14 +5,15 @@ f = ½‖r‖², g = Jᵀr, and norms of g are ∞-norms. A run has converged wh
     (a)  ‖g‖ ≤ min(gtol · max over visited states of ‖g‖,  max(gtol, 1e-6) · ‖g(x₀)‖)       and one of
     (b)  a full Gauss-Newton step would gain D ≤ ef,  or  D ≤ min(1e-15 (f₀ − f), 1e-10 f), 1e-6 f with differences
     (c)  maxⱼ |Jⱼᵀr| / (‖Jⱼ‖‖r‖) ≤ gtol,  the last step promised ≤ ef,  and  D ≤ 1e-6 f
-    (d)  ‖r‖ ≤ 1e-10 ‖r(x₀)‖
+    (d)  ‖r‖ ≤ 1e-10 ‖r(x₀)‖,  and  f ≤ max(1e-10, 1e-2 what the last step promised)
 
 The cosine alone never falls where r → 0, and D never where J loses rank in the limit: it is measured without what lies
 along singular vectors of J below 1e-10. The noise of f is ef = max(10 eps f, N), N what was measured of it. The
 user's ftol (D ≤ ftol f) and xtol (‖Dp‖ ≤ xtol ‖Dx‖, p undamped) count in place of (a) to (d), but only where
 ‖g‖ ≤ 1e-6 ‖g(x₀)‖.
 
-Where J has not full rank, f may bend down along what J does not see: that is looked for before the run ends.
+Where J has not full rank, f may bend down along what J does not see: that is looked for before the run ends, unless r
+is linear, as it is where its slopes are the same elsewhere.
 
 A polish is tried once before the end, where the last step promised 1e-4 f or less and ‖g‖ has fallen to a hundredth: it
 converges faster than the methods do.
@@ -28,9 +29,12 @@ from refopt.linesearch import noise_floor
 from refopt.noise import central_accuracy, differences_for, differences_of, measure_f, measure_g, one_sided
 from refopt.ops import (
     Vector,
+    absolute,
     finite,
+    larger,
     norm,
     norm_inf,
+    oblique,
     positive,
     solve_upper,
 )
@@ -39,6 +43,7 @@ from refopt.refinement import lower_beside
 from refopt.stopping import BUDGET, DONE, PRECISE, RUNNING, STUCK, WRONG_GRADIENT, Ending, Status, is_news, spent
 
 NEAR = 7  #: a verdict: not done, but so near that a polish may lead there
+FLAT = 8  #: a verdict: done, unless f bends down along what J does not see
 
 
 class Tests(NamedTuple):
@@ -84,6 +89,11 @@ def finished(method: Any, problem: LeastSquares, state: Any, watch: Watch, param
 
     By differences it may be a polish of their errors: what has a larger gradient is not kept.
     """
+    if watch.verdict == FLAT:
+        known = trials(state, tests) > 0
+        sure = known and linear(problem, state, watch)
+        watch = watch._replace(verdict=DONE if sure else STUCK)
+        state = state._replace(njev=state.njev + 1) if known else state
     wanted = params.polish and (watch.verdict == DONE or watch.verdict == NEAR)
     better = polish(problem, state, trials(state, tests) if wanted else 0, 0)
     if tests.differences > 0.0 and norm_inf(better.g) > norm_inf(state.g):
@@ -92,6 +102,12 @@ def finished(method: Any, problem: LeastSquares, state: Any, watch: Watch, param
     if watch.verdict == NEAR:
         watch = look(method, problem, state, watch._replace(near=False), tests)
     return state, watch
+
+
+def linear(problem: LeastSquares, state: Any, watch: Watch) -> bool:
+    """Whether r has the same slopes far away, number for number, along a direction like no other.   Cost: one J."""
+    u = larger(absolute(state.x), watch.size) * oblique(state.x)
+    return norm_inf(problem.jacobian(state.x + u) @ u - state.J @ u) == 0.0
 
 
 def trials(state: Any, tests: Tests) -> int:
@@ -107,8 +123,8 @@ def look(method: Any, problem: LeastSquares, state: Any, old: Watch, tests: Test
     near = close and old.near and new.verdict == RUNNING and tests.differences == 0.0
     promised = method.predicted(state) if new.small or near else inf  # infinite as well where J is only learnt
     if new.small and finite(promised) and ended(problem, new, state, promised, tests):
-        doubtful = tests.differences > 0.0 or not state.full  # noise may look like that, and a saddle
-        return new._replace(verdict=STUCK if doubtful else DONE)
+        sure = DONE if state.full else FLAT  # a saddle may look like that
+        return new._replace(verdict=sure if tests.differences == 0.0 else STUCK)  # and so may noise
     if near and finite(promised):
         return new._replace(verdict=NEAR)
     return new
@@ -155,7 +171,9 @@ def ended(problem: LeastSquares, old: Watch, state: Any, promised: float, tests:
         return True
     if gnorm <= target(old, old.gmax, tests):
         share = 1e-10 if tests.differences == 0.0 else 1e-6
-        if promised <= max(ef, min(1e-15 * (old.f0 - f), share * f)) or f <= 1e-20 * old.f0:
+        if promised <= max(ef, min(1e-15 * (old.f0 - f), share * f)):
+            return True
+        if f <= min(1e-20 * old.f0, max(1e-10, 1e-2 * state.promised)):
             return True
         if state.promised <= ef and promised <= 1e-6 * f and cosine(state) <= tests.gtol:
             return True

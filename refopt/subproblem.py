@@ -47,11 +47,7 @@ def more_sorensen(g: Vector, B: Symmetric, radius: float, accuracy: float) -> St
     or the iteration lingers, the lowest eigenpair decides whether this is the hard case. Where λ is known to rounding,
     and ‖p(λ)‖ is not, as next to −λ₁, the same eigenvector leads to the boundary.
     """
-    least, most = gershgorin(B)
-    size = max(abs(least), abs(most))
-    reach, slack = norm(g) / radius, 1.0 + 4.0 * eps(g)  # rounding must not shut out a λ at the end of the interval
-    low = max(0.0, reach / slack - size)
-    high = reach * slack + max(0.0, -least)
+    low, high, size = interval(g, B, radius)
     lam = inside(low, high) if low > 0.0 else 0.0
     p, failures, floor = cauchy(g, B, radius), 0, 0.0
     for k in range(100):
@@ -62,13 +58,8 @@ def more_sorensen(g: Vector, B: Symmetric, radius: float, accuracy: float) -> St
             length = norm(p)
             if abs(length - radius) <= accuracy * radius or (lam == 0.0 and length < radius):
                 break
-            if length > radius:
-                low = lam
-            else:
-                high = lam
-            if length > 0.0:
-                ratio = length / norm(solve_lower(L, p))
-                newton = lam + ratio * ratio * (length - radius) / radius
+            low, high = (lam, high) if length > radius else (low, lam)
+            newton = newton_multiplier(L, p, length, lam, radius)
             if failures == 4 and abs(newton - lam) <= 2.0 * eps(g) * (size + lam):
                 return nearly_hard(g, B, radius, lam + 4.0 * eps(g) * (size + lam))
         else:
@@ -84,6 +75,25 @@ def more_sorensen(g: Vector, B: Symmetric, radius: float, accuracy: float) -> St
             low, floor = max(low, nearly), max(0.0, -mu)
         lam = newton if low < newton < high else floor + inside(low - floor, max(low, high) - floor)
     return Step(p, lam, decrease(g, B, p))
+
+
+def interval(g: Vector, B: Symmetric, radius: float) -> tuple[float, float, float]:
+    """low ≤ λ ≤ high, and a bound of ‖B‖, by Gershgorin's bounds of the eigenvalues λ₁, …, λₙ of B.
+
+    ‖g‖/Δ − λₙ ≤ λ ≤ ‖g‖/Δ − λ₁, a little wider: rounding must not shut out a λ at its end.
+    """
+    least, most = gershgorin(B)
+    size = max(abs(least), abs(most))
+    reach, slack = norm(g) / radius, 1.0 + 4.0 * eps(g)
+    return max(0.0, reach / slack - size), reach * slack + max(0.0, -least), size
+
+
+def newton_multiplier(L: Matrix, p: Vector, length: float, lam: float, radius: float) -> float:
+    """The next λ of Newton's method on  1/Δ − 1/‖p(λ)‖ = 0,  ‖p‖ = length;  −1, which no λ is, where p is zero."""
+    if length == 0.0:
+        return -1.0
+    ratio = length / norm(solve_lower(L, p))
+    return lam + ratio * ratio * (length - radius) / radius
 
 
 def hard_case(g: Vector, B: Symmetric, radius: float, lam: float, v: Vector, size: float) -> Step:

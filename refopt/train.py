@@ -15,7 +15,7 @@ from refopt.elementwise import WORTH, distance
 from refopt.ops import finite, namespace, norm, scalar
 from refopt.progress import Bar
 from refopt.sampled import Draw, Needs, at, begun
-from refopt.settings import Chosen, Common, settled
+from refopt.settings import Chosen, Common, common, settled
 from refopt.stopping import Status
 
 AT_ONCE = 512  #: samples of which the loss after a run is computed at a time
@@ -70,18 +70,18 @@ def train(
         raise TypeError(
             f"problem must be a refopt.Supervised, or a refopt.Problem with fun and grad; it is {problem!r}"
         )
-    phases, common = planned(method, steps, options)
+    phases, shared = planned(method, steps, options)
     check_callback(callback)
     x = begun(x)
     problem = in_type_of(x, problem)
-    sampler = Sampler(problem, seed_of(rng), batch_size, common.replacement)
+    sampler = Sampler(problem, seed_of(rng), batch_size, shared.replacement)
     check_batch(problem, batch_size)
-    run = Run(problem, sampler, phases, common, callback, x)
-    if common.resume and common.checkpoint is None:
+    if shared.resume and shared.checkpoint is None:
         raise ValueError("resume needs the option checkpoint, the file to go on from")
-    if common.resume:
-        run.resume(rng is not None)
     with np.errstate(all="ignore"):
+        run = Run(problem, sampler, phases, shared, callback, x)
+        if shared.resume:
+            run.resume(rng is not None)
         status = run.go(progress)
         return run.result(status)
 
@@ -105,15 +105,15 @@ def planned(method: Any, steps: Any, options: Any) -> tuple[list[tuple[Chosen, i
             f"{len(methods)} methods take as many numbers of steps, and as many dicts of options where there are any; "
             f"given were {len(counts)} and {len(each)}"
         )
-    phases, common, end = [], dict[str, Any](), 0
+    phases, told, end = [], dict[str, Any](), 0
     for name, count, own in zip(methods, counts, each, strict=True):
         if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 0:
             raise ValueError(f"steps must be a whole number of at least 0; it is {count!r}")
         chosen, others = settled(find(name, "train"), own)
         end += int(count)
         phases.append((chosen, end))
-        common |= others
-    return phases, Common(**common)
+        told |= others
+    return phases, common(told)
 
 
 def check_batch(problem: Any, batch_size: int | None) -> None:
@@ -121,7 +121,8 @@ def check_batch(problem: Any, batch_size: int | None) -> None:
         return
     if not hasattr(problem, "samples"):
         raise TypeError(f"a {type(problem).__name__} has no samples: batch_size must be None")
-    if not isinstance(batch_size, int | np.integer) or not 1 <= batch_size <= problem.samples:
+    whole = isinstance(batch_size, int | np.integer) and not isinstance(batch_size, bool)
+    if not whole or not 1 <= batch_size <= problem.samples:
         raise ValueError(f"batch_size must be from 1 to the number of samples, {problem.samples}; it is {batch_size!r}")
 
 

@@ -3,11 +3,12 @@
 import inspect
 
 import pytest
+from scipy.optimize import least_squares as scipy_least_squares
 from scipy.optimize import minimize as scipy_minimize
 from scipy.optimize import rosen, rosen_der, rosen_hess
 
 import refopt
-from refopt.catalogue import BY_NAME, COMMON, ENTRIES, available, find, split_options
+from refopt.catalogue import BY_NAME, COMMON, ENTRIES, SCIPY_ALONE, available, find, split_options
 
 names = pytest.mark.parametrize("name", [entry.name for entry in ENTRIES])
 
@@ -107,8 +108,32 @@ def test_options_take_the_type_of_their_default():
 def test_the_nearest_method_is_named():
     with pytest.raises(ValueError, match=r"minimize knows no method 'LBFGS'; its .*; did you mean 'l-bfgs'\?$"):
         find("LBFGS", "minimize")
-    with pytest.raises(ValueError, match=r"minimize knows no method 'Nelder-Mead'; its methods are .*adahessian$"):
-        find("Nelder-Mead", "minimize")
+    with pytest.raises(ValueError, match=r"minimize knows no method 'simplex'; its methods are .*adahessian$"):
+        find("simplex", "minimize")
+
+
+@pytest.mark.parametrize(
+    ("name", "door", "who"),
+    [
+        ("Nelder-Mead", "minimize", "scipy.optimize.minimize has it"),
+        ("trust-constr", "minimize", "scipy.optimize.minimize has it"),
+        ("trf", "least_squares", "scipy.optimize.least_squares has it"),
+        ("lm", "minimize", "refopt.least_squares has it"),
+        ("l_bfgs", "least_squares", "refopt.minimize and refopt.train have it"),
+        ("sgd", "minimize", "refopt.train has it"),
+    ],
+)
+def test_a_method_that_others_have_is_looked_for_there(name, door, who):
+    with pytest.raises(ValueError, match=f"knows no method '{name}'; .*; {who}$"):
+        find(name, door)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("door", "run"), [("minimize", scipy_minimize), ("least_squares", scipy_least_squares)])
+def test_what_scipy_alone_has_is_scipys(door, run):
+    assert not set(SCIPY_ALONE[door]) & available(door).keys()
+    for name in SCIPY_ALONE[door]:
+        assert run(lambda x: (x - 1.0) @ (x - 1.0), [0.5], method=name).x == pytest.approx(1.0, abs=0.1)
 
 
 @names

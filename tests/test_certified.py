@@ -53,6 +53,9 @@ NAMES = [name for name in zoo.names() if name.startswith("nist:")]
 RUNS = [(name, start) for name in NAMES for start in (1, 2)]
 
 
+STRAIGHT = {"canyon": 10**9}  #: no correction of steps but that which is asked for
+
+
 @cache
 def run_of(name, start, jac=None, polish=True):
     case = zoo.get(name, start)
@@ -140,7 +143,7 @@ def test_acceleration_solves_most_runs_with_fewer_jacobians():
         for name, start in RUNS:
             case = zoo.get(name, start)
             result = refopt.least_squares(
-                case.problem.residual, case.x0, jac=case.problem.jacobian, options={"geodesic": geodesic}
+                case.problem.residual, case.x0, jac=case.problem.jacobian, options={"geodesic": geodesic} | STRAIGHT
             )
             assert not result.success or digits(case, result) >= 4.0
             counts.append(result.njev if result.success else np.inf)
@@ -150,3 +153,13 @@ def test_acceleration_solves_most_runs_with_fewer_jacobians():
     solved = np.isfinite(accelerated)
     assert solved.sum() >= 50
     assert accelerated[solved].sum() < 0.6 * plain[solved].sum()
+
+
+def test_runs_that_last_follow_the_canyon():
+    def jacobians(options):
+        case = zoo.get("nist:Bennett5", 1)
+        result = refopt.least_squares(case.problem.residual, case.x0, jac=case.problem.jacobian, options=options)
+        assert digits(case, result) >= 10.0
+        return result.njev
+
+    assert jacobians({}) < 0.2 * jacobians(STRAIGHT)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from refopt.departure import depart, little, reach
+from refopt.methods import modified_newton, saddle_free_newton
 from refopt.problem import Problem
 
 EPS = 2.0**-52
@@ -14,10 +15,10 @@ def along(f, slope=lambda t: 0.0):
     return Problem(lambda x: float(f(x[0])), lambda x: np.array([float(slope(x[0]))]))
 
 
-def left(problem, bend=-1.0, trials=40, x=0.0):
+def left(problem, bend=-1.0, trials=40, x=0.0, least=0.0):
     """From x along p = 1."""
     x = np.array([x])
-    return depart(problem, x, problem.fun(x), problem.grad(x), np.ones(1), bend, trials)
+    return depart(problem, x, problem.fun(x), problem.grad(x), np.ones(1), bend, trials, least)
 
 
 def test_a_step_that_is_too_long_is_halved():
@@ -44,16 +45,33 @@ def test_a_wall_is_kept_away_from():
 
 
 def test_curvature_that_is_not_there_leads_nowhere():
-    for problem in (along(lambda x: 1.0 + x**2), along(lambda x: 1.0 - x**2 / 5)):
+    """Until ¼α² is a millionth of the noise, 10 eps; slopes are looked at where neither it nor x² is ten times that."""
+    up, flatter = along(lambda x: 1.0 + x**2, lambda x: 2 * x), along(lambda x: 1.0 - x**2 / 5, lambda x: -2 * x / 5)
+    for problem, slopes in ((up, 12), (flatter, 13)):
         point = left(problem)
-        assert (point.lower, point.x[0], point.njev) == (False, 0.0, 0)
-        assert 10 < point.nfev < 30  # until a quarter of α² is the noise, 10 eps
+        assert (point.lower, point.x[0], point.nfev, point.njev) == (False, 0.0, 35, slopes)
 
 
 def test_noise_ends_the_search():
-    problem = along(lambda x: x**2)._replace(noise=1.0)
+    problem = along(lambda x: x**2, lambda x: 2 * x)._replace(noise=1e6)
     assert left(problem).nfev == 1
-    assert left(problem._replace(noise=0.01)).nfev == 3  # ¼ 4⁻² = 0.016, ¼ 4⁻³ = 0.004
+    assert left(problem._replace(noise=1e4)).nfev == 4  # ¼ 4⁻² = 0.016, ¼ 4⁻³ = 0.004
+
+
+def test_slopes_tell_where_noise_hides_the_decrease():
+    """f = −½x² + 8x⁴ + 10¹²: by the trapezoid rule, not by f, ½x² − 16x⁴ ≥ ¼x² for x = 1/8 first, with equality."""
+    point = left(along(lambda x: 1e12 + np.sin(1e6 * x) * 1e-4, lambda x: -x + 32 * x**3))
+    assert (point.alpha, point.nfev, point.njev) == (0.125, 4, 2)
+    assert point.g.tolist() == [-0.125 + 32 * 0.125**3]
+    assert point.lower
+    assert point.wolfe
+
+
+def test_it_is_not_left_for_less_than_another_step_promises():
+    problem = along(lambda x: 1e12, lambda x: -x + 32 * x**3)
+    assert left(problem, least=0.25 * 0.125**2 * 0.9).alpha == 0.125
+    point = left(problem, least=0.25 * 0.25**2)
+    assert (point.lower, point.nfev) == (False, 3)
 
 
 def test_a_gradient_that_is_not_finite_refuses_the_point():
@@ -79,3 +97,20 @@ def test_little_is_noise_or_a_small_part_of_the_decrease():
     assert little(problem, x, 3.0, 3.0) == 3000 * EPS
     assert little(problem, x, 0.0, 5.0) == 5e-12
     assert little(problem._replace(noise=0.1), x, 0.0, 5.0) == 10.0
+
+
+@pytest.mark.parametrize("method", [modified_newton, saddle_free_newton])
+@pytest.mark.parametrize(("away", "leaves"), [(1e-6, False), (1e-12, True)])
+def test_newton_type_methods_take_what_promises_more(method, away, leaves):
+    """Of 10⁸ + ½ 10⁴ x₁² − ½ 10⁻³ x₂² + 10² x₂⁴ values show nothing. Along x₂ no more than 10⁻⁹ is to be had; along x₁
+    ½ 10⁴ · 10⁻¹², or much less from nearer by."""
+    problem = Problem(
+        lambda x: 1e8 + 0.0 * float(x[0]),
+        lambda x: np.array([1e4 * x[0], -1e-3 * x[1] + 4e2 * x[1] ** 3]),
+        lambda x: np.diag([1e4, -1e-3 + 12e2 * x[1] ** 2]),
+    )
+    state = method.init(problem, np.array([away, 0.0]), method.Params())
+    new = method.step(problem, state, method.Params())
+    assert new.taken
+    moved = abs(new.x - state.x) > 0.8 * np.array([away, 1e-4])
+    assert moved.tolist() == [not leaves, leaves]

@@ -12,7 +12,6 @@ from refopt.problem import Problem
 EPS = 2.0**-52
 TESTS = stopping.Tests()
 BOWL = Problem(lambda x: float(x @ x), lambda x: 2 * x)
-NONE = np.zeros(2)
 
 
 def begun(f=100.0, g=(1.0, 2.0), x=(3.0, -4.0)):
@@ -22,7 +21,7 @@ def begun(f=100.0, g=(1.0, 2.0), x=(3.0, -4.0)):
 def test_negative_curvature_is_no_success():
     watch = begun(g=(0.0, 0.0))
     assert not safe(BOWL, watch, inf, True)
-    assert stationary(BOWL, watch, inf, TESTS, True, NONE, inf) is None
+    assert stationary(BOWL, watch, inf, TESTS, True, inf) is None
     assert safe(BOWL, watch, 0.0, True)
 
 
@@ -56,7 +55,7 @@ def test_a_gradient_that_is_noise(g, g0, f0, hessian, answer):
     rng, n = np.random.default_rng(3), 201
     noisy = Problem(lambda x: 1.0, lambda x: rng.uniform(-1e-4, 1e-4, n))
     watch = begun(f=1.0, g=[g, *[0.0] * (n - 1)], x=np.ones(n))._replace(g0=g0, f0=f0, size=np.full(n, 2.0))
-    assert (stationary(noisy, watch, 0.0, TESTS, hessian, np.zeros(n), inf) is watch) is answer
+    assert (stationary(noisy, watch, 0.0, TESTS, hessian, inf) is watch) is answer
 
 
 def test_noise_is_compared_in_units_of_the_variables_as_well():
@@ -74,13 +73,13 @@ def test_the_newton_step_is_asked_for_where_it_can_be_had(n, left, answer):
     problem = Problem(lambda x: 1 + 1e-18 * float(x @ x), lambda x: 2e-18 * x, noise=1e-15)
     watch = stopping.watch(x, 1.0, 2e-18 * x, 2 * x)._replace(g0=1e-10, f0=1.0 + 1e-13)
     tests = stopping.Tests(per_gradient=10)
-    assert (stationary(problem, watch, 1.0, tests, False, np.zeros(n), left) is not None) is answer
+    assert (stationary(problem, watch, 1.0, tests, False, left) is not None) is answer
 
 
 def test_what_newtons_method_finds_is_returned():
     x = np.array([1e-3, 2e-3])
     watch = begun(f=BOWL.fun(x), g=BOWL.grad(x), x=x)._replace(g0=1.0, f0=2.0, size=np.ones(2))
-    found = stationary(BOWL, watch, 1.0, TESTS, False, NONE, inf)
+    found = stationary(BOWL, watch, 1.0, TESTS, False, inf)
     assert abs(found.x).max() <= 1e-9
     assert found.gnorm == abs(found.g).max() == 2 * abs(found.x).max()
     assert found.f == BOWL.fun(found.x)
@@ -89,7 +88,7 @@ def test_what_newtons_method_finds_is_returned():
 def test_far_from_everything_nobody_asks_for_a_newton_step():
     """A tenth of the first gradient, and f has fallen."""
     watch = begun(f=5.0, g=(2.0, 4.0), x=(1.0, 2.0))._replace(g0=40.0, f0=100.0, size=np.array([3.0, 3.0]))
-    assert stationary(BOWL, watch, 5.0, TESTS, False, NONE, inf) is None
+    assert stationary(BOWL, watch, 5.0, TESTS, False, inf) is None
 
 
 def test_a_canyon_in_noise_is_no_minimum():
@@ -100,5 +99,5 @@ def test_a_canyon_in_noise_is_no_minimum():
     )
     x = np.array([8.0, 0.0])
     watch = begun(f=problem.fun(x), g=problem.grad(x), x=x)._replace(g0=1.0, f0=2.0, size=np.ones(2))
-    found = stationary(problem._replace(noise=1e-3), watch, 1e-4, TESTS, False, NONE, inf)
+    found = stationary(problem._replace(noise=1e-3), watch, 1e-4, TESTS, False, inf)
     assert found is None or found.gnorm <= 5e-7

@@ -138,6 +138,28 @@ def test_without_curvature_it_goes_downhill_to_the_boundary():
     assert (found.promised, found.edge, found.gain) == (pytest.approx(50.0), True, inf)
 
 
+@pytest.mark.parametrize("unit", [2.0**-40, 1.0, 2.0**40])
+@pytest.mark.parametrize(("part", "followed"), [(5.0, False), (10.0, False), (11.0, True)])
+def test_curvature_within_ten_roundings_of_the_matrix_is_none(part, followed, unit):
+    """dᵀHd = part · eps ‖Hd‖‖d‖ along d = −e₁."""
+    B, g = unit * np.array([[part * EPS, 1.0], [1.0, 0.0]]), np.array([1.0, 0.0])
+    cg = conjugate_gradients(products(B), 0 * g, g, 0 * g, 0.0, inf, 0.1, 0.0, 1)
+    assert cg.z.any() == followed
+
+
+@pytest.mark.parametrize(("bend", "concave"), [(-(2.0**-27), False), (-(2.0**-26), False), (-(2.0**-25), True)])
+def test_curvature_is_negative_beyond_half_of_the_digits(bend, concave):
+    """√eps is 2⁻²⁶."""
+    cg = solve_by_cg(np.array([[bend, 1.0], [1.0, 0.0]]), np.array([1.0, 0.0]))
+    assert (cg.concave, cg.gain == inf, cg.bend) == (concave, concave, bend)
+
+
+def test_a_minimiser_on_the_boundary_is_on_the_boundary():
+    found = run(steihaug, np.eye(2), np.array([4.0, 0.0]), 4.0, 0.1)
+    assert found.edge
+    assert found.p == pytest.approx([-4.0, 0.0])
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_product_that_is_not_finite_counts_as_no_curvature(bad):
     g = np.array([3.0, 4.0])
@@ -150,7 +172,7 @@ def test_no_gradient_no_step():
     for solver, rest in ((steihaug, (0.1,)), (gltr, (0.1, 10))):
         found = run(solver, np.diag([1.0, -1.0]), np.zeros(2), 1.0, *rest)
         assert not found.p.any()
-        assert (found.promised, found.gain, found.products) == (0.0, 0.0, 0)
+        assert (found.promised, found.gain, found.products, found.edge) == (0.0, 0.0, 0, False)
 
 
 # --- GLTR ------------------------------------------------------------------------------------------------------------
@@ -190,6 +212,13 @@ def test_gltr_stops_at_the_largest_space_allowed():
     assert found.p == pytest.approx(best, rel=1e-9)
 
 
+def test_a_residual_that_is_just_small_enough_will_do():
+    """‖Bp + g‖ = ½‖g‖ after one product."""
+    B, g = np.array([[1.0, 0.5], [0.5, 1.0]]), np.array([1.0, 0.0])
+    assert run(gltr, B, g, 10.0, 0.5, 2).products == 1
+    assert run(gltr, B, g, 10.0, 0.49, 2).products == 2
+
+
 # --- negative curvature ----------------------------------------------------------------------------------------------
 
 
@@ -211,6 +240,12 @@ def test_none_is_found_where_there_is_none(data, n):
     assert not run(escape, B, g, 3.0).edge
     B[0, :] = B[:, 0] = 0.0  # singular
     assert not run(escape, B, g, 3.0).edge
+
+
+@pytest.mark.parametrize(("apart", "count"), [(1e-9, 1), (1e-6, 2)])
+def test_the_look_for_curvature_ends_at_half_of_the_digits(apart, count):
+    """The second residual is about `apart` of the first."""
+    assert run(escape, np.diag([1.0, 1.0 + apart]), np.ones(2), 1.0).products == count
 
 
 def test_a_saddle_is_left_only_where_little_is_left_to_gain():
@@ -254,15 +289,23 @@ def test_a_start_without_positive_curvature_is_none():
     begun, fresh = solve_by_cg(B, g, start), solve_by_cg(B, g)
     assert (begun.z == fresh.z).all()
     assert begun.products == fresh.products + 1
+    flat = solve_by_cg(np.diag([1.0, 0.0]), np.array([0.0, 1.0]), np.array([0.0, -1.0]))
+    assert not flat.z.any()
 
 
-def test_gltr_looks_at_the_ninth_to_fifteenth_space_no_more():
-    """Where k = 9 would do, sixteen products are spent; and none where none are allowed."""
+@pytest.mark.parametrize("begun", [0, 1])
+def test_where_too_little_is_gained_it_ends_at_the_tenth_step_after_the_start(begun):
+    B, g = np.diag(np.arange(1.0, 21.0)), np.ones(20)
+    assert solve_by_cg(B, g, start=-0.1 * begun * g, forcing=0.0, progress=1.0).products == 10 + begun
+
+
+def test_gltr_ends_inside_where_conjugate_gradients_do():
+    """After nine products where nine will do; and without a step where none are allowed."""
     B, g = np.diag(np.linspace(1.0, 30.0, 40)), np.ones(40)
     residuals = [np.linalg.norm(B @ z + g) for z in path(g, B, inf, 20)]
     forcing = (residuals[9] * residuals[8]) ** 0.5 / np.linalg.norm(g)
     found = gltr(products(B), 0 * g, g, 1e3, forcing, 40)
-    assert found.products == 16
+    assert found.products == 9
     none = gltr(products(B), 0 * g, g, 1e3, forcing, 0)
     assert (none.products, none.promised, none.edge) == (0, 0.0, False)
     assert not none.p.any()

@@ -1,11 +1,14 @@
 """The tree's promises: `import refopt` stays light, and no file holds the path of somebody's machine."""
 
+import ast
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import refopt
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ["numba", "autograd", "scipy.optimize", "scipy.linalg", "array_api_compat", "matplotlib"]
@@ -20,6 +23,19 @@ def run(code: str) -> str:
 def test_import_loads_nothing_heavy():
     show = f"import sys, refopt; print([name for name in {HEAVY} if name in sys.modules])"
     assert run(show) == "[]"
+
+
+def test_a_type_checker_sees_the_same_names():
+    """`__init__.pyi` says for each public name where it comes from, and `__init__.py` loads it from there."""
+    stub = ast.parse((ROOT / "refopt/__init__.pyi").read_text(encoding="utf-8"))
+    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    named = {alias.asname: node.module for node in imports for alias in node.names}
+    homes = {name: f"refopt.{home}" for name, home in refopt._HOMES.items()}
+    assert named == homes | dict.fromkeys(refopt._MODULES, "refopt")
+
+
+def test_a_shell_completes_public_names_alone():
+    assert dir(refopt) == sorted([*refopt.__all__, "__version__"])
 
 
 def test_functions_stay_functions_whatever_was_imported_before():

@@ -112,6 +112,7 @@ def test_an_interrupted_write_leaves_what_was_there(tmp_path, capsys, monkeypatc
     [
         (["verify", "bfgs.secand"], "did you mean bfgs.secant"),
         (["verify", "--examples", "0"], "at least one instance"),
+        (["verify", "--seed", "-1"], "seed is -1: it must not be negative"),
         (["verify", "--json", "no/such/folder/x.json"], "there is no folder"),
         (["verify", "--html", "no/such/folder/x.html"], "there is no folder"),
         (["verify", "--json", "."], "it is a folder"),
@@ -156,6 +157,12 @@ def test_recommend_names_a_method_and_says_why(capsys):
     assert others == "or: saddle-free-newton, trust-dogleg, bfgs"
     assert main(["recommend", "0"]) == 2
     assert "n must be positive; it is 0" in capsys.readouterr().err
+
+
+def test_n_is_not_taken_for_no_convex(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["recommend", "--n", "10"])
+    assert "unrecognized arguments: --n" in capsys.readouterr().err
 
 
 def test_help_shows_every_command_and_examples(capsys):

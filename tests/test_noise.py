@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from refopt import noise
@@ -11,7 +11,9 @@ from refopt.noise import (
     alternating,
     bend,
     best_differences,
+    finest,
     larger_finite,
+    left_by,
     measure_f,
     measure_g,
     noise_of_g,
@@ -213,7 +215,13 @@ def test_unexplained_leaves_out_what_is_not_finite():
     assert unexplained(values[:5]) == 0.0
 
 
+def calm(noise):
+    """What no noise leaves."""
+    return 0.0
+
+
 @given(seeds, st.floats(-11, -6))
+@example(250, -6.0)  # two of the shortest steps agree
 def test_the_best_differences_of_a_noisy_function(seed, exponent):
     """Σ exp(cᵢxᵢ) with noise ε: made for the best of the noises tried, they are as right as those made for ε."""
     rng = np.random.default_rng(seed)
@@ -225,9 +233,52 @@ def test_the_best_differences_of_a_noisy_function(seed, exponent):
     def wrong(noise):
         return abs(gradient(fun, x, "3-point", x, noise) - c * np.exp(c * x)).max()
 
-    found, error = best_differences(lambda noise: gradient(fun, x, "3-point", x, noise), 2.0**-52)
+    def left(noise):
+        return left_by(size * fun(x), "3-point", x, x, noise).max()
+
+    found, error = best_differences(lambda noise: gradient(fun, x, "3-point", x, noise), left, 2.0**-52)
     assert wrong(found) <= 10 * max(wrong(size), wrong(64 * size), wrong(size / 64))
     assert wrong(found) <= 10 * error
+
+
+@given(seeds, st.floats(-15, -6))
+def test_the_finest_differences_know_how_wrong_they_are(seed, exponent):
+    """Of Σ exp(cᵢxᵢ) with noise: as right as they say, and nearly as right as any."""
+    rng = np.random.default_rng(seed)
+    c, x, size = rng.uniform(0.5, 2, 3), rng.uniform(0.5, 2, 3), 10.0**exponent
+    problem = Problem(lambda x: float(np.exp(c * x).sum()) * (1 + planted(x, seed, size)[0]))
+    exact, widths = c * np.exp(c * x), [2.0**-52 * 8.0**k for k in range(14)]
+    made, g, known = finest(problem, x, x)
+    assert (g == gradient(problem.fun, x, "3-point", x, made)).all()
+    assert (abs(g - exact) <= known.errors.max()).all()
+    best = min(abs(gradient(problem.fun, x, "3-point", x, width) - exact).max() for width in widths)
+    assert known.errors.max() <= 1000 * max(best, 1e-13)
+
+
+def test_differences_that_agree_by_chance_are_not_the_best():
+    """By steps that are too short both see the same nothing, almost; noise is known to leave 1/ε of them."""
+
+    def slope(noise):
+        return np.array([1e-3 if noise < 1e-13 else 1.0 + noise])
+
+    assert best_differences(slope, calm, 2.0**-52) == (2.0**-52, 0.0)
+    made, error = best_differences(slope, lambda noise: 1e-16 / noise, 2.0**-52)
+    assert 1e-13 < made < 1e-7
+    assert error < 1e-3
+
+
+def test_differences_that_see_nothing_are_not_the_finest():
+    """Values rounded to float32 are the same beside a minimum, and beyond a wall differences are one-sided."""
+    c = np.array([0.3, 0.5])
+    coarse = Problem(lambda x: float(np.float32(1.0 + ((x - c) ** 2).sum())))
+    x = c + 1e-3
+    _, g, known = finest(coarse, x, x)
+    assert (abs(g - 2e-3) <= known.errors).all()
+    assert known.errors.max() <= 1e-4
+    far, walled = np.array([50.0, 50.0]), Problem(lambda x: 1e8 + float((x - np.log(x)).sum()))
+    _, g, known = finest(walled, 1 + 1e-3 * np.ones(2), far)
+    assert (abs(g - 1e-3 / 1.001) <= known.errors).all()
+    assert known.errors.max() <= 1e-3
 
 
 @pytest.mark.parametrize(
@@ -242,8 +293,8 @@ def test_the_best_differences_of_a_noisy_function(seed, exponent):
 )
 def test_wider_differences_are_made_where_they_are_better(monkeypatch, g, better, relative, blind, answer):
     """The best ones for 64 times the least noise, wrong by ½."""
-    monkeypatch.setattr(noise, "best_differences", lambda slope, least: (64 * least, 0.5))
-    found = noise.wider(lambda noise: np.array([better]), np.array([g]), 0.0, relative, blind)
+    monkeypatch.setattr(noise, "best_differences", lambda slope, left, least: (64 * least, 0.5))
+    found = noise.wider(lambda noise: np.array([better]), calm, np.array([g]), 0.0, relative, blind)
     assert found == answer
 
 
@@ -285,13 +336,17 @@ def kinked(kind, rng):
         10 ** rng.uniform(-2, 2, m),
     )
     near = 10 ** rng.uniform(-14, -2) * np.linalg.norm(x) * rng.standard_normal(m)
-    b = A @ x + (near if kind in ("beside a kink", "curved", "cubic") else 0)
+    b = A @ x + (near if kind in ("beside a kink", "cusp", "curved", "cubic") else 0)
     steep = 10 ** rng.uniform(0, 14)
     functions = {
         "absolute": (lambda x: w @ abs(A @ x - b), lambda x: (w * np.sign(A @ x - b)) @ A),
         "beside a kink": (lambda x: w @ abs(A @ x - b), lambda x: (w * np.sign(A @ x - b)) @ A),
         "hinge": (lambda x: w @ np.maximum(A @ x - b, 0), lambda x: (w * (A @ x - b > 0)) @ A),
         "largest": (lambda x: (w * (A @ x - b)).max(), lambda x: (w[:, None] * A)[(w * (A @ x - b)).argmax()]),
+        "cusp": (
+            lambda x: w @ abs(A @ x - b) ** 0.5,
+            lambda x: (0.5 * w * np.sign(A @ x - b) / abs(A @ x - b) ** 0.5) @ A,
+        ),
         "curved": (lambda x: steep * w @ (A @ x - b) ** 2, lambda x: 2 * steep * (w * (A @ x - b)) @ A),
         "cubic": (lambda x: steep * w @ (A @ x - b) ** 3, lambda x: 3 * steep * (w * (A @ x - b) ** 2) @ A),
     }
@@ -299,7 +354,19 @@ def kinked(kind, rng):
     return lambda x: float(fun(x)), grad, x
 
 
-@pytest.mark.parametrize("kind", ["absolute", "beside a kink", "hinge", "largest", "curved", "cubic"])
+@pytest.mark.parametrize("beside", [1e-12, 1e-14, 1e-16])
+def test_a_cusp_is_no_mistake(beside):
+    """Across √|x₀| central slopes see x₁ alone; the gradient's slope is 1e6 and more, and so it is on both sides."""
+    x = np.array([beside, -1.0])
+    fun, grad = lambda x: float((abs(x) ** 0.5).sum()), lambda x: 0.5 * np.sign(x) / abs(x) ** 0.5
+    p = np.array([-3.0, -1.0])
+    assert not measure_f(Problem(fun, grad), x, fun(x), grad(x), p, np.ones(2), 2.0, True).wrong
+    wrong = Problem(fun, lambda x: -grad(x))
+    away = np.array([0.5, -1.0])
+    assert measure_f(wrong, away, fun(away), wrong.grad(away), p, np.ones(2), 2.0, True).wrong
+
+
+@pytest.mark.parametrize("kind", ["absolute", "beside a kink", "hinge", "largest", "cusp", "curved", "cubic"])
 def test_kinks_and_curvature_are_no_mistakes(kind):
     rng = np.random.default_rng(7)
     for _ in range(200):
@@ -344,7 +411,7 @@ def test_alternating(namespace):
 
 def test_the_best_differences_on_every_array_kind(namespace):
     q = namespace.asarray(np.array([3.0, 5.0]))
-    assert best_differences(lambda noise: (1 + noise) * q, 2.0**-52)[0] == 2.0**-52
+    assert best_differences(lambda noise: (1 + noise) * q, calm, 2.0**-52)[0] == 2.0**-52
 
 
 def test_every_array_kind_measures_the_same(namespace):

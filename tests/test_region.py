@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from refopt.problem import Problem
-from refopt.region import attempt, first_radius, resized
+from refopt.region import Params, attempt, first_radius, init, resized
 
 EPS = 2.0**-52
 
@@ -40,6 +40,12 @@ def test_eta_is_the_part_of_the_promise():
         assert tried(bent(lambda x: 0.0 if x == 0 else -0.2), eta=eta).taken is taken
 
 
+def test_a_step_that_keeps_just_that_part_is_not_taken():
+    """ρ = η = ½ exactly: x₊ = x + p only if ρ > η, and no gradient is asked for."""
+    trial = tried(bent(lambda x: 0.0 if x == 0 else -0.25), promised=0.5, eta=0.5)
+    assert (trial.taken, trial.njev) == (False, 0)
+
+
 def test_a_step_that_promises_nothing_is_refused():
     assert not tried(bent(lambda x: x), promised=0.0).taken
 
@@ -65,11 +71,24 @@ def test_where_f_has_lost_its_digits_slopes_decide():
         assert trial.njev == 1
 
 
-def test_ok_ends_after_thirty_refusals_or_five_within_noise():
-    for noise, count in ((0.0, 30), (1.0, 5)):
+def test_ok_ends_after_thirty_refusals_or_ten_within_noise():
+    for noise, count in ((0.0, 30), (1.0, 10)):
         problem = bent(lambda x: 0.0 if x == 0 else 1e9)._replace(noise=noise)
         oks = [tried(problem, rejected=k).ok for k in range(count)]
         assert oks == [True] * (count - 1) + [False]
+
+
+@pytest.mark.parametrize(("promised", "ok"), [(5.0, False), (10.0, False), (np.nextafter(10.0, 11.0), True)])
+def test_a_promise_of_ten_times_the_noise_is_noise(promised, ok):
+    problem = bent(lambda x: 0.0 if x == 0 else 1e9)._replace(noise=1.0)
+    assert tried(problem, promised=promised, rejected=9).ok is ok
+
+
+def test_at_the_start_nothing_has_been_refused():
+    problem = Problem(lambda x: x @ x, lambda x: 2 * x, lambda x: 2 * np.eye(2))
+    state = init(problem, np.array([3.0, 4.0]), Params())
+    assert (state.f, state.radius, state.rejected, state.taken, state.ok) == (25.0, 5.0, 0, True, True)
+    assert (state.nfev, state.njev, state.nhev) == (1, 1, 1)
 
 
 def test_ok_ends_where_the_region_is_within_rounding_of_x():

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from refopt.ops import cholesky
-from refopt.subproblem import cauchy, decrease, dogleg, more_sorensen
+from refopt.subproblem import boundary, cauchy, decrease, dogleg, hard_case, more_sorensen, promise
 from strategies import basis, seeds, spd, symmetric_indefinite, vectors
 
 EPS = 2.0**-52
@@ -115,6 +115,12 @@ def test_a_newton_step_that_fits_is_the_answer(data, n):
     assert np.linalg.norm(step.p - newton) <= 100 * n * EPS * 1e4 * np.linalg.norm(newton)
 
 
+def test_a_length_that_is_just_accurate_enough_will_do():
+    """‖p(0)‖ = 3/2 = (1 + ½) Δ."""
+    step = more_sorensen(np.array([1.5, 0.0]), np.diag([1.0, 9.0]), 1.0, 0.5)
+    assert step == (pytest.approx([-1.5, 0.0]), 0.0, pytest.approx(1.125))
+
+
 def test_a_worked_example():
     """B = I, g = (3, 4): p(λ) = −g/(1 + λ), and ‖p‖ = 1 at λ = 4."""
     step = more_sorensen(np.array([3.0, 4.0]), np.eye(2), 1.0, EXACT)
@@ -200,12 +206,13 @@ def test_singular_and_inconsistent(n, seed, rotation, radius):
     assert np.linalg.norm(step.p) == pytest.approx(radius, rel=1e-2)
 
 
-def test_along_a_flat_valley_the_shortest_step_is_taken():
+@pytest.mark.parametrize("unit", [1e-10, 1.0, 1e10])
+def test_along_a_flat_valley_the_shortest_step_is_taken(unit):
     """(v₁x₁ + v₂x₂ − 1)²: rounding makes the second eigenvalue −2e-16 or so, no reason to go to the boundary."""
     seen = 0
     for t in np.linspace(0.1, 3, 40):
         v = np.array([1.0, t])
-        g, B = 14 * v, 2 * np.outer(v, v)
+        g, B = unit * 14 * v, unit * 2 * np.outer(v, v)
         if not cholesky(B, 0.0)[1]:
             step = more_sorensen(g, B, 1e3, 0.1)
             # the pseudoinverse through a shift of sqrt(eps) leaves a few eps/sqrt(eps)
@@ -213,6 +220,23 @@ def test_along_a_flat_valley_the_shortest_step_is_taken():
             assert step.lam == 0.0
             seen += 1
     assert seen > 5
+
+
+@pytest.mark.parametrize(("part", "flat"), [(5.0, True), (10.0, True), (11.0, False)])
+def test_ten_roundings_of_curvature_or_slope_are_none(part, flat):
+    """λ₁ = −part · eps ‖B‖, or vᵀg = part · eps ‖g‖: without either, τ = 0."""
+    v = np.array([1.0, 0.0])
+    bent = hard_case(np.array([0.0, 1.0]), np.diag([-part * EPS, 1.0]), 5.0, part * EPS, v, 1.0)
+    leaning = hard_case(np.array([part * EPS, 1.0]), np.diag([0.0, 1.0]), 5.0, 0.0, v, 1.0)
+    for step in (bent, leaning):
+        assert np.linalg.norm(step.p) == pytest.approx(1.0 if flat else 5.0)
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1e20])
+def test_in_any_unit_of_f_negative_curvature_is_no_rounding(unit):
+    step = more_sorensen(unit * np.array([0.0, 1.0]), unit * np.diag([-1e-3, 1.0]), 5.0, EXACT)
+    assert step.lam == pytest.approx(1e-3 * unit)
+    assert np.linalg.norm(step.p) == pytest.approx(5.0)
 
 
 @pytest.mark.parametrize("radius", [1e-9, 1.0, 1e9])
@@ -252,26 +276,91 @@ def test_tiny_and_huge_radii(data, radius):
         assert step.predicted / radius**2 == pytest.approx(-0.5 * np.linalg.eigvalsh(B)[0], rel=1e-2)
 
 
-def test_two_or_three_factorisations_are_enough(monkeypatch):
-    """What the docstring says of the cost, at the accuracy that trust-exact asks for, in the median of many."""
+@pytest.fixture
+def spent(monkeypatch):
+    """What the solver has done: a factorisation, whether it succeeded, or "lowest" for the lowest eigenpair."""
     from refopt import ops, subproblem
 
-    counts = []
+    seen = []
 
-    def counted(B, shift):
-        counts[-1] += 1
-        return ops.cholesky(B, shift)
+    def factored(B, shift):
+        L, ok = ops.cholesky(B, shift)
+        seen.append(ok)
+        return L, ok
 
-    monkeypatch.setattr(subproblem, "cholesky", counted)
-    rng = np.random.default_rng(1)
+    def eigenpair(B):
+        seen.append("lowest")
+        return ops.lowest(B)
+
+    monkeypatch.setattr(subproblem, "cholesky", factored)
+    monkeypatch.setattr(subproblem, "lowest", eigenpair)
+    return seen
+
+
+def test_two_or_three_factorisations_are_enough(spent):
+    """What the docstring says of the cost, at the accuracy that trust-exact asks for, in the median of many."""
+    counts, rng = [], np.random.default_rng(1)
     for _ in range(200):
-        counts.append(0)
+        spent.clear()
         g, B = rotated(
             rng.standard_normal(5) * 10 ** rng.uniform(-1, 2), rng.standard_normal(5), int(rng.integers(1e4))
         )
         more_sorensen(g, B, 10 ** rng.uniform(-3, 1), 0.1)
+        counts.append(len(spent) - spent.count("lowest"))
     assert np.median(counts) <= 3
     assert max(counts) <= 15
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_at_an_end_of_its_interval_the_multiplier_is_found_at_once(spent, sign):
+    """B = ±bI: λ = ‖g‖/Δ ∓ b is where the interval ends, and rounding may not shut it out."""
+    rng = np.random.default_rng(3)
+    for _ in range(100):
+        spent.clear()
+        g, size = rng.standard_normal(int(rng.integers(1, 9))), 10.0 ** rng.uniform(-6, 6)
+        step = more_sorensen(g, sign * size * np.eye(len(g)), 0.5 * np.linalg.norm(g) / size, EXACT)
+        assert step.lam == pytest.approx((2.0 - sign) * size)
+        assert len(spent) <= 3
+
+
+def test_the_lowest_eigenpair_is_asked_for_after_three_failures_or_eleven_looks(spent):
+    reasons = set()
+    rng = np.random.default_rng(2)
+    for k in range(400):
+        spent.clear()
+        lowest, others = (-1.0, rng.uniform(-0.9, 0.3, 4)) if k % 2 else (1e-12, 10 ** rng.uniform(-3, 1, 4))
+        coefficients = rng.standard_normal(5) * np.append(10.0 ** -rng.uniform(0, 9), np.ones(4))
+        g, B = rotated(np.append(lowest, others), coefficients, k)
+        more_sorensen(g, B, 10 ** rng.uniform(-1, 8), EXACT)
+        if "lowest" in spent:
+            before = spent[: spent.index("lowest")]
+            assert before.count(False) == 3 or len(before) == 11
+            assert before.count(False) <= 3
+            assert len(before) <= 11
+            reasons.add(before.count(False) == 3)
+        else:
+            assert spent.count(False) < 3
+            assert len(spent) <= 11
+    assert reasons == {True, False}
+
+
+def test_after_a_hundred_factorisations_there_is_no_other(spent):
+    """A gradient that is not finite decides nothing; one more is that of −λ₁."""
+    more_sorensen(np.array([np.nan, 1.0]), np.eye(2), 1.0, 0.1)
+    assert spent.count(True) == 100 + 1
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1.0, 1e20])
+def test_half_of_the_digits_are_the_smallest_eigenvalue_that_a_promise_sees(unit):
+    g = np.array([0.0, 1.0])
+    assert promise(unit * g, unit * np.diag([-1e-9, 1.0])) == pytest.approx(0.5 * unit)
+    assert promise(unit * g, unit * np.diag([-1e-6, 1.0])) == np.inf
+    assert promise(0.0 * g, unit * np.diag([-1.0, 1.0])) == np.inf
+
+
+def test_without_curvature_any_slope_promises_everything():
+    assert promise(np.array([0.5, 0.0]), np.zeros((2, 2))) == np.inf
+    assert promise(np.zeros(2), np.zeros((2, 2))) == 0.0
 
 
 # --- its parts -------------------------------------------------------------------------------------------------------
@@ -293,6 +382,14 @@ def test_cauchy_point_minimizes_along_the_gradient(data, n, radius):
 
 def test_cauchy_point_of_no_gradient():
     assert not cauchy(np.zeros(2), np.eye(2), 1.0).any()
+
+
+def test_hardly_a_way_to_the_boundary_keeps_its_digits():
+    """From (1 − t)e₁ along e₁ it is t, of which the square of 1 − t keeps the digits beyond eps/t; back, 2 − t."""
+    p, d = np.array([1.0 - 1e-9, 0.0]), np.array([1.0, 0.0])
+    t = 1.0 - p[0]
+    assert boundary(p, d, 1.0) == pytest.approx(t, rel=EPS / t)
+    assert boundary(p, -d, 1.0) == pytest.approx(2.0 - t, rel=4 * EPS)
 
 
 def test_decrease_of_rationals_is_exact():
@@ -340,6 +437,18 @@ def test_the_dogleg_where_the_square_of_the_gradient_is_no_number(size):
     assert (p < 0).all()
 
 
+@given(st.integers(2, 8), seeds, st.sampled_from([1e-20, 1.0, 1e20]))
+def test_the_dogleg_of_a_singular_matrix_is_that_of_one_hardly_greater(n, seed, unit):
+    """B = JᵀJ with fewer rows than columns and a slope along its null space: a step of any length leads down there."""
+    rng = np.random.default_rng(seed)
+    J, g = rng.standard_normal((n - 1, n)), rng.standard_normal(n)
+    p, edge = dogleg(unit * g, unit * J.T @ J, 3.0)
+    assert edge
+    assert np.linalg.norm(p) == pytest.approx(3.0)
+    least = decrease(g, J.T @ J, cauchy(g, J.T @ J, 3.0))
+    assert decrease(g, J.T @ J, p) >= least * (1 - 1e-9)
+
+
 # --- where λ is known better than p(λ) --------------------------------------------------------------------------------
 
 
@@ -353,6 +462,20 @@ def test_the_boundary_is_reached_however_little_leads_there(leaning):
     # λ + λ₁ = |vᵀg|/|vᵀp|, and λ is known to eps‖B‖
     assert step.lam - 2.0 == pytest.approx(abs(leaning / step.p[0]), abs=20 * EPS)
     assert np.linalg.norm(B @ step.p + step.lam * step.p + g) <= 100 * EPS * 2.0 * 700.0
+
+
+def test_nor_does_it_take_long_where_the_lowest_eigenvalue_is_small(spent):
+    """λ is known to eps‖B‖, no matter how small it is."""
+    rng = np.random.default_rng(4)
+    for _ in range(500):
+        spent.clear()
+        spectrum = np.append(-(10 ** rng.uniform(-12, 0)), 10 ** rng.uniform(-1, 1, int(rng.integers(1, 5))))
+        Q, c = np.linalg.qr(rng.standard_normal((len(spectrum),) * 2))[0], rng.standard_normal(len(spectrum))
+        c[0] *= 10 ** rng.uniform(-16, 0)
+        B, radius = (Q * spectrum) @ Q.T, 10 ** rng.uniform(-2, 5)
+        step = more_sorensen(Q @ c, (B + B.T) / 2, radius, 1e-6)
+        assert np.linalg.norm(step.p) == pytest.approx(radius, rel=1.001e-6)
+        assert len(spent) <= 30
 
 
 def test_a_gradient_that_is_not_finite_gives_no_number():

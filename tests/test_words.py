@@ -332,6 +332,20 @@ def test_bases_are_rows(k, n, seed):
     close(ops.projected(Q, Y), wanted, (np.abs(Q) @ np.abs(Y.T)).max(), 2 * n)
 
 
+@given(st.integers(1, 5), st.integers(1, 6), seeds)
+def test_what_is_left_of_a_vector_is_orthogonal_to_a_basis(k, n, seed):
+    """Also of one that lies in the space but for its last digits."""
+    rng = np.random.default_rng(seed)
+    Q = np.linalg.qr(rng.standard_normal((n, min(k, n))))[0].T
+    inside, beside = rng.standard_normal(len(Q)) @ Q, rng.standard_normal(n)
+    for w in (beside, inside + 1e-10 * beside):
+        rest = w - Q.T @ (Q @ w)
+        for word in (words.orthogonal, ops.orthogonal):
+            close(word(w.copy(), Q), rest, np.linalg.norm(w), 4 * n)
+            length = np.linalg.norm(rest) + 16 * n * EPS * np.linalg.norm(w)
+            assert np.abs(Q @ word(w, Q)).max() <= 16 * n * EPS * length
+
+
 @given(symmetric_indefinite())
 def test_diagonal_and_dimension(B):
     x = B[0]

@@ -24,9 +24,11 @@ import refopt
 from refopt import (
     departure,
     driver,
+    inexact,
     judgement,
     judgement_residuals,
     linearised,
+    newton_type,
     noise,
     refinement,
     region,
@@ -341,7 +343,7 @@ COUNTS = ("solved", "elsewhere", "given up", "false success", "false alarm")
 FIELDS = (*KEYS, *COUNTS, "evaluations", "within errors", "rules")
 SHARED = noise, refinement, region, driver, differences, wolfe
 RULES = {
-    "minimize": (*SHARED, stopping, judgement, departure),
+    "minimize": (*SHARED, stopping, judgement, departure, newton_type, inexact),
     "least_squares": (*SHARED, stopping_residuals, judgement_residuals, linearised),
 }
 

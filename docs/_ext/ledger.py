@@ -1,4 +1,7 @@
-"""`.. ledger::`: the claims of `refopt.oracle`, a table for each topic."""
+"""`.. ledger::`: the claims of `refopt.oracle`, a table for each topic.
+
+Wherever a page names a claim, as ``bfgs.secant``, the name leads to its row.
+"""
 
 import re
 from collections.abc import Iterator
@@ -29,8 +32,28 @@ def said(name: str, rawtext: str, text: str, *context: Any) -> tuple[list[nodes.
     return [nodes.raw("", html(unescape(text)), format="html")], []
 
 
+def anchor(claim: str) -> str:
+    return "claim-" + claim.replace(".", "-")
+
+
+def named(name: str, rawtext: str, text: str, *context: Any) -> tuple[list[nodes.Node], list[nodes.Node]]:
+    """`:claim:`: the name of a claim where it stands in the ledger."""
+    return [nodes.literal(rawtext, text, ids=[anchor(text)])], []
+
+
+def link_claims(app: Sphinx, page: nodes.document, docname: str) -> None:
+    """References to the ledger in place of the names of claims."""
+    if docname == "ledger" or app.builder.format != "html":
+        return
+    known = {claim.id for claim in ledger()}
+    for literal in list(page.findall(nodes.literal)):
+        if literal.astext() in known and not isinstance(literal.parent, nodes.reference):
+            uri = f"{app.builder.get_relative_uri(docname, 'ledger')}#{anchor(literal.astext())}"
+            literal.replace_self(nodes.reference("", "", literal.deepcopy(), internal=True, refuri=uri))
+
+
 def name(claim: Claim) -> Iterator[str]:
-    yield f"``{claim.id}``"
+    yield f":claim:`{claim.id}`"
     yield claim.verdict
 
 
@@ -74,4 +97,6 @@ class Ledger(SphinxDirective):
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("ledger", Ledger)
     app.add_role("said", said)
+    app.add_role("claim", named)
+    app.connect("doctree-resolved", link_claims)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

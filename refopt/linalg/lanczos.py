@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refopt.ops import Matrix, Vector, dimension, dot, eps, norm, rmatvec, row, stacked
+from refopt.ops import Matrix, Vector, dimension, dot, eps, norm, orthogonal, row, stacked
 
 
 class Tridiagonal(NamedTuple):
@@ -37,8 +37,7 @@ def lanczos(matvec: Callable[[Vector], Vector], q: Vector, k: int) -> Tridiagona
         w = matvec(q)
         alpha.append(dot(q, w))
         size = max(size, norm(w))
-        w = w - rmatvec(Q, Q @ w)
-        w = w - rmatvec(Q, Q @ w)
+        w = orthogonal(w, Q)
         rest = norm(w)
         if len(alpha) == min(k, dimension(q)) or rest <= 10.0 * dimension(q) * eps(q) * size:
             break

@@ -1,7 +1,7 @@
 """The strong Wolfe conditions, by bracketing and zooming: N&W §3.5."""
 
 from refopt.linesearch.point import Point, noise_floor, spent
-from refopt.ops import Vector, dot, eps, finite
+from refopt.ops import Vector, dot, eps, finite, norm
 from refopt.problem import Problem
 
 
@@ -12,8 +12,9 @@ def strong_wolfe(
 
     The interval (lo, hi) always holds such a step: φ′(lo) < c₂φ′(0) < 0 with sufficient decrease at lo, and at hi the
     slope is positive, or φ too high, or not finite. Until there is a hi the step is extended. A trial whose f is not
-    finite is a hi, and the next trial goes a tenth of the way. Without a Wolfe point after `trials` evaluations, or
-    close before such a wall, the best lo is returned.
+    finite is a hi, and the next trial goes a tenth of the way. After fifteen trials the interval is halved, or log α
+    while αp is longer than x, as p may be too long by any power of ten. Without a Wolfe point after `trials`
+    evaluations, or close before such a wall, the best lo is returned.
     """
     d = dot(g, p)
     ef = noise_floor(problem, x, f)
@@ -33,7 +34,7 @@ def strong_wolfe(
             alpha = lo + 0.1 * (alpha - lo)
         elif not (enough or abs(f_new - f) <= ef) or f_new > f_lo + ef:
             hi, f_hi, bracketed, sloped = alpha, f_new, True, False
-            alpha = between(lo, f_lo, d_lo, hi, f_hi, d_hi, sloped, ef, trial)
+            alpha = between(lo, f_lo, d_lo, hi, f_hi, d_hi, sloped, ef)
         else:
             g_new = problem.grad(x_new)
             d_new = dot(g_new, p)
@@ -44,17 +45,21 @@ def strong_wolfe(
                 return Point(x_new, f_new, g_new, alpha, trial, njev, True, True)
             if not (d_new < 0.0 and finite(d_new)):  # uphill, or a gradient that is not finite
                 hi, f_hi, d_hi, bracketed, sloped = alpha, f_new, d_new, True, finite(d_new)
-                alpha = between(lo, f_lo, d_lo, hi, f_hi, d_hi, sloped, ef, trial)
+                alpha = between(lo, f_lo, d_lo, hi, f_hi, d_hi, sloped, ef)
             else:
                 longer = beyond(alpha - lo, d_lo, d_new)
                 lo, f_lo, d_lo = alpha, f_new, d_new
                 best = Point(x_new, f_new, g_new, alpha, trial, njev, f_new < f, False)
                 if bracketed:
-                    alpha = between(lo, f_lo, d_lo, hi, f_hi, d_hi, sloped, ef, trial)
+                    alpha = between(lo, f_lo, d_lo, hi, f_hi, d_hi, sloped, ef)
                 else:
                     alpha = alpha + longer
         if bracketed and hi - lo <= (4.0 * eps(x) if finite(f_hi) else 0.01) * hi:
             return spent(best, trial, njev)
+        if bracketed and trial > 15 and finite(f_hi):
+            alpha = 0.5 * (lo + hi)
+            if hi * norm(p) > norm(x):
+                alpha = max(lo, eps(x) * norm(x) / norm(p), 1e-300) ** 0.5 * hi**0.5
     return spent(best, trials, njev)
 
 
@@ -67,17 +72,16 @@ def between(
     d_hi: float,
     sloped: bool,
     ef: float,
-    trial: int,
 ) -> float:
     """The next trial inside (lo, hi), a tenth of the interval away from both ends.
 
     The minimiser of the cubic through both values and slopes, or of the parabola while the slope at hi is unknown
-    (N&W §3.5); where the values differ by noise only, the zero of the secant through the slopes. Bisection after
-    fifteen trials and where φ(hi) is not finite.
+    (N&W §3.5); where the values differ by noise only, the zero of the secant through the slopes. Bisection where φ(hi)
+    is not finite.
     """
     w = hi - lo
     t = 0.5 * w
-    if trial <= 15 and finite(f_hi):
+    if finite(f_hi):
         if abs(f_hi - f_lo) > 10.0 * ef:
             slope = (f_hi - f_lo) / w
             if sloped:

@@ -10,7 +10,7 @@ follows how well the model holds; the Jacobian is evaluated at the start, and ag
 (``refopt.broyden_type``).
 
 C. G. Broyden, A class of methods for solving nonlinear simultaneous equations, *Math. Comp.* 19 (1965) 577;
-J. E. Dennis & R. B. Schnabel, *Numerical Methods for Unconstrained Optimization and Nonlinear Equations*, §8.1, §8.3.
+J. E. Dennis & R. B. Schnabel, *Numerical Methods for Unconstrained Optimization and Nonlinear Equations*, §8.1, §8.4.
 Shapes: x, g, s are (n,); r, y are (m,); J (m, n).   Cost of a step: 2mn² flops, and mostly no Jacobian.
 
 Deviations from the sources, with reasons:

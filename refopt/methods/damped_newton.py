@@ -7,9 +7,10 @@ J. Nocedal & S. J. Wright, *Numerical Optimization*, 2nd ed., §3.4 (adding a mu
 Shapes: x, g, p are (n,); H is (n, n), symmetric.   Cost of a step: 2n³/3 flops.
 
 λ → 0 gives Newton's step, λ → ∞ a short one downhill, −g/λ. Each step is the exact trust-region step for its own length
-if λ ≥ 0 and H + λI ⪰ 0; only λ > −λ₁(H) makes it a descent direction. Convergence is linear, at the rate λ/(λ₁ + λ).
+if λ ≥ 0 and H + λI ⪰ 0; it descends whatever g is iff λ > −λ₁(H). With η = 1 convergence to a minimum with H ≻ 0 is
+linear, at the rate λ/(λ₁ + λ).
 
-Deviation from the book: a step after which f or its slope is not finite is shortened by tenths.
+Deviation from the book: a step after which f or its slope is not finite is cut to a tenth, and again if need be.
 """
 
 from typing import NamedTuple

@@ -1,6 +1,6 @@
 """Diagonal Newton: each variable takes a Newton step of its own.
 
-    dᵢ = max(|(Hₖ)ᵢᵢ|, ε),  no more than c              Hₖ = ∇²f(xₖ)
+    dᵢ = max(|(Hₖ)ᵢᵢ|, ε maxⱼ|(Hₖ)ⱼⱼ|),  no more than c              Hₖ = ∇²f(xₖ)
     xₖ₊₁ = xₖ + η pₖ,    pᵢ = −gᵢ/dᵢ,  no longer than u
 
 S. Becker & Y. LeCun, Improving the convergence of back-propagation learning with second-order methods, *Proc. 1988
@@ -10,7 +10,7 @@ Shapes: x, g, p, d are (n,).   Cost of a step: O(n) flops beside the Hessian.
 On a quadratic with a diagonal Hessian one step is enough. In general this is Jacobi's iteration: it converges near a
 minimum only if the spectral radius of I − ηD⁻¹H is below 1.
 
-Deviation from the source: a step after which f or its slope is not finite is shortened by tenths.
+Deviation from the source: a step after which f or its slope is not finite is cut to a tenth, and again if need be.
 """
 
 from typing import NamedTuple

@@ -3,7 +3,8 @@
     pₖ   = argmin ‖Jₖp + rₖ‖ = −Jₖ⁺ rₖ          the shortest one, where there are many
     xₖ₊₁ = xₖ + αₖ pₖ
 
-with the first α of 1, α', α'', … that gains a part of what the linear model promises,
+with the first α that gains a part of what the linear model promises: 1, and then each time where the parabola through
+the last values and slope is least, no less than a tenth of the last α and no more than half,
 
     f(xₖ) − f(xₖ + αpₖ) ≥ η (α − ½α²) ‖Jₖpₖ‖²,      f = ½‖r‖²
 

@@ -3,7 +3,7 @@
     xₖ₊₁ = xₖ − αₖ gₖ
 
 With a fixed α it converges on a quadratic iff α < 2/λ_max, best with α = 2/(λ_min + λ_max), where the error shrinks by
-(κ − 1)/(κ + 1) in each step; with a search, no faster.
+(κ − 1)/(κ + 1) in each step, κ = λ_max/λ_min; from the worst starts an exact search does no better.
 
 J. Nocedal & S. J. Wright, *Numerical Optimization*, 2nd ed., §3.1 (searches) and §3.3 (the rate).
 Shapes: x, g are (n,).   Cost of a step: O(n).

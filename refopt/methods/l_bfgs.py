@@ -1,8 +1,10 @@
 """L-BFGS: BFGS that keeps the last m pairs (sᵢ, yᵢ) instead of a matrix.
 
-    pₖ   = −Hₖ gₖ                 by two loops over the pairs; Hₖ is γₖI after m updates, and never formed
+    pₖ   = −Hₖ gₖ                 Hₖ: what BFGS makes of γₖI with these pairs, oldest first; never formed
     xₖ₊₁ = xₖ + αₖ pₖ             αₖ satisfying the strong Wolfe conditions
     sₖ   = xₖ₊₁ − xₖ,   yₖ = gₖ₊₁ − gₖ,   γₖ₊₁ = sₖᵀyₖ / yₖᵀyₖ
+
+``refopt.ops.two_loop`` multiplies by Hₖ in two loops over the pairs.
 
 J. Nocedal & S. J. Wright, *Numerical Optimization*, 2nd ed., §7.2.
 Shapes: x, g, p, s, y are (n,); S, Y are (m, n), the pairs in turn, the newest over the oldest.

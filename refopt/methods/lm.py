@@ -12,6 +12,8 @@ Geodesic acceleration (M. K. Transtrum & J. P. Sethna, arXiv:1201.5885) follows 
 
     a = argmin ‖J a + r_vv‖² + λ‖D a‖²,   r_vv = ∂²r(x + tv)/∂t² at t = 0,    p = v + ½a  where  2‖Da‖ ≤ ¾‖Dv‖
 
+A run that lasts is in a canyon, and canyons bend: it follows them, from its fortieth residual on.
+
 Shapes: x, g, c, d, p are (n,); r is (m,); J (m, n); R (n, n), upper triangular, J = QR and c = Qᵀr.
 Cost of a step: 2mn² flops where it is taken, and 2n³/3 for each λ that is tried, two or three at the boundary.
 
@@ -56,7 +58,8 @@ from refopt.subproblem import inside
 class Params(NamedTuple):
     damping: float = 0.0  #: the first λ; 0 leaves it to the first radius
     factor: float = 1.0  #: the first radius is factor ‖Dx₀‖
-    geodesic: bool = False  #: second-order correction of the step, for one more residual
+    geodesic: bool = False  #: second-order correction of every step, for one more residual
+    canyon: int = 40  #: residuals after which longer steps than 10⁻⁴ ‖Dx‖ are corrected in any case
     polish: bool = True  #: refine the answer to its last digits
     rescale: bool = True  #: D follows the columns of J; else it stays as it was at the start
     eta: float = 1e-4  #: a step is taken if ρ > η
@@ -115,7 +118,7 @@ def step(problem: LeastSquares, state: State, params: Params) -> State:
     R, c = regular(state.R, state.c, state.full)
     inner = constrained(R, c, positive(state.d), state.radius, state.lam, params.accuracy)
     p, nfev, njev = inner.p, state.nfev + 1, state.njev
-    if params.geodesic:
+    if params.geodesic or (state.nfev >= params.canyon and inner.length > 1e-4 * norm(state.d * state.x)):
         p, nfev = p + 0.5 * acceleration(problem, state, inner), nfev + 1
     trial = tried(problem, state.x, state.f, p, inner.promised, params.eta)
     gain, state = trial.gain, state._replace(lam=inner.lam)

@@ -10,7 +10,7 @@ The steps do not depend on how the model is parametrised, to first order in η, 
 parameters is affine: with x = My the metric becomes MᵀFM, the gradient Mᵀg, and the step M⁻¹p. Where F is the Hessian
 this is damped Newton.
 
-Deviation from the source: a step after which f or its slope is not finite is shortened by tenths.
+Deviation from the source: a step after which f or its slope is not finite is cut to a tenth, and again if need be.
 """
 
 from typing import NamedTuple

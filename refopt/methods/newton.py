@@ -10,7 +10,7 @@ On a quadratic one step with η = 1 is enough; near a minimum with H ≻ 0 each 
 the error falls by the factor 1 − η. It asks nothing of f, so it may climb, and it is drawn to saddles and maxima as to
 minima: for anything but study take ``trust-exact`` or ``modified-newton``.
 
-Deviation from the book: a step after which f or its slope is not finite is shortened by tenths.
+Deviation from the book: a step after which f or its slope is not finite is cut to a tenth, and again if need be.
 """
 
 from typing import NamedTuple

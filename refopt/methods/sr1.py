@@ -1,6 +1,6 @@
 """SR1: a trust-region method that learns the Hessian by symmetric rank-one updates, negative curvature included.
 
-    pₖ   = argmin fₖ + gₖᵀp + ½ pᵀBₖp   subject to  ‖p‖ ≤ Δₖ
+    pₖ   = argmin mₖ(p) = fₖ + gₖᵀp + ½ pᵀBₖp   subject to  ‖p‖ ≤ Δₖ
     ρₖ   = (fₖ − f(xₖ + pₖ)) / (mₖ(0) − mₖ(pₖ));      xₖ₊₁ = xₖ + pₖ if ρₖ > η,   xₖ otherwise
     yₖ   = ∇f(xₖ + pₖ) − gₖ,   rₖ = yₖ − Bₖpₖ
     Bₖ₊₁ = Bₖ + rₖ rₖᵀ / rₖᵀpₖ      where |rₖᵀpₖ| ≥ skip ‖rₖ‖‖pₖ‖,   Bₖ otherwise

@@ -13,7 +13,8 @@ Shapes: x, g, p are (n,); B is (n, n), symmetric.   Cost of a step: n³/3 flops.
 Deviations from the book, with reasons:
 - Where B has a lowest eigenvalue λ₁ < 0 the path is that of B + 3/2|λ₁|I, and goes on along the eigenvector of λ₁ to
   the boundary: the book's path needs B ≻ 0, and saddles must be left.
-- The radius starts at the length of x₀ (1 at the origin). Rounding and trials that are not finite: ``refopt.region``.
+- The radius starts at the length of x₀ (1 at the origin). Bad steps, rounding, trials that are not finite:
+  ``refopt.region``.
 """
 
 from refopt.problem import Problem

@@ -11,7 +11,8 @@ Shapes: x, g, p are (n,); B is (n, n), symmetric.   Cost of a step: a few times 
 Deviations from the book, with reasons:
 - The radius starts at a fifth of the length of x₀ (1 at the origin), so that the units of x do not matter, and because
   a first step that is too long ends on plateaus.
-- Where f has lost the digits of the decrease, slopes decide, and a trial may not be finite: see ``refopt.region``.
+- After a bad step the region is ¼ ‖pₖ‖, not ¼ Δₖ; where f has lost the digits of the decrease, slopes decide; and a
+  trial may not be finite: see ``refopt.region``.
 """
 
 from typing import NamedTuple

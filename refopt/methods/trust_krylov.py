@@ -7,7 +7,7 @@ step of conjugate gradients; on the boundary, where Steihaug's stops at once, it
 
 N. I. M. Gould, S. Lucidi, M. Roma & Ph. L. Toint, Solving the trust-region subproblem using the Lanczos method,
 *SIAM J. Optim.* 9 (1999) 504;  J. Nocedal & S. J. Wright, *Numerical Optimization*, 2nd ed., §7.1 and §4.1.
-Shapes: x, g, p are (n,).   Cost of a step: j products with H and 6j²n flops; memory 2jn.
+Shapes: x, g, p are (n,).   Cost of a step: j products with H and 4j²n flops, j³n/12 more on the boundary; memory 2jn.
 
 Deviations from the paper, with reasons:
 - The basis is kept, and orthogonalised against all of itself: rounding spoils neither the tridiagonal problem nor the
@@ -15,7 +15,8 @@ Deviations from the paper, with reasons:
 - The small problem is solved by Moré and Sorensen's method for dense matrices (``refopt.subproblem``).
 - Where no more than 1e-12 of the whole decrease is left to gain, conjugate gradients on another right-hand side look
   for negative curvature, and a step along it leaves the saddle: the gradient cannot show it there.
-- The radius starts at the length of x₀ (1 at the origin). Rounding and trials that are not finite: ``refopt.region``.
+- The radius starts at the length of x₀ (1 at the origin). Bad steps, rounding, trials that are not finite:
+  ``refopt.region``.
 """
 
 from typing import NamedTuple

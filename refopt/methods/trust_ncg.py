@@ -14,7 +14,8 @@ Deviations from the book, with reasons:
 - The forcing term compares ‖g‖ with the longest gradient seen, not with 1, so that the units of f do not matter.
 - Where no more than 1e-12 of the whole decrease is left to gain, conjugate gradients on another right-hand side look
   for negative curvature, and a step along it leaves the saddle: the gradient cannot show it there.
-- The radius starts at the length of x₀ (1 at the origin). Rounding and trials that are not finite: ``refopt.region``.
+- The radius starts at the length of x₀ (1 at the origin). Bad steps, rounding, trials that are not finite:
+  ``refopt.region``.
 """
 
 from refopt.inexact import State, adopted, begun, predicted, resume, tried

@@ -13,6 +13,7 @@ class Loss:
     """What all losses share; C numbers f at one position are one random variable."""
 
     name = ""
+    least, most = -inf, inf  #: what a label may be
 
     def values(self, f: Any, y: Any) -> Any:
         """ℓ at every position, (N, …)."""
@@ -52,6 +53,9 @@ class Loss:
         xp = namespace(y)
         if not xp.isdtype(y.dtype, "real floating"):
             y = xp.astype(y, dtype)
+        if self.least > -inf and bool(xp.any((y < self.least) | (y > self.most))):
+            allowed = f"from {self.least:g}" + (f" to {self.most:g}" if self.most < inf else " on")
+            raise ValueError(f"{self.name!r} takes labels {allowed}, and of these one is outside")
         return y[:, None] if y.ndim == 1 else y
 
     def check(self, shape: Shape, y: Any) -> None:

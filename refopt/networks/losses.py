@@ -75,6 +75,7 @@ class BinaryCrossEntropy(Natural):
     """Σ log(1 + e^f) − yf."""
 
     name = "binary-cross-entropy"
+    least, most = 0.0, 1.0
 
     def values(self, f: Any, y: Any) -> Any:
         xp, zero = namespace(f), namespace(f).zeros_like(f)
@@ -99,6 +100,7 @@ class Poisson(Natural):
     """Σ e^f − yf."""
 
     name = "poisson"
+    least = 0.0
 
     def values(self, f: Any, y: Any) -> Any:
         xp = namespace(f)

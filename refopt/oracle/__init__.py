@@ -7,11 +7,13 @@ from refopt.oracle.claim import Claim, ClaimReport, find, ledger, verify
 
 _LATER = {
     "Diagnosis": "diagnosis",
+    "Pruning": "prunings.verdict",
     "Recorder": "iterates",
     "Replay": "replaying",
     "Verdict": "exchange",
     "diagnose": "diagnosis",
     "judge": "exchange",
+    "pruned": "prunings.verdict",
     "records": "iterates",
     "replay": "replaying",
 }

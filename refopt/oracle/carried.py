@@ -14,7 +14,8 @@ from refopt.linesearch import Point
 from refopt.methods import hessian_free as hf
 from refopt.methods import sr1
 from refopt.ops import triangular
-from refopt.oracle.rules import Array, Path, Seen, along, equation, length, top
+from refopt.oracle.fine import is_fine, length, powells_path, solved
+from refopt.oracle.rules import Array, Path, Seen, along, equation, top
 from refopt.problem import Problem
 from refopt.sampled import Draw
 from refopt.subproblem import more_sorensen
@@ -201,8 +202,10 @@ def _positive(d: Array, region: str) -> Array:
 def _on_path(path: Path, k: int, J: Array, r: Array, scale: Array, region: str) -> Seen:
     s = path.s(k)
     if region == "line":
-        p = np.linalg.lstsq(J, -r)[0]
+        p = solved(J.T @ J, -J.T @ r) if is_fine(J) else np.linalg.lstsq(J, -r)[0]
         return Seen(k, "p = −J⁺r", s / length(s), p / (length(p) or 1.0), 1.0, path.lost(k) / length(s))
-    R, c = regular(*triangular(J, r))
-    ours = np.asarray(dogleg(R, c, J.T @ r, scale, length(scale * s)).p)
+    if is_fine(J):
+        ours = powells_path(J.T @ r / scale, (J / scale).T @ (J / scale), length(scale * s)) / scale
+    else:
+        ours = np.asarray(dogleg(*regular(*triangular(J, r)), J.T @ r, scale, length(scale * s)).p)
     return Seen(k, "s on Powell's path", s, ours, length(s), path.lost(k))

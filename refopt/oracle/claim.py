@@ -216,6 +216,8 @@ def verify(
     """
     if examples < 1:
         raise ValueError(f"examples is {examples}: a claim needs at least one instance")
+    if seed < 0:
+        raise ValueError(f"seed is {seed}: it must not be negative")
     chosen = find(claims)
     theirs = _named(implementation, chosen)
     reports: list[ClaimReport] = []

@@ -24,13 +24,14 @@ from refopt.curvature import ggn
 from refopt.oracle import factors
 from refopt.oracle.candidates import Array, Candidate, factored, matrices, structured, summed
 from refopt.oracle.damped import damped
+from refopt.oracle.differences import differences
 from refopt.oracle.iterates import eps_of, host
 from refopt.oracle.layouts import blocks_of, layers_of, layouts
 from refopt.oracle.mistakes import decayed, lost_terms, mistaken, transformed
 from refopt.oracle.readings import Explanation, View, good
 from refopt.oracle.reductions import scale_in_words
 from refopt.oracle.sampled import estimated, samples_of
-from refopt.oracle.telling import CLOSE, Diagnosis, of_damped, of_samples, told
+from refopt.oracle.telling import CLOSE, Diagnosis, of_damped, of_differences, of_samples, told
 from refopt.supervised import Supervised
 
 
@@ -50,7 +51,8 @@ def diagnose(
         return _of_factors(theirs, problem, x, labels, accuracy)
     theirs, v = host(theirs), None if v is None else np.asarray(host(v), float)
     _check(theirs, x.size, v)
-    case = _Case(problem, x, labels, max(accuracy, _rounding(problem, x, eps_of(theirs))), claim, seed)
+    eps = eps_of(theirs)
+    case = _Case(problem, x, labels, max(accuracy, _rounding(problem, x, eps)), claim, seed, eps)
     if claim and claim not in (kinds := [c.kind for c in case.plain] + ["monte-carlo"]):
         raise ValueError(f"claim is {claim!r}; it can be {', '.join(kinds)}")
     return case.diagnosed(np.asarray(theirs, float), v)
@@ -59,7 +61,10 @@ def diagnose(
 class _Case:
     """Everything that theirs is compared with."""
 
-    def __init__(self, problem: Any, x: Array, labels: Any, tolerance: float, claim: str, seed: int) -> None:
+    def __init__(
+        self, problem: Any, x: Array, labels: Any, tolerance: float, claim: str, seed: int, eps: float
+    ) -> None:
+        self.eps = eps
         self.problem, self.x, self.tolerance, self.claim, self.seed = problem, x, tolerance, claim, seed
         self.plain, self.orders = matrices(problem, x, labels), layouts(problem, x.size)
 
@@ -72,8 +77,12 @@ class _Case:
             if fit and fit[0].residual <= 0.1 * self.tolerance:  # else what comes later may be closer
                 break
         known = found[0].residual <= self.tolerance  # or a multiple of the identity: nothing else is in it
-        other = None if known or v is not None else self._otherwise(theirs)
-        return other or told(view, found, self.problem, self.x, self.plain, self.claim, self.tolerance)
+        other = None if known else self._differences(theirs, v)
+        if other is None and not known and v is None:
+            other = self._otherwise(theirs)
+        return (
+            told(view, found, self.problem, self.x, self.plain, self.claim, self.tolerance) if other is None else other
+        )
 
     def _defined(self, view: View) -> list[Candidate]:
         size = self.x.size
@@ -91,6 +100,14 @@ class _Case:
             return []
         found = mistaken(self.problem, self.x) + lost_terms(self.problem, self.x)
         return found + (decayed(view.theirs, self.problem, self.x) if view.theirs.ndim == 2 else [])
+
+    def _differences(self, theirs: Array, v: Array | None) -> Diagnosis | None:
+        """A Hessian by differences, in our order."""
+        if theirs.ndim == 1 and v is None:
+            return None
+        H = next(c for c in self.plain if c.kind == "hessian").matrix
+        found = differences(theirs, self.problem, self.x, v, H, self.eps)
+        return of_differences(found, self.tolerance) if found else None
 
     def _otherwise(self, theirs: Array) -> Diagnosis | None:
         """What is no αK + λI, but made of such."""
@@ -162,13 +179,13 @@ def _of_factors(theirs: Any, problem: Any, x: Array, labels: Any, accuracy: floa
     if best.residual > tolerance:
         text = factors.nearest(best, names, tolerance)
         return Diagnosis("", "", "row", bias, 0.0, scale, best.residual, text, [], tolerance)
-    text, reduction, scale = factors.told(best, scale_in_words, problem, names, factors.is_shared(problem, x))
+    text, reduction, scale = factors.told(best, scale_in_words, problem, names, factors.positions_of(problem, x))
     text = text.replace("Yours are the factors", words, 1)
     right = [f for f in found if f.residual <= tolerance and not f.defect(names) and not f.swapped]
     others = list(dict.fromkeys(f"{f.G.fisher} ({f.G.sharing})" for f in right if f.G[:2] != best.G[:2]))
     damping = best.A.dampings[0] * best.G.dampings[0]
     kind = f"{'inverse-' * words.startswith('Yours are the inv')}kfac-{best.G.fisher}"
-    defect = best.defect(names) or "the factors of each pair change places" * best.swapped
+    defect = best.defect(names) or "factors change places" * bool(best.swapped)
     defect = defect or "the last layer comes first" * best.backwards
     return Diagnosis(kind, reduction, "row", bias, damping, scale, best.residual, text, others, tolerance, defect)
 

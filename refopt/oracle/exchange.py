@@ -1,7 +1,8 @@
 """Exchange without frameworks: one npz file, without pickles, that says what is to be judged, and the verdict on it.
 
-what        "matrix", "diagonal", "product", "factors", "trajectory" or "root"
-claim       what they say it is: "fisher", "ggn", "hessian", "empirical"; of a trajectory the method, "bfgs"
+what        "matrix", "diagonal", "product", "factors", "trajectory", "pruning" or "root"
+claim       what they say it is: "fisher", "ggn", "hessian", "empirical"; of a trajectory the method, "bfgs"; of a
+            pruning "magnitude", "wanda", "obd", "obs", "sparsegpt" or "refit"; none where that is to be found
 network     layers in this library's notation: "Sequential(Linear(64, 32), Tanh(), Linear(32, 10))"
 x           (P,) parameters, in the order of PyTorch's `named_parameters()`;   or x.0, x.1, … array by array
 X, y        inputs (N, …) and labels;   loss, reduction   by their names here
@@ -12,6 +13,10 @@ precision   "bfloat16", "float16" or "float32", of theirs, where the arrays in t
 
 trajectory: points (k, n), and where they have them gradients (k, n), values (k,), m, v (k, n), H (k, n, n), and the
 method's options as option.step, option.beta1, …;   root: A (n, n), p, theirs (n, n)
+
+pruning: W (out, n) before and theirs (out, n) after; X (n, N), the calibration inputs, a sample or token in each
+column, or hessian (n, n), a multiple of XXᵀ, or a diagonal (n,) or (out, n), or both; where they have it mask (out, n),
+True where a weight is kept; and as they had them option.sparsity, option.damping (percdamp), option.block_size
 
 refopt judge dump.npz                   prints the verdict; ends with 0, 1 or 2: it is, it is not, no file to judge
 refopt.oracle.judge("dump.npz")         the same as a ``Verdict``;   a dict of arrays will do
@@ -26,9 +31,13 @@ from zipfile import BadZipFile, is_zipfile
 import numpy as np
 
 from refopt.oracle.diagnosis import Diagnosis, diagnose
+from refopt.oracle.fifty import SIZE, beside, lifted
+from refopt.oracle.fine import eigh
 from refopt.oracle.iterates import Brief, Record, eps_of, host
+from refopt.oracle.prunings.verdict import CORRECTS, Pruning, pruned
 from refopt.oracle.replaying import Replay, replay
 
+PRUNING = ("sparsity", "damping", "block_size")
 THEIRS = ("theirs", "A", "G", "points", "gradients", "values", "m", "v", "H", "B")  #: what ``precision`` is about
 TEXTS = ("what", "claim", "network", "loss", "reduction", "problem", "precision")
 PRECISIONS = ("bfloat16", "float16", "float32", "float64")
@@ -41,7 +50,7 @@ class Verdict(NamedTuple):
 
     right: bool
     sentence: str
-    found: Diagnosis | Replay | None = None
+    found: Diagnosis | Replay | Pruning | None = None
 
 
 def judge(dump: Any) -> Verdict:
@@ -50,7 +59,7 @@ def judge(dump: Any) -> Verdict:
     what = str(entries.get("what", ""))
     judges = {
         "matrix": _matrix, "diagonal": _matrix, "product": _matrix, "factors": _matrix, "trajectory": _trajectory,
-        "root": _root,
+        "pruning": _pruning, "root": _root,
     }  # fmt: skip
     if what not in judges:
         raise ValueError(f"what is {what!r}; it must be one of {', '.join(judges)}")
@@ -195,6 +204,21 @@ def _problem(entries: dict[str, Any]) -> Any:
     return Supervised(parse(text), loss, X, y, entries.get("reduction", "mean"))
 
 
+# --- prunings ----------------------------------------------------------------------------------------------------
+
+
+def _pruning(entries: dict[str, Any]) -> Verdict:
+    theirs, W = _needed(entries, "theirs", "W")
+    given = {name: entries.get(name) for name in ("X", "hessian", "mask")}
+    options = {name: entries[f"option.{name}"] for name in PRUNING if f"option.{name}" in entries}
+    if wrong := [name for name in entries if name.startswith("option.") and name.partition(".")[2] not in PRUNING]:
+        raise ValueError(f"a pruning has no {', '.join(wrong)}; its options are option.{', option.'.join(PRUNING)}")
+    claim = entries.get("claim", "")
+    found = pruned(theirs, W, **given, claim=claim, **options)
+    named = {found.method, found.correction} if claim in CORRECTS else {found.method}
+    return Verdict(bool(found) and (not claim or claim in named), found.sentence, found)
+
+
 # --- roots -------------------------------------------------------------------------------------------------------
 
 
@@ -204,13 +228,19 @@ def _root(entries: dict[str, Any]) -> Verdict:
     values, V = np.linalg.eigh(A.astype(float))
     if values[0] <= 0.0:
         return Verdict(False, f"A is not positive definite: its lowest eigenvalue is {values[0]:.3g}")
-    eps = eps_of(X)
     powers = {f"A^(−1/{q:g})": (V * values ** (-1.0 / q)) @ V.T for q in (p, 2 * p, 0.5 * p, -p)}
     errors = {name: float(np.linalg.norm(X - Y) / np.linalg.norm(Y)) for name, Y in powers.items()}
-    bound = 100.0 * eps * values[-1] / values[0]
+    bound = 100.0 * eps_of(X) * values[-1] / values[0]
     name = next(iter(powers))
     if errors[name] <= bound:
-        return Verdict(True, f"Yours is {name}, to {errors[name]:.1e}; its condition explains {bound:.1e}.")
+        digits = beside(X, powers[name], lambda: _root_of(A, p)) if len(A) <= SIZE else ""
+        return Verdict(True, f"Yours is {name}, to {errors[name]:.1e}; its condition explains {bound:.1e}.{digits}")
     text = f"Yours is not {name}: it is off by {errors[name]:.2g}, and the condition of A explains {bound:.1e}."
     other = min(errors, key=lambda key: errors[key])
     return Verdict(False, text + (f" It is {other}." if errors[other] <= bound else ""))
+
+
+def _root_of(A: Any, p: float) -> Any:
+    """A^(−1/p) in fifty digits."""
+    values, V = eigh(lifted(np.asarray(A, float)))
+    return (V * values ** (-1 / lifted(float(p)))) @ V.T

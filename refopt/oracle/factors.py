@@ -5,7 +5,7 @@ each as αK + λI with one K for all layers: what it should be, or what a mistak
 two is free, because only G ⊗ A matters; the product of both is told.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,7 +37,7 @@ class Fit(NamedTuple):
 
     A: Reading
     G: Reading
-    swapped: bool  #: (G, A), not (A, G)
+    swapped: tuple[int, ...]  #: the layers whose pair is (G, A), not (A, G)
     bias: str  #: "last", "first", "none": the homogeneous coordinate of A
     backwards: bool  #: the last layer comes first
 
@@ -73,22 +73,31 @@ def fits(pairs: Any, problem: Any, x: Array, labels: Any = None) -> list[Fit]:
     theirs = [(np.asarray(host(M), float), np.asarray(host(N), float)) for M, N in pairs]
     inputs, outputs = kinds(problem, x, labels)
     found = []
-    for swapped in (False, True):
-        for backwards in (False, True)[: len(theirs)]:
-            given = theirs[::-1] if backwards else theirs
-            As, Gs = [N if swapped else M for M, N in given], [M if swapped else N for M, N in given]
+    for backwards in (False, True)[: len(theirs)]:
+        given = theirs[::-1] if backwards else theirs
+        for swapped in _exchanges(given, inputs[0].matrices):
+            As, Gs = zip(*(pair[::-1] if k in swapped else pair for k, pair in enumerate(given)), strict=True)
             for bias in ("last", "first", "none"):
                 turned = [k._replace(matrices=[_input(M, bias) for M in k.matrices]) for k in inputs]
                 found += [Fit(A, G, swapped, bias, backwards) for A in _read(As, turned) for G in _read(Gs, outputs)]
     return sorted(found, key=_simplicity)
 
 
+def _exchanges(given: list[tuple[Array, Array]], As: list[Array]) -> Iterator[tuple[int, ...]]:
+    """The layers in which A and G may have changed places: none, all, those where the shapes say so."""
+    everywhere = tuple(range(len(given)))
+    by_shape = tuple(
+        k for k, ((M, N), A) in enumerate(zip(given, As, strict=False)) if abs(len(N) - len(A)) < abs(len(M) - len(A))
+    )
+    yield from dict.fromkeys(((), everywhere, by_shape))
+
+
 def _simplicity(fit: Fit) -> tuple[Any, ...]:
     wrong = any(fit.A.defects) or any(fit.G.defects)
-    return fit.residual > 1e-8, fit.A.sharing != fit.G.sharing, wrong, fit.swapped, fit.backwards, fit.residual
+    return fit.residual > 1e-8, fit.A.sharing != fit.G.sharing, wrong, len(fit.swapped), fit.backwards, fit.residual
 
 
-def _read(theirs: list[Array], known: list[Kind]) -> list[Reading]:
+def _read(theirs: Sequence[Array], known: list[Kind]) -> list[Reading]:
     """A reading of one side for each Fisher matrix and sharing, in every layer what is right before what is wrong."""
     found = []
     for fisher, sharing in dict.fromkeys((k.fisher, k.sharing) for k in known):
@@ -121,6 +130,11 @@ def _fit(T: Array, K: Array) -> tuple[float, float, float]:
     (a, lam), *_ = np.linalg.lstsq(basis, T.reshape(-1))
     damped = float(np.linalg.norm(T - a * K - lam * np.eye(len(K)))) / size
     return (float(a), float(lam), damped) if damped < 0.1 * plain and a > 0.0 else (alpha, 0.0, plain)
+
+
+def positions_of(problem: Any, x: Array) -> list[int]:
+    """At how many positions of a sample each layer is applied."""
+    return [int(np.asarray(part.a).shape[1]) for part in layers(problem, x, fisher="empirical").parts]
 
 
 def is_shared(problem: Any, x: Array) -> bool:
@@ -229,21 +243,23 @@ def _after(part: Any, x: Array, g: Array) -> Array:
 
 
 def told(
-    fit: Fit, scale_in_words: Callable[..., Any], problem: Any, names: list[str], shared: bool
+    fit: Fit, scale_in_words: Callable[..., Any], problem: Any, names: list[str], positions: list[int]
 ) -> tuple[str, str, float]:
     """The sentence, the reduction and the scale."""
-    text = f"Yours are the factors of {fit.G.fisher} K-FAC{f' ({fit.G.sharing})' * shared}"
-    text += ", in the order (G, A), which change places" if fit.swapped else ", in the order (A, G)"
+    text = f"Yours are the factors of {fit.G.fisher} K-FAC{f' ({fit.G.sharing})' * (max(positions) > 1)}"
+    some = [names[k] for k in fit.swapped] if len(fit.swapped) < len(names) else []
+    text += ", in the order (G, A), which change places" if fit.swapped and not some else ", in the order (A, G)"
+    text += f", but (G, A) in layer {', '.join(some)}" if some else ""
     text += {"last": "", "first": ", the coordinate of the bias first", "none": ", without the bias"}[fit.bias]
     text += ", the last layer first" * fit.backwards
     scale = fit.scales[0]
     alike = all(abs(p - scale) <= 1e-6 * abs(scale) for p in fit.scales)
     words, reduction = scale_in_words(scale, problem)
     if alike:
-        text += f"; G ⊗ A is {words}"
+        text += f"; G ⊗ A is {words}{_of_positions(fit, problem, positions) if 'times' in words else ''}"
     else:
-        each = (f"{scale:.6g} in {name}" for name, scale in zip(names, fit.scales, strict=True))
-        text += f"; G ⊗ A is that of the problem's reduction times {', '.join(each)}"
+        each = ", ".join(f"{scale:.6g} in {name}" for name, scale in zip(names, fit.scales, strict=True))
+        text += f"; G ⊗ A is that of the problem's reduction times {each}{_of_positions(fit, problem, positions)}"
     a, g = fit.A.alphas[0], fit.G.alphas[0]
     if any(abs(other - a) > 1e-6 * abs(a) for other in fit.A.alphas):
         text += f", A being {', '.join(f'{alpha:.6g}' for alpha in fit.A.alphas)} times ours"
@@ -253,6 +269,21 @@ def told(
     defect = fit.defect(names)
     text += f". That is a mistake: {defect}" if defect else ""
     return text + ".", reduction if alike else "", scale
+
+
+def _of_positions(fit: Fit, problem: Any, positions: list[int]) -> str:
+    """What scales mean that, beside the mean over samples, are powers of the number of a layer's positions."""
+    beside_mean = [scale * problem.c * len(problem.X) for scale in fit.scales]
+    for power, says in POSITIONS.items():
+        if max(positions) > 1 and np.allclose(beside_mean, [float(T) ** power for T in positions], rtol=1e-6):
+            return f": {says}"
+    return ""
+
+
+POSITIONS = {
+    1: "both factors are summed over the positions of a layer, where one is a mean",
+    -1: "both factors are means over the positions of a layer, where one is a sum",
+}
 
 
 def _damped(fit: Fit, names: list[str]) -> str:

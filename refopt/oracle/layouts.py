@@ -19,10 +19,15 @@ class Layout(NamedTuple):
     bias: str  #: where the bias is: "after", "first", "joint" ([W b] row by row), "joint-first" ([b W])
     reversed: bool  #: the last layer comes first
     order: np.ndarray
+    alone: str = ""  #: the one layer whose weights are stacked in the other way
+
+    @property
+    def stacking(self) -> str:
+        return "mixed" if self.alone else self.vec
 
     @property
     def usual(self) -> bool:
-        return (self.vec, self.bias, self.reversed) == ("row", "after", False)
+        return (self.vec, self.bias, self.reversed, self.alone) == ("row", "after", False, "")
 
     @property
     def words(self) -> str:
@@ -31,7 +36,8 @@ class Layout(NamedTuple):
             "after": "", "first": ", biases before their weights", "joint": ", [W b] row by row",
             "joint-first": ", [b W] row by row", "last": ", all biases after all weights",
         }[self.bias]  # fmt: skip
-        return vec + bias + (", layers in reverse order" if self.reversed else "")
+        alone = f", but {'column' if self.vec == 'row' else 'row'}-stacked in layer {self.alone}" * bool(self.alone)
+        return vec + bias + alone + (", layers in reverse order" if self.reversed else "")
 
 
 def layouts(problem: Any, size: int) -> list[Layout]:
@@ -58,7 +64,8 @@ def blocks_of(problem: Any, size: int) -> list[tuple[str, slice]]:
 
 
 def _candidates(problem: Any, size: int) -> Iterator[Layout]:
-    layers = [slots for _, slots in layers_of(problem, size)]
+    named = layers_of(problem, size)
+    layers = [slots for _, slots in named]
     yield Layout("row", "after", False, np.arange(size))
     if not layers:
         return
@@ -73,6 +80,12 @@ def _candidates(problem: Any, size: int) -> Iterator[Layout]:
                     parts = [_layer(slots, vec, bias) for slots in layers]
                     parts = parts[::-1] if backwards else parts
                 yield Layout(vec, bias, backwards, np.concatenate(parts))
+    for bias in ("after", "joint") if len(layers) > 1 else ():
+        for vec, other in (("row", "column"), ("column", "row")):
+            for k, (name, slots) in enumerate(named):
+                parts = [_layer(own, vec, bias) for own in layers]
+                parts[k] = _layer(slots, other, bias)
+                yield Layout(vec, bias, False, np.concatenate(parts), name)
 
 
 def _layer(slots: list[Any], vec: str, bias: str) -> np.ndarray:

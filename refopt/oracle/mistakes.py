@@ -21,7 +21,7 @@ LOGITS = ("cross-entropy", "binary-cross-entropy")
 
 def mistaken(problem: Any, x: Array) -> list[Candidate]:
     """The matrices of a ``Supervised`` that are made wrongly."""
-    found = _of_batches(problem, x)
+    found = _of_batches(problem, x) + _of_jacobians(problem, x)
     if problem.loss.name in LOGITS:
         found += _of_outputs(problem, x)
     if problem.loss.name == "cross-entropy":
@@ -57,6 +57,41 @@ def _of_outputs(problem: Any, x: Array) -> list[Candidate]:
     }  # fmt: skip
     words = "the generalised Gauss-Newton matrix with another Hessian of the loss"
     return [Candidate("ggn", words, lambda M=M: _between(problem, x, M), says) for says, M in wrong.items()]  # type: ignore[misc]
+
+
+def _of_jacobians(problem: Any, x: Array) -> list[Candidate]:
+    """c Σ JₙᵀMₙJₙ with a wrong J: reshaped where it should be transposed, or averaged before it is multiplied."""
+    point = problem.at(x)
+    f = np.asarray(point.f, float)
+    if f.ndim != 2 or f.shape[1] < 2:
+        return []
+
+    def parts() -> tuple[Array, Array]:
+        J = np.asarray(curvature.jacobian(problem, x), float).reshape(*f.shape, -1)
+        units = [
+            np.asarray(problem.loss.hvp(f, problem.y, np.broadcast_to(e, f.shape)), float) for e in np.eye(f.shape[1])
+        ]
+        return J, np.stack(units, axis=2)
+
+    def one() -> Array:
+        J, M = parts()
+        return problem.c * sum(j.reshape(len(x), -1) @ m @ j for j, m in zip(J, M, strict=True))
+
+    def both() -> Array:
+        J, M = parts()
+        R = J.reshape(len(f), len(x), -1)
+        return problem.c * np.einsum("npi,nij,nqj->pq", R, M, R)
+
+    def means() -> Array:
+        J, M = parts()
+        return problem.c * len(f) * J.mean(0).T @ M.mean(0) @ J.mean(0)
+
+    words = "the generalised Gauss-Newton matrix with another Jacobian"
+    return [
+        Candidate("ggn", words, one, "Jₙ is reshaped to (P, C) where Jₙᵀ is meant: that does not transpose it"),
+        Candidate("ggn", words, both, "Jₙ is reshaped to (P, C), which does not transpose it, on both sides"),
+        Candidate("ggn", words, means, "J and the Hessian of the loss are averaged over the samples before they meet"),
+    ]
 
 
 def diagonals(q: Array) -> Array:

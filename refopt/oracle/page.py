@@ -25,7 +25,8 @@ body { font: 15px/1.45 system-ui, sans-serif; max-width: 1280px; margin: 2rem au
 table { border-collapse: collapse; width: 100%; }
 td, th { padding: .45rem .6rem; vertical-align: top; text-align: left; }
 tr { border-top: 1px solid var(--line); } thead th { position: sticky; top: 0; background: Canvas; cursor: pointer; }
-thead th::after { content: " ↕"; color: var(--quiet); } tr.topic th { padding-top: 1.4rem; font-size: 1.15em; }
+thead button { all: unset; } thead button:focus-visible { outline: auto; }
+thead button::after { content: " ↕"; color: var(--quiet); } tr.topic th { padding-top: 1.4rem; font-size: 1.15em; }
 td:first-child { font-family: ui-monospace, monospace; font-size: .86em; min-width: 9em; }
 td:nth-child(2), td:nth-child(5), .numbers { white-space: nowrap; }
 math { font-size: 1.06em; } .note { color: var(--quiet); font-size: .88em; margin: .15rem 0 0; }
@@ -64,7 +65,7 @@ def page(reports: Sequence[ClaimReport], version: str, settings: str) -> str:
         f'<tr class="topic"><th colspan="{len(HEAD)}">{escape(topic)}</th></tr>\n' + "".join(map(row, group))
         for topic, group in groupby(reports, key=lambda report: report.id.partition(".")[0])
     )
-    head = "".join(f'<th scope="col">{name}</th>' for name in HEAD)
+    head = "".join(f'<th scope="col"><button>{name}</button></th>' for name in HEAD)
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>refopt verify</title><style>{STYLE}</style></head><body>

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from refopt.krylov import gltr, steihaug
-from refopt.oracle.rules import Array, Path, Seen, along, length, solved
+from refopt.oracle.fine import conjugate_path, eigh, is_fine, krylov_best, length, powells_path, solved
+from refopt.oracle.rules import Array, Path, Seen, along
 from refopt.problem import Problem
 from refopt.subproblem import decrease, dogleg, more_sorensen
 
@@ -25,7 +26,7 @@ def stationary(path: Path) -> Iterator[Seen]:
         B, g, s = path.B(k), path.g(k), path.s(k)
         lam = -(s @ (g + B @ s)) / (s @ s)
         size = length(g) + length(B @ s)
-        least = float(np.linalg.eigvalsh(B)[0])
+        least = float(eigh(B)[0][0])
         low = min(0.0, lam, least + lam) / (length(B) or 1.0)
         if max(length(B @ s + lam * s + g) / size, -low) > 1e-8 and least <= 1e-8 * length(B):
             gain = decrease(g, B, s) / more_sorensen(g, B, length(s), 1e-6)[2]
@@ -40,8 +41,8 @@ def powell(path: Path) -> Iterator[Seen]:
     """s is a point of Powell's path, where it leaves the region of its own length."""
     for k in path.moved:
         B, g, s = path.B(k), path.g(k), path.s(k)
-        ours = dogleg(g, B, float(np.linalg.norm(s)))[0]
-        yield Seen(k, "s on Powell's path", s, ours, float(np.linalg.norm(s)))
+        ours = powells_path(g, B, length(s)) if is_fine(g) else dogleg(g, B, length(s))[0]
+        yield Seen(k, "s on Powell's path", s, ours, length(s))
 
 
 def steihaug_path(path: Path) -> Iterator[Seen]:
@@ -60,16 +61,23 @@ def conjugate(path: Path) -> Iterator[Seen]:
 
 
 def on_path(path: Path, k: int, z: Array) -> Iterator[Seen]:
+    says = "s on the path of conjugate gradients"
+    if is_fine(z):
+        yield Seen(k, says, z, conjugate_path(path.g(k), path.B(k), length(z)), length(z))
+        return
     model = Problem(None, hvp=lambda x, p: path.B(k) @ p)  # type: ignore[arg-type]
     ours = steihaug(model, path.x(k), path.g(k), length(z), 0.0).p
-    yield Seen(k, "s on the path of conjugate gradients", z, np.asarray(ours), length(z))
+    yield Seen(k, says, z, np.asarray(ours), length(z))
 
 
 def lanczos(path: Path) -> Iterator[Seen]:
     """s is the best step of its length in one of the spaces span{g, Bg, …}."""
     for k in path.moved:
         model, s = Problem(None, hvp=lambda x, p, k=k: path.B(k) @ p), path.s(k)  # type: ignore[arg-type, misc]
-        best = [gltr(model, path.x(k), path.g(k), length(s), 0.0, j).p for j in range(1, min(s.size, 30) + 1)]
+        if is_fine(s):
+            best = [krylov_best(path.g(k), path.B(k), length(s), j) for j in range(1, s.size + 1)]
+        else:
+            best = [gltr(model, path.x(k), path.g(k), length(s), 0.0, j).p for j in range(1, min(s.size, 30) + 1)]
         ours = min(best, key=lambda p: float(np.abs(s - p).max()))
         yield Seen(k, "s best in a Krylov space", s, np.asarray(ours), length(s))
 
@@ -80,7 +88,7 @@ def lanczos(path: Path) -> Iterator[Seen]:
 def gauss_newton(path: Path) -> Iterator[Seen]:
     for k in path.moved:
         J, r = path.of("jacobian", k), path.of("residual", k)
-        p = solved(J.T @ J, -J.T @ r) if J.dtype == object else np.linalg.lstsq(J, -r)[0]
+        p = solved(J.T @ J, -J.T @ r) if is_fine(J) else np.linalg.lstsq(J, -r)[0]
         yield from along(path, k, p, "p = −J⁺r")
 
 

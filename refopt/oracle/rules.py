@@ -18,6 +18,7 @@ import numpy as np
 
 from refopt import curvature
 from refopt.ops import two_loop
+from refopt.oracle.fine import is_fine, length, solved
 from refopt.oracle.iterates import Record
 from refopt.quasi_newton import first_guess
 from refopt.sampled import Draw
@@ -35,16 +36,20 @@ class Seen(NamedTuple):
     theirs: Array
     ours: Array
     scale: float = 1.0
-    digits: float = 0.0  #: the largest numbers whose difference theirs is
+    digits: Any = 0.0  #: the numbers whose difference theirs is
+    unit: float = 0.0  #: the distance of 1 to the next number of a type that is coarser than x's
+    drift: float | None = None  #: what ours may be off by for what they carried in coarse numbers, where it is known
 
 
 class Path:
     """Their iterates, and what the problem says at them where they do not."""
 
     def __init__(
-        self, problem: Any, records: list[Record], params: Any, eps: float = 2.0**-52, known: Any = None
-    ) -> None:
+        self, problem: Any, records: list[Record], params: Any, eps: float = 2.0**-52, known: Any = None,
+        units: Any = None,
+    ) -> None:  # fmt: skip
         self.problem, self.records, self.params, self.eps = problem, records, params, eps
+        self.units: dict[str, float] = units or {}
         self.known: dict[tuple[Any, int], Any] = {} if known is None else known
 
     @property
@@ -57,9 +62,9 @@ class Path:
     def s(self, k: int) -> Array:
         return self.x(k + 1) - self.x(k)
 
-    def lost(self, k: int) -> float:
+    def lost(self, k: int) -> Array:
         """The numbers that are subtracted in s."""
-        return top(self.x(k)) + top(self.x(k + 1))
+        return np.abs(self.x(k)) + np.abs(self.x(k + 1))
 
     def g(self, k: int) -> Array:
         """Their gradient where they give it, else the problem's."""
@@ -87,7 +92,7 @@ class Path:
     @cached_property
     def moved(self) -> list[int]:
         """The steps that were taken: of more than rounding."""
-        return [k for k in self.steps if top(self.s(k)) > 8.0 * self.eps * self.lost(k)]
+        return [k for k in self.steps if top(self.s(k)) > 8.0 * self.eps * top(self.lost(k))]
 
 
 def given(path: Path) -> Iterator[Seen]:
@@ -97,7 +102,7 @@ def given(path: Path) -> Iterator[Seen]:
             theirs = path.records[k].get(field)
             if theirs is not None and path.has(name):
                 ours = path.of(name, k)
-                yield Seen(k, says, np.asarray(theirs), ours, top(ours))
+                yield Seen(k, says, np.asarray(theirs), ours, top(ours), unit=path.units.get(field, 0.0))
 
 
 def along(path: Path, k: int, p: Array, says: str) -> Iterator[Seen]:
@@ -159,6 +164,12 @@ def stays_positive(s: Array, y: Array, skip: float, H: Array) -> bool:
     return bool(s.any() and safe and (r @ y > 0.0 or s @ solved(H, s) < s @ y))
 
 
+def downhill(path: Path, k: int, p: Array) -> Array:
+    """p, or −g where p points uphill and their step goes along −g: what a wrong H is often replaced by."""
+    g, s = path.g(k), path.s(k)
+    return -g if p @ g >= 0 and s @ p * length(g) < -(s @ g) * length(p) else p
+
+
 def quasi_newton(method: str, learns: Any = curved) -> Callable[..., Iterator[Seen]]:
     """p = −Hg and H₊ = update(H, s, y).
 
@@ -179,7 +190,7 @@ def quasi_newton(method: str, learns: Any = curved) -> Callable[..., Iterator[Se
             if own is not None and k:
                 yield Seen(k, "H₊ = update(H, s, y)", own, H, top(H))
                 H = own
-            p = -H @ path.g(k)
+            p = downhill(path, k, -H @ path.g(k))
             yield from along(path, k, p, "p = −Hg")
             s, y = pair(path, k, p)
             if k == 0 and start == "scaled" and curved(s, y, 0.0):
@@ -224,7 +235,7 @@ def l_bfgs(
     for k in path.steps:
         g, p = path.g(k), -path.g(k)
         if S:
-            p = -product(S[::order], Y[::order], gamma(S, Y), g)
+            p = downhill(path, k, -product(S[::order], Y[::order], gamma(S, Y), g))
         yield from along(path, k, p, "p = −Hg, by the two loops")
         s, y = pair(path, k, p)
         if learns(s, y, path.params.skip):
@@ -235,43 +246,37 @@ def l_bfgs(
 # --- steps from gradients alone ---------------------------------------------------------------------------------------
 
 
-def updates(method: str) -> Callable[..., Iterator[Seen]]:
+def updates(method: str, exactly: Any = None) -> Callable[..., Iterator[Seen]]:
     """x₊ by the method's own ``update``; what it needs beside the gradient is in their records: probes and products.
 
-    ahead: the means of a record have seen its gradient already, as in the states of ``minimize``; else those before it.
+    exactly: an update for numbers of fifty digits, where the method's own has roots of matrices.   ahead: the means of
+    a record have seen its gradient already, as in the states of ``minimize``; else those before it.
     """
     module = import_module(f"refopt.stochastic.{method}")
     means = () if method == "shampoo" else ("m", "v")  # of which its public codes keep others
 
     def rule(path: Path, update: Any = module.update, ahead: bool = False) -> Iterator[Seen]:
+        if exactly and is_fine(path.x(0)) and update is module.update:
+            update = exactly
         state = module.init(None, np.asarray(path.x(0), float), path.params)
+        carries, roots = [name for name in ("m", "v") if hasattr(state, name)], hasattr(state, "L")
         for k in path.steps:
             record = path.records[k]
             draw = Draw(probes=record.get("probes"), labels=record.get("labels"))
             more = {"products": record["products"]} if "products" in record else {}
             state = update(state._replace(x=path.x(k)), path.g(k), path.params, draw, **more)
-            yield Seen(k, "x₊ = x + p", path.s(k), state.x - path.x(k), top(path.s(k)), path.lost(k))
+            unseen = any(record.get(name) is None for name in carries)
+            drift = None if roots else path.eps * k * unseen
+            yield Seen(k, "x₊ = x + p", path.s(k), state.x - path.x(k), top(path.s(k)), path.lost(k), drift=drift)
             for name, theirs in path.records[k if ahead else k + 1].items():
                 if name in means and hasattr(state, name) and np.shape(theirs) == np.shape(getattr(state, name)):
                     ours = getattr(state, name)
-                    yield Seen(k, f"{name}₊ of {name} and g", theirs, ours, top(ours))
+                    unit = path.units.get(name, 0.0)
+                    yield Seen(k, f"{name}₊ of {name} and g", theirs, ours, top(ours), 0.0, unit, drift)
                     state = state._replace(**{name: theirs})
 
     return rule
 
 
-def length(x: Array) -> Any:
-    return (x @ x) ** 0.5 if x.dtype == object else float(np.linalg.norm(x))
-
-
-def solved(A: Array, b: Array) -> Array:
-    """A⁻¹b, in fifty digits where the numbers have them."""
-    if A.dtype != object:
-        return np.linalg.solve(A, b)
-    import mpmath
-
-    return np.array(list(mpmath.lu_solve(mpmath.matrix(A.tolist()), mpmath.matrix(b.tolist()))), dtype=object)
-
-
 def top(x: Array) -> float:
-    return float(np.abs(x).max(initial=0.0))
+    return float(np.max(np.abs(x), initial=0.0))

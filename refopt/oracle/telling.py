@@ -6,6 +6,7 @@ import numpy as np
 
 from refopt.oracle.candidates import Array, Candidate
 from refopt.oracle.damped import Damped
+from refopt.oracle.differences import Differences
 from refopt.oracle.layouts import blocks_of
 from refopt.oracle.readings import Explanation, View, good
 from refopt.oracle.reductions import scale_in_words
@@ -19,7 +20,7 @@ class Diagnosis(NamedTuple):
 
     kind: str  #: "fisher", "empirical", …; empty where nothing explains it
     reduction: str  #: "sum", "mean", …, or a number in words
-    vec: str  #: "row" or "column"
+    vec: str  #: "row" or "column"; "mixed" where one layer has it otherwise
     bias: str  #: "after", "first", "joint", "joint-first", "last"
     damping: float  #: λ that was added to the diagonal
     scale: float  #: α beside the problem's own c
@@ -40,7 +41,7 @@ def told(
     if not fit and found[0].residual <= tolerance:
         lam, layout = found[0].damping, found[0].layout
         text = f"Yours is {lam:.6g} times the identity: no curvature is in it."
-        return Diagnosis("", "", layout.vec, layout.bias, lam, 0.0, found[0].residual, text, [], tolerance)
+        return Diagnosis("", "", layout.stacking, layout.bias, lam, 0.0, found[0].residual, text, [], tolerance)
     if not fit:
         return _nothing(view, found, problem, tolerance)
     best = fit[0]
@@ -70,7 +71,7 @@ def told(
     if count := len(alternatives):
         text += f" {count} other reading{'s fit' if count > 1 else ' fits'} as well."
     return Diagnosis(
-        what.kind, reduction, best.layout.vec, best.layout.bias, best.damping, best.alpha, best.residual, text,
+        what.kind, reduction, best.layout.stacking, best.layout.bias, best.damping, best.alpha, best.residual, text,
         alternatives, tolerance, what.defect,
     )  # fmt: skip
 
@@ -100,13 +101,13 @@ def _nothing(view: View, found: list[Explanation], problem: Any, tolerance: floa
     """Nothing explains it: how close the closest definition comes, and where it leaves most."""
     best = next((e for e in found if not e.candidate.defect and e.alpha > 0.0), found[0])
     order = "" if best.layout.usual else f", {best.layout.words}"
-    fields = best.layout.vec, best.layout.bias, best.damping, best.alpha, best.residual
+    fields = best.layout.stacking, best.layout.bias, best.damping, best.alpha, best.residual
     if best.residual <= CLOSE:
         scale = scale_in_words(best.alpha, problem, max(1e-6, 2.0 * best.residual))[0]
         text = (
             f"Yours is {best.candidate.words}, {scale}{order}, but only to {best.residual:.1e}, where rounding "
             f"explains {tolerance:.1e}. Differences or a coarser type of numbers leave as much; so does a small term "
-            f"that is wrong. accuracy={10.0 ** np.ceil(np.log10(best.residual)):.0e} lets it pass."
+            f"that is wrong. accuracy={_above(best.residual)} lets it pass."
         )
         return Diagnosis("", "", *fields, text, [], tolerance)
     left = 100 * best.residual
@@ -141,9 +142,25 @@ def _shares(R: Array, parts: list[tuple[str, slice]]) -> dict[str, float]:
 def of_samples(found: Sampled, tolerance: float) -> Diagnosis:
     reduction = "" if abs(found.scale - 1.0) <= 1e-6 else f"{found.scale:.6g}"
     return Diagnosis(
-        found.kind, reduction, found.layout.vec, found.layout.bias, 0.0, found.scale, found.residual, found.text, [],
-        max(tolerance, found.residual), found.defect,
+        found.kind, reduction, found.layout.stacking, found.layout.bias, 0.0, found.scale, found.residual, found.text,
+        [], max(tolerance, found.residual), found.defect,
     )  # fmt: skip
+
+
+def of_differences(found: Differences, tolerance: float) -> Diagnosis:
+    text = (
+        f"Yours is the Hessian by {found.form} differences of the gradient with a step of {found.step:.3g}, to "
+        f"{found.residual:.1e}; such differences leave {found.leaves:.1e} of it."
+    )
+    defect = f"the step of {found.step:.3g} is too large" if found.leaves > CLOSE else ""
+    text += f" That is a mistake: {defect}." if defect else f" accuracy={_above(found.leaves)} lets it pass."
+    kind = "hessian-by-differences" if defect else ""
+    return Diagnosis(kind, "", "row", "after", 0.0, 1.0, found.leaves, text, [], tolerance, defect)
+
+
+def _above(error: float) -> str:
+    """The power of ten above."""
+    return f"{10.0 ** np.ceil(np.log10(error)):.0e}"
 
 
 def of_damped(found: Damped, problem: Any, tolerance: float) -> Diagnosis:
@@ -154,6 +171,6 @@ def of_damped(found: Damped, problem: Any, tolerance: float) -> Diagnosis:
     text = f"Yours is {found.words}, {words}{'' if found.layout.usual else f', {found.layout.words}'}, "
     text += f"its factors damped, (G + √λ/π I) ⊗ (A + π√λ I) with {damping} and {found.rule}."
     return Diagnosis(
-        found.kind, reduction, found.layout.vec, found.layout.bias, lam if same else 0.0, found.alpha, found.residual,
-        text, [], tolerance,
+        found.kind, reduction, found.layout.stacking, found.layout.bias, lam if same else 0.0, found.alpha,
+        found.residual, text, [], tolerance,
     )  # fmt: skip

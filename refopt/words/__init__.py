@@ -59,7 +59,7 @@ from refopt.words.residuals import (
     solve_upper_t,
     triangular,
 )
-from refopt.words.spectrum import eigh, projected, row, solve_symmetric, stacked
+from refopt.words.spectrum import eigh, orthogonal, projected, row, solve_symmetric, stacked
 from refopt.words.vocabulary import (
     absolute,
     cholesky,

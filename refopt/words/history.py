@@ -29,8 +29,8 @@ def two_loop(S: Matrix, Y: Matrix, count: int, gamma: float, g: Vector) -> Vecto
             r[j] -= change * Y[last, j]
             product += S[i, j] * r[j]
             curvature += S[i, j] * Y[i, j]
-        change = product / curvature
-        a[k], rho[k] = change, 1.0 / curvature
+        rho[k] = 1.0 / curvature
+        a[k] = change = product * rho[k]
         last = i
         i = i - 1 if i > 0 else m - 1
     for j in range(n):

@@ -105,6 +105,19 @@ def stacked(Q: Matrix, q: Vector) -> Matrix:
     return Z
 
 
+def orthogonal(w: Vector, Q: Matrix) -> Vector:
+    k, n = Q.shape
+    z = copied(w)
+    for _ in range(2):
+        for i in range(k):
+            part = 0.0
+            for j in range(n):
+                part += Q[i, j] * z[j]
+            for j in range(n):
+                z[j] -= part * Q[i, j]
+    return z
+
+
 def projected(Q: Matrix, Y: Matrix) -> Symmetric:
     k, n = Q.shape
     T = new_matrix(k, k)

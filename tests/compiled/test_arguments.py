@@ -8,6 +8,7 @@ from refopt.stopping import Status
 
 numba = pytest.importorskip("numba")
 arguments = pytest.importorskip("refopt.compiled.arguments")
+from jitted import rosen, rosen_grad, rosen_hess  # noqa: E402  # numba may be missing
 
 pytestmark = [pytest.mark.jit, pytest.mark.xdist_group("jit")]
 
@@ -159,22 +160,6 @@ def test_a_derivative_that_is_not_jitted_has_the_args_too():
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------
-
-
-@numba.njit
-def rosen(x):
-    return 100.0 * (x[1] - x[0] ** 2) ** 2 + (1.0 - x[0]) ** 2
-
-
-@numba.njit
-def rosen_grad(x):
-    t = x[1] - x[0] ** 2
-    return np.array([-400.0 * x[0] * t - 2.0 * (1.0 - x[0]), 200.0 * t])
-
-
-@numba.njit
-def rosen_hess(x):
-    return np.array([[1200.0 * x[0] ** 2 - 400.0 * x[1] + 2.0, -400.0 * x[0]], [-400.0 * x[0], 200.0]])
 
 
 def counts(result):

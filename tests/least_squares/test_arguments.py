@@ -184,7 +184,7 @@ def test_an_exception_of_the_user_travels(part):
 
 def test_an_unknown_option_lists_the_known():
     with pytest.raises(
-        TypeError, match=r"lm has no option 'dampling'; its options are damping, factor, geodesic, polish"
+        TypeError, match=r"lm has no option 'dampling'; its options are damping, factor, geodesic, canyon"
     ):
         fit(START, options={"dampling": 1.0})
     with pytest.raises(ValueError, match="least_squares knows no method 'bfgs'; its methods are lm"):

@@ -118,6 +118,26 @@ def test_data_that_cannot_be_fitted(ydata, sigma, says):
         refopt.curve_fit(lambda t, a: a * t, np.arange(3.0), ydata, [1.0], sigma=sigma)
 
 
+@pytest.mark.parametrize(("m", "shape"), [(5, r"\(40,\)"), (40, r"\(40, 1\)")])
+def test_a_model_of_another_shape_than_the_data(m, shape):
+    model = decay if m < len(T) else lambda t, *p: decay(t, *p)[:, None]
+    with pytest.raises(ValueError, match=rf"f must return {m} numbers, as ydata has; it returned shape {shape}"):
+        refopt.curve_fit(model, T, Y[:m], [1, 1, 0])
+
+
+def test_a_model_may_be_a_constant():
+    popt, pcov = refopt.curve_fit(lambda t, c: c, T, Y, [0.0])
+    assert popt == pytest.approx(Y.mean(), rel=1e-12)
+    assert pcov == pytest.approx(Y.var(ddof=1) / len(Y), rel=1e-9)
+
+
+def test_unknown_arguments_are_named():
+    with pytest.raises(TypeError, match=r"curve_fit has no argument 'full_output'; it takes those of least_squares$"):
+        refopt.curve_fit(decay, T, Y, full_output=True)
+    with pytest.raises(TypeError, match="what SciPy calls maxfev is max_nfev here"):
+        refopt.curve_fit(decay, T, Y, maxfev=100)
+
+
 def test_xdata_that_are_not_finite():
     with pytest.raises(ValueError, match="xdata must be finite"):
         refopt.curve_fit(decay, np.where(T == 0.0, np.nan, T), Y, [1, 1, 0])

@@ -47,6 +47,7 @@ def test_the_inverse_of_a_triangle(namespace):
     assert namespace.owns(found)
     expected = [[0.5, 0.0, 0.0], [-0.5, 1.0, 0.0], [0.375, -0.75, 0.25]]
     assert np.allclose(namespace.to_numpy(found), expected, rtol=0, atol=1e-15)
+    assert namespace.to_numpy(lower_inverse(namespace.asarray(np.array([[4.0]])))) == 0.25
 
 
 @pytest.mark.parametrize("scale", [-3.0, 2.0])

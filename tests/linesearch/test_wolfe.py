@@ -242,11 +242,27 @@ def test_a_tenth_of_the_interval_is_kept_from_its_ends():
     assert tried[:3] == pytest.approx([1.0, 0.1, 0.01], rel=8 * EPS)
 
 
-def test_after_fifteen_trials_the_interval_is_halved():
+@pytest.mark.parametrize("start", [0.0, 1.0])
+def test_after_fifteen_trials_the_interval_is_halved_or_its_logarithm(start):
     """Slope −1 at the start but values on a line of slope −0.8, and c₁ = 0.9: the parabola always points too far."""
-    tried = trials_of(lambda a: -0.8 * a, lambda a: -1.0, c1=0.9, c2=0.95, trials=20)
-    assert tried[:16] == pytest.approx([0.9**k for k in range(16)], rel=100 * EPS)
-    assert tried[16:] == pytest.approx([0.9**15 / 2**k for k in range(1, 5)], rel=100 * EPS)
+    tried = trials_of(lambda a: -0.8 * (a - start), lambda a: -1.0, c1=0.9, c2=0.95, trials=18, start=start)
+    assert tried[:16] == pytest.approx([start + 0.9**k for k in range(16)], rel=100 * EPS)
+    if start:  # longer than the steps
+        assert tried[16:] == pytest.approx([start + 0.9**15 / 2**k for k in (1, 2)], rel=100 * EPS)
+    else:
+        assert tried[16] == pytest.approx((1e-300 * 0.9**15) ** 0.5, rel=100 * EPS)
+        assert tried[17] == pytest.approx(1e-150 * tried[16] ** 0.5, rel=100 * EPS)
+
+
+@pytest.mark.parametrize("away", [1e20, 1e60, 1e150])
+def test_a_direction_too_long_by_any_power_of_ten(away):
+    """On √(1 + t²), t = 50 at the start: values say only that a step was far too long."""
+    point = search(
+        lambda x: float(1 + (x @ x)) ** 0.5, lambda x: x / float(1 + (x @ x)) ** 0.5, np.array([50.0]),
+        np.array([-away]), c2=0.5,
+    )  # fmt: skip
+    assert point.wolfe
+    assert point.nfev <= 30
 
 
 # --- where there is no Wolfe step ------------------------------------------------------------------------------------
@@ -408,4 +424,4 @@ def test_every_array_kind_takes_the_same_trials(namespace, dtype):
 
 def test_slopes_whose_squares_overflow_are_bisected():
     """d₁² is infinite, and the cubic's minimiser no number."""
-    assert between(1.0, 0.0, -1e200, 3.0, 1.0, 1e200, True, 0.0, 1) == 2.0
+    assert between(1.0, 0.0, -1e200, 3.0, 1.0, 1e200, True, 0.0) == 2.0

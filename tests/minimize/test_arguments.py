@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from scipy.optimize import Bounds
+from scipy.optimize import BFGS, Bounds
 from scipy.optimize import minimize as scipy_minimize
 from scipy.sparse import csr_array
 
@@ -142,6 +142,7 @@ def test_mistakes_are_explained(method, arguments, error, says):
     ("hess", "error", "says"),
     [
         (lambda x: np.ones(2), ValueError, r"hess must return shape \(2, 2\)"), (3, TypeError, "hess must be callable"),
+        (BFGS(), TypeError, "it is BFGS; bfgs and sr1 learn the Hessian themselves"),
         ("5-point", ValueError, "5-point"),
     ],
 )  # fmt: skip

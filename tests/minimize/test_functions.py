@@ -35,6 +35,17 @@ def test_a_start_that_is_not_finite(method, bad):
         assert result.x.tolist() == [1.0, 2.0]
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("method", ["newton-cg", "hessian-free", "trust-ncg", "trust-krylov"])
+def test_products_that_are_not_finite_at_the_start(method, bad):
+    """Said at once, as of a Hessian: a method that goes on without them would creep along the gradient."""
+    result = minimize(
+        lambda x: float(x @ x), [1.0, 2.0], method=method, jac=lambda x: 2 * x, hess=lambda x: np.full((2, 2), bad)
+    )
+    assert (result.status, result.success, result.nit) == (Status.NOT_FINITE, False, 0)
+    assert "NaN or infinite at x0" in result.advice
+
+
 @methods
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_nothing_finite_but_the_start(method, bad):

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.mutation.mutants import PACKAGES, ROOT, Mutant, mutants
+from tests.mutation.mutants import PACKAGES, ROOT, WHERE, Mutant, mutants
 from tests.mutation.runs import Each, Fate, Judge, Reach, claims, record, tests
 
 EQUIVALENTS = Path(__file__).with_name("equivalents.toml")
@@ -130,9 +130,9 @@ def selected(package: str, sample: int, seed: int, only: str) -> list[Mutant]:
 
 def reason(mutant: Mutant, reasons: Iterable[dict[str, Any]]) -> str:
     """Why no test can tell the mutant from the original, if it is listed."""
-    said = (mutant.file, mutant.function, mutant.statement, mutant.before)
+    said = [getattr(mutant, key) for key in WHERE]
     for listed in reasons:
-        patterns = (listed.get(key, "*") for key in ("file", "function", "statement", "before"))
+        patterns = (listed.get(key, "*") for key in WHERE)
         if all(map(fnmatchcase, said, patterns)) and any(fnmatchcase(mutant.after, each) for each in listed["after"]):
             return listed["reason"]
     return ""

@@ -7,6 +7,7 @@ in other tools of this kind, the bodies of functions are changed, not the defaul
 """
 
 import ast
+from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from importlib import import_module
@@ -52,6 +53,7 @@ BOUNDARY = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
 NEGATED = {
     ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
 }  # fmt: skip
+WHERE = ("file", "function", "statement", "within", "before", "nth")  #: what tells a mutant from others
 Step = tuple[str, int | None]  #: a field of a node, and the place in it where it is a list
 
 
@@ -64,7 +66,9 @@ class Mutant(NamedTuple):
     kind: str
     before: str
     after: str
+    within: str  #: the smallest expression around it
     statement: str  #: what it is part of, so that no line number is needed to name it
+    nth: str  #: of the same changes of this statement, and of others of the function that read the same
     equation: bool
     path: tuple[Step, ...]  #: from the module to the node
     choice: int  #: which of the changes of that node
@@ -102,15 +106,17 @@ def _of_file(package: str, path: Path) -> Iterator[Mutant]:
     tree = ast.parse(path.read_text())
     for i, outer in enumerate(tree.body):
         if isinstance(outer, ast.FunctionDef):
-            names = _names(tree, outer.name)
-            for node, route, statement, equation in _walk(outer, (("body", i),)):
+            names, seen = _names(tree, outer.name), Counter[tuple[str, str, str]]()
+            for node, route, within, statement, equation in _walk(outer, (("body", i),)):
                 for choice, (kind, changed) in enumerate(_changes(node, names)):
+                    before, after = ast.unparse(node), ast.unparse(ast.fix_missing_locations(changed))
+                    text = ast.unparse(statement).splitlines()[0]
+                    seen[text, before, after] += 1
                     last = statement.test if isinstance(statement, ast.If | ast.While) else statement
                     lines = range(statement.lineno, (last.end_lineno or last.lineno) + 1)
                     yield Mutant(
-                        package, str(path.relative_to(ROOT)), outer.name, node.lineno, lines, kind, ast.unparse(node),
-                        ast.unparse(ast.fix_missing_locations(changed)), ast.unparse(statement).splitlines()[0],
-                        equation, route, choice,
+                        package, str(path.relative_to(ROOT)), outer.name, node.lineno, lines, kind, before, after,
+                        ast.unparse(within), text, str(seen[text, before, after]), equation, route, choice,
                     )  # fmt: skip
 
 
@@ -137,14 +143,16 @@ def put(mutant: Mutant, code: CodeType) -> None:
 # --- where -------------------------------------------------------------------------------------------------------
 
 
-def _walk(function: ast.FunctionDef, route: tuple[Step, ...]) -> Iterator[tuple[ast.AST, tuple, ast.stmt, bool]]:
-    """Every expression of the body, with its route, its statement, and whether it is part of an equation."""
+def _walk(function: ast.FunctionDef, route: tuple[Step, ...]) -> Iterator[tuple]:
+    """Every expression of the body, with its route, the expression around it or itself, its statement, and whether it
+    is part of an equation."""
 
-    def visit(node: ast.AST, route: tuple[Step, ...], statement: ast.stmt, equation: bool) -> Iterator:
+    def visit(node: ast.AST, route: tuple[Step, ...], within: ast.AST, statement: ast.stmt, equation: bool) -> Iterator:
         if isinstance(node, ast.stmt):
             statement, equation = node, False
         if isinstance(node, ast.expr):
-            yield node, route, statement, equation and not isinstance(node, ast.Compare | ast.BoolOp)
+            around = within if isinstance(within, ast.expr) else node
+            yield node, route, around, statement, equation and not isinstance(node, ast.Compare | ast.BoolOp)
         for field, value in ast.iter_fields(node):
             if field in ("annotation", "returns", "decorator_list", "args") and not isinstance(node, ast.Call):
                 continue
@@ -155,11 +163,11 @@ def _walk(function: ast.FunctionDef, route: tuple[Step, ...]) -> Iterator[tuple[
                 inside = _is_equation(child) if whole and not _has_parts(child) else equation
                 if isinstance(node, ast.Compare | ast.BoolOp) or (isinstance(node, ast.IfExp) and field == "test"):
                     inside = False
-                yield from visit(child, (*route, step), statement, inside)
+                yield from visit(child, (*route, step), node, statement, inside)
 
     for i, statement in enumerate(function.body):
         if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)):
-            yield from visit(statement, (*route, ("body", i)), statement, False)
+            yield from visit(statement, (*route, ("body", i)), statement, statement, False)
 
 
 def _children(field: str, value: object) -> Iterator[tuple[Step, ast.AST]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutation.mutants import PACKAGES, mutants, put
+from tests.mutation.mutants import PACKAGES, WHERE, mutants, put
 
 EVERY = [mutant for package in PACKAGES for mutant in mutants(package)]
 
@@ -55,7 +55,7 @@ def test_a_sample_of_them_can_be_put_in_place_and_taken_out():
 def test_what_is_listed_as_equivalent_is_there():
     listed = tomllib.loads(Path(__file__).with_name("equivalents.toml").read_text(encoding="utf-8"))["equivalent"]
     for entry in listed:
-        keys = [key for key in ("file", "function", "statement", "before") if key in entry]
+        keys = [key for key in WHERE if key in entry]
         fit = [m for m in EVERY if all(fnmatchcase(getattr(m, key), entry[key]) for key in keys)]
         for pattern in entry["after"]:
             assert any(fnmatchcase(mutant.after, pattern) for mutant in fit), (entry, pattern)

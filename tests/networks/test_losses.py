@@ -237,6 +237,23 @@ def test_tokens_that_do_not_count_are_not_counted():
 
 
 @pytest.mark.parametrize(
+    ("loss", "wrong", "says"),
+    [
+        ("binary-cross-entropy", -1.0, "takes labels from 0 to 1, and of these one is outside"),
+        ("binary-cross-entropy", 1.5, "takes labels from 0 to 1"),
+        ("poisson", -0.5, "takes labels from 0 on"),
+    ],
+)
+def test_labels_without_a_density(loss, wrong, says, namespace):
+    """Where ℓ is not −log of any density, or has no lower bound."""
+    y = np.array([0.0, 1.0, wrong, 0.5])
+    for network in (Linear(2, 1), lambda x, X: X @ x[:, None]):
+        with pytest.raises(ValueError, match=says):
+            refopt.Supervised(network, loss, namespace.asarray(np.ones((4, 2))), namespace.asarray(y))
+    refopt.Supervised(Linear(2, 1), loss, namespace.asarray(np.ones((4, 2))), namespace.asarray(np.abs(y) % 1))
+
+
+@pytest.mark.parametrize(
     ("loss", "y", "says"),
     [
         ("cross-entropy", np.array([0, 1, 4]), "0 to 3"),

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refopt.oracle import ledger, verify
-from refopt.oracle.claim import VERDICTS, ours
+from refopt.oracle.claim import VERDICTS, find, ours
 from refopt.oracle.draw import Draw
 from refopt.oracle.trial import Trial, isolated
 
@@ -40,6 +40,12 @@ def judged(claim, trial, seed, size):
 @given(seed=seeds, size=sizes)
 def test_the_claim_holds_to_rounding(claim, seed, size):
     assert judged(claim, Trial(False), seed, size) == ""
+
+
+@pytest.mark.parametrize(("id", "seed", "size"), [("lm.damped-step", 3246, 1)])
+def test_it_holds_where_its_scale_once_forgot_a_term(id, seed, size):
+    """Found by long searches: ‖Dp‖ − Δ, a difference of close numbers."""
+    assert judged(*find(id), Trial(False), seed, size) == ""
 
 
 @pytest.mark.parametrize("claim", [c for c in COMPUTED if c.exact], ids=lambda claim: claim.id)

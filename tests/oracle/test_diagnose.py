@@ -58,7 +58,7 @@ def test_fifty_random_combinations_of_conventions_are_recognised(kind):
         assert found.damping == pytest.approx(damping, rel=1e-6, abs=1e-12)
         assert found.residual <= found.tolerance < 1e-9
         if structure == "full":
-            assert (found.vec, found.bias) == (layout.vec, layout.bias), found.sentence
+            assert (found.vec, found.bias) == (layout.stacking, layout.bias), found.sentence
 
 
 @pytest.mark.parametrize("kind", ["kfac", "ekfac", "kfoc"])

@@ -176,3 +176,12 @@ def test_the_accuracy_that_is_claimed():
     assert not judge(given).right
     assert judge(given | {"accuracy": 1e-6}).right
     assert not judge(given | {"accuracy": 1e-6, "theirs": 1.01 * rough}).right
+
+
+def test_a_root_in_fifty_digits_is_right_to_what_float64_leaves():
+    """And a root that is off by 1e-9 to nine digits, although its condition would let it pass."""
+    A = np.diag([1e-6, 1.0, 2.0, 5.0])
+    theirs = np.diag(np.diag(A) ** (-1 / 3))
+    digits = lambda X: float(judge({"what": "root", "A": A, "p": 3, "theirs": X}).sentence.split("holds to ")[1][:4])
+    assert digits(theirs) > 14.0
+    assert 8.5 < digits(theirs * (1 + 1e-9)) < 9.5

@@ -175,7 +175,7 @@ def test_differences_are_told_how_far_they_reach(step):
     theirs = (PROBLEM.grad(x + step * V) - PROBLEM.grad(x)) / step
     found = diagnose(theirs, PROBLEM, x, v=V)
     assert not found
-    assert "Yours is the Hessian, averaged over the samples, but only to" in found.sentence
+    assert f"Yours is the Hessian by forward differences of the gradient with a step of {step:.3g}" in found.sentence
     assert diagnose(theirs, PROBLEM, x, v=V, accuracy=10 * step)
 
 
@@ -312,3 +312,90 @@ def test_bfloat16_is_judged_as_such(kind, tmp_path):
     half = judge(given | {"theirs": M.astype(np.float16)})
     assert half.right
     assert "averaged over the samples, to" in half.sentence
+
+
+# --- Jacobians, differences, positions, and layers that are unlike the others ----------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda M: sum(j.reshape(-1, C) @ m @ j for j, m in zip(J, M, strict=True)) / N, "where Jₙᵀ is meant"),
+        (lambda M: sum(j.reshape(-1, C) @ m @ j.reshape(-1, C).T for j, m in zip(J, M, strict=True)) / N, "both sides"),
+        (lambda M: J.mean(0).T @ M.mean(0) @ J.mean(0), "averaged over the samples before they meet"),
+    ],
+)
+def test_jacobians_that_are_reshaped_or_averaged(made, said):
+    found = diagnose(made(diagonals(p) - p[:, :, None] * p[:, None, :]), PROBLEM, x, claim="ggn")
+    assert said in found.defect
+
+
+@pytest.mark.parametrize(
+    ("step", "form", "whole"),
+    [(0.05, "forward", True), (1e-4, "central", True)]
+    + [(step, form, False) for step in (1e-5, 1e-3, 0.05, 0.5) for form in ("forward", "central", "backward")],
+)
+def test_the_step_of_differences_is_found(step, form, whole):
+    """And is called too large where they leave more than half a percent."""
+    g = PROBLEM.grad
+    differ = {
+        "forward": lambda v: (g(x + step * v) - g(x)) / step,
+        "central": lambda v: (g(x + step * v) - g(x - step * v)) / (2 * step),
+        "backward": lambda v: (g(x) - g(x - step * v)) / step,
+    }[form]
+    v = np.random.default_rng(0).standard_normal(x.size)
+    theirs = np.stack([differ(e) for e in np.eye(x.size)], 1) if whole else differ(v)
+    exact = H if whole else H @ v
+    leaves = np.linalg.norm(theirs - exact) / np.linalg.norm(theirs)
+    found = diagnose(theirs, PROBLEM, x, None if whole else v, claim="hessian")
+    if leaves > 1e-9:  # else their rounding is all that is left
+        assert found.kind == ("hessian-by-differences" if leaves > 5e-3 else "")
+        assert f"{form} differences of the gradient with a step of {step:.3g}," in found.sentence
+        assert found.residual == pytest.approx(leaves, rel=1e-3)
+        assert bool(found.defect) == (leaves > 5e-3)
+
+
+def test_differences_are_let_pass_where_they_are_said_to_be():
+    v = np.random.default_rng(0).standard_normal(x.size)
+    theirs = (PROBLEM.grad(x + 1e-6 * v) - PROBLEM.grad(x)) / 1e-6
+    assert not judge(DUMP | {"what": "product", "claim": "hessian", "theirs": theirs, "v": v}).right
+    assert judge(DUMP | {"what": "product", "claim": "hessian", "theirs": theirs, "v": v, "accuracy": 1e-4}).right
+
+
+DUMP = {"network": NETWORK, "x": x, "X": X, "y": y, "loss": "cross-entropy"}
+
+
+@pytest.mark.parametrize("layer", [0, 2])
+def test_one_layer_that_is_stacked_in_the_other_way(layer):
+    order = np.arange(x.size)
+    slot = next(s for s in NET.plan.slots if s.name == f"{layer}.W")
+    order[slot.part] = order[slot.part].reshape(slot.shape).T.ravel()
+    verdict = judge(DUMP | {"what": "matrix", "claim": "hessian", "theirs": H[np.ix_(order, order)]})
+    assert not verdict.right
+    assert f"row-stacked, but column-stacked in layer {layer}" in verdict.sentence
+    assert (verdict.found.kind, verdict.found.vec) == ("hessian", "mixed")
+
+
+CONV = Sequential(Conv2d(2, 3, 2), Tanh(), Flatten(), Linear(12, 3))
+IMAGES = np.random.default_rng(5).standard_normal((10, 2, 3, 3))
+PICTURES = refopt.Supervised(CONV, "cross-entropy", IMAGES, np.arange(10) % 3)
+WEIGHTS = CONV.init(np.random.default_rng(6))
+PAIRS = [(block.A, block.G) for block in curvature.kfac(PICTURES, WEIGHTS).blocks]
+
+
+def test_factors_that_change_places_in_one_layer():
+    found = diagnose([PAIRS[0][::-1], PAIRS[1]], PICTURES, WEIGHTS)
+    assert "but (G, A) in layer 0" in found.sentence
+    assert found.defect == "factors change places"
+    assert not diagnose(PAIRS, PICTURES, WEIGHTS).defect
+
+
+@pytest.mark.parametrize(
+    ("factor", "said"),
+    [(4.0, "both factors are summed over the positions"), (0.25, "both factors are means over the positions")],
+)
+def test_sums_and_means_over_positions(factor, said):
+    """The convolution is applied at four positions of each image, the last layer at one."""
+    found = diagnose([(factor * PAIRS[0][0], PAIRS[0][1]), PAIRS[1]], PICTURES, WEIGHTS)
+    assert said in found.sentence
+    assert "positions" not in diagnose(PAIRS, PICTURES, WEIGHTS).sentence

@@ -218,7 +218,7 @@ OPTIONS = {
     "momentum": {"step": 0.01}, "adam": {"step": 0.01, "eps": 1e-3}, "adamw": {"step": 0.01, "eps": 1e-3},
     "adahessian": {"step": 0.01, "eps": 1e-3, "averaging": "none", "probes": 2}, "sgd": {}, "adagrad": {},
     "rmsprop": {},
-    "adam-no-sqrt": {}, "shampoo": {"shapes": SHAPES, "beta1": 0.5, "eps": 1e-2},
+    "adam-no-sqrt": {}, "shampoo": {"shapes": ((2, 2, 2), (1,)), "beta1": 0.5, "eps": 1e-2},
     "soap": {"shapes": SHAPES, "every": 2},
 }  # fmt: skip
 OPTIONS["adamw"]["weight_decay"] = 0.1
@@ -268,7 +268,7 @@ def test_there_are_more_than_25_defects():
 
 def test_records_of_torch_optimizers():
     """A run of Adam as PyTorch keeps it, parameters in two tensors; and the last iterate without a gradient."""
-    params = methods.adam.Params(step=0.01)
+    params = importlib.import_module("refopt.methods.adam").Params(step=0.01)
     a, b = Tensor(START[:1]), Tensor(START[1:])
     optimizer = SimpleNamespace(param_groups=[{"params": [a, b]}], state={})
     m = v = np.zeros(3)

@@ -9,7 +9,7 @@ from scipy.optimize import rosen, rosen_der, rosen_hess
 
 import refopt
 from refopt.oracle import replay
-from refopt.oracle.rulebook import BATCHES
+from refopt.oracle.rulebook import BATCHES, RULES, STEPS
 from refopt.sampled import Draw
 from replays import PROBLEM, START, states_of
 
@@ -164,13 +164,31 @@ def test_fifty_digits_say_how_right_a_run_is():
     assert short.digits.theirs < 8.0
 
 
-@pytest.mark.parametrize("name", ["bfgs", "dfp", "l-bfgs", "gauss-newton", "lm", "adam", "adagrad"])
-def test_many_methods_have_fifty_digits(name):
+FIFTY = [name for name in RULES if name not in (*STEPS, *BATCHES, "hessian-free")]
+
+
+@pytest.mark.parametrize("name", [*FIFTY, "adam", "adagrad"])
+def test_methods_have_fifty_digits(name):
+    """The library's own runs have all that float64 leaves but for three, which their conditioning takes."""
     problem, states = states_of(name, 8)
-    found = replay(name, problem, [state.x for state in states])
-    assert found.digits
-    assert found.digits.theirs > 9.0
+    found = replay(name, problem, states if name == "sr1" else [state.x for state in states])
+    assert found.digits, found.sentence
+    assert found.digits.theirs > found.digits.possible - 3.0 > 8.0
     assert {found.digits.equation} <= {f.equation for f in found.findings}
+
+
+def test_shampoo_has_fifty_digits():
+    shapes, rng = ((2, 3), (4,)), np.random.default_rng(0)
+    params = refopt.stochastic.shampoo.Params(eps=1e-2, shapes=shapes)
+    state, run = refopt.stochastic.shampoo.init(None, rng.standard_normal(10), params), []
+    for _ in range(5):
+        g = rng.standard_normal(10)
+        run.append({"x": state.x, "g": g})
+        state = refopt.stochastic.shampoo.update(state, g, params)
+    found = replay("shampoo", None, [*run, {"x": state.x}], params)
+    assert found.digits.theirs > found.digits.possible - 0.5 > 13.0
+    run[2]["x"] = run[2]["x"] + 1e-14
+    assert replay("shampoo", None, [*run, {"x": state.x}], params).digits.theirs < found.digits.theirs - 0.5
 
 
 def test_in_fifty_digits_nothing_of_the_check_is_left():

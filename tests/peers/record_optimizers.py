@@ -1,6 +1,6 @@
 """Runs of other people's optimizers, written down: what they were fed, and every point they came to.
 
-    python tests/peers/record_optimizers.py       needs torch, optax, pytorch_optimizer, torch_optimizer
+    python tests/peers/record_optimizers.py       needs torch, optax, pytorch_optimizer, torch_optimizer, heavyball
 
 Two kinds of run. *Fed*: arrays of shapes (4, 3), (5,) and (2, 3, 2) under a sequence of gradients, those of a quadratic
 at the optimizer's own point plus noise, written down with it. *Net*: a small network of the peer's own framework, on
@@ -179,6 +179,7 @@ def runs():
             lambda p: pytorch_optimizer.SOAP(p, lr=0.05, precondition_frequency=3, weight_decay=0.1, eps=1e-6)
         ),
         "pytorch_optimizer_soap_double": soap_double,
+        "heavyball_soap": soap_in_double,
         "pytorch_optimizer_soap_vectors": lambda: fed_torch(
             lambda p: pytorch_optimizer.SOAP(
                 p, lr=0.05, precondition_frequency=100, weight_decay=0.0, precondition_1d=True, max_precondition_dim=4
@@ -205,10 +206,24 @@ def soap_double():
         )
 
 
+def soap_in_double():
+    """HeavyBall's SOAP, not compiled, on weights in double precision; what it remembers it keeps in single."""
+    import heavyball
+
+    with mock.patch.object(heavyball.utils, "compile_mode", None):
+        return fed_torch(
+            lambda p: heavyball.SOAP(
+                p, lr=0.0625, betas=(0.9, 0.95), eps=1e-12, weight_decay=0.0, precondition_frequency=3,
+                merge_dims=False, use_precond_schedule=False, storage_dtype="float64",
+                gradient_clipping=None, update_clipping=None,
+            )
+        )  # fmt: skip
+
+
 def versions(name):
     from importlib.metadata import version
 
-    packages = {"optax": ("optax", "jax"), "torch": ("torch",)}
+    packages = {"optax": ("optax", "jax"), "torch": ("torch",), "heavyball": ("heavyball", "torch")}
     known = next((packages[key] for key in packages if name.split("_")[0] == key), ("torch",))
     if name.startswith(("pytorch_optimizer", "torch_optimizer")):
         known = ("_".join(name.split("_")[:2]), "torch")

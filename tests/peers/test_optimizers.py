@@ -1,10 +1,11 @@
 """Runs of other people's optimizers, written down by ``record_optimizers.py`` with their versions, made again by ours.
 
-The same gradients and the same randomness lead to the same points. Two of those people's optimizers are wrong: there a
-model of the defect leads to their points, and the right method does not.
+The same gradients and the same randomness lead to the same points. Three of those people's optimizers go
+elsewhere: there a model of the defect leads to their points, and the right method does not.
 """
 
 import importlib.util
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ record = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(record)
 
 CLOSE = 1e-9  #: of the size of the points
+SINGLE = 1e-5  #: the same, where bases are those of a QR in float32, which differs from processor to processor
+KEEPS_SINGLE = ("pytorch_optimizer_soap", "heavyball_soap")
 SHAPES = record.SHAPES
 
 FED = {
@@ -80,7 +83,7 @@ def test_soap_with_bases_in_single_precision():
     """pytorch_optimizer's own QR is one of float32: bases turn by 1e-7 or so, and steps with them."""
     method, params = FED["pytorch_optimizer_soap_double"]
     run = recorded("pytorch_optimizer_soap")
-    assert 1e-9 < far(fed(method, params, run), run) < 1e-5, run["versions"]
+    assert CLOSE < far(fed(method, params, run), run) < SINGLE, run["versions"]
 
 
 def network():
@@ -166,6 +169,34 @@ def test_torch_optimizer_s_shampoo_has_the_wrong_exponent_and_overwrites_its_gra
     assert far(fed(method, params, run), run) > 1e-2
 
 
+def heavyball_refreshes(f):
+    """The gradients after which bases are renewed: where a sum of 1/f in floating point passes a whole number."""
+    sums = list(accumulate([1 / f] * record.STEPS, initial=0.0))
+    return [k for k, (a, b) in enumerate(pairwise(sums), 1) if int(b) > int(a)]
+
+
+def test_heavyball_s_soap_renews_its_bases_at_other_steps():
+    """Every third time is after 3, 7, 9, 12 gradients: six thirds add up to 1.9999999999999998.
+
+    So SOAP's own step leads to its points, where bases are renewed then, as far as the float32 goes in which it keeps
+    what it remembers. Its factors are means corrected for their start, which multiplies them and turns no basis.
+    """
+    run, late = recorded("heavyball_soap"), heavyball_refreshes(3)
+    assert late == [3, 7, 9, 12]
+    params = soap.Params(step=0.0625, beta1=0.9, beta2=0.95, eps=1e-12, shapes=SHAPES)
+
+    def points(renewed):
+        state, found = soap.init(None, run["points"][0], params), [run["points"][0]]
+        for t, g in enumerate(run["gradients"], 1):
+            state = soap.update(state, g, params._replace(every=1 if t in renewed else record.STEPS))
+            found.append(state.x)
+        return np.array(found)
+
+    assert far(points(late), run) < SINGLE, run["versions"]
+    assert far(points([3, 6, 9, 12]), run) > 1e-3
+    assert far(points([4, 7, 10, 13]), run) > 1e-2  # the authors' code's, and ours
+
+
 def mixed(run, step, eps, mu):
     """Shampoo with a momentum of preconditioned directions, mixed into the next gradient before that is."""
     points, held = [run["points"][0]], None
@@ -204,12 +235,13 @@ def test_a_mean_of_gradients_changes_nothing_where_all_are_the_same():
 
 
 @pytest.mark.peers
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_records_are_what_the_packages_do_today():
-    for package in ("torch", "optax", "pytorch_optimizer", "torch_optimizer"):
+    for package in ("torch", "optax", "pytorch_optimizer", "torch_optimizer", "heavyball"):
         pytest.importorskip(package)
     for name, run in record.runs().items():
         made, kept = run(), recorded(name)
-        close = {"rtol": 1e-5, "atol": 1e-5} if name == "pytorch_optimizer_soap" else {"rtol": 1e-7, "atol": 1e-9}
-        for key, value in made.items():  # that one's QR is one of float32, and torch's versions round it differently
-            assert np.allclose(value, kept[key], **close), (name, key, kept["versions"])
+        for key, value in made.items():
+            allowed = SINGLE if name in KEEPS_SINGLE else CLOSE
+            assert abs(value - kept[key]).max() < allowed * abs(kept[key]).max(), (name, key, kept["versions"])

@@ -41,20 +41,55 @@ def test_tensors_are_judged_by_their_type(dtype):
     assert diagnose(S.T @ S / 30, problem, x).kind == "empirical"
 
 
+OPTIMIZERS = {
+    "sgd": (torch.optim.SGD, {}, {}),
+    "momentum": (torch.optim.SGD, {"momentum": 0.9}, {}),
+    "adam": (torch.optim.Adam, {}, {}),
+    "adamw": (torch.optim.AdamW, {"weight_decay": 0.1}, {"weight_decay": 0.1}),
+    "adagrad": (torch.optim.Adagrad, {}, {"eps": 1e-10}),
+    "rmsprop": (torch.optim.RMSprop, {"alpha": 0.9}, {"decay": 0.9}),
+}
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
-def test_optimizers_are_accused_of_nothing(dtype):
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("whole", [True, False])
+def test_optimizers_are_accused_of_nothing(name, dtype, whole):
+    """Weights in the type; with `whole` the optimizer's averages are in the records."""
+    make, theirs, ours = OPTIMIZERS[name]
     model, X, y = model_of(dtype)
-    optimizer, note = torch.optim.Adam(model.parameters(), lr=0.01), Recorder()
-    for _ in range(10):
+    optimizer, note = make(model.parameters(), lr=0.02, **theirs), Recorder()
+    for _ in range(30):
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(model(X.to(dtype)), y).backward()
         note.torch(optimizer)
         optimizer.step()
     note.torch(optimizer)
-    found = replay("adam", None, note, {"step": 0.01})
-    assert found.verdict == ("undecided" if dtype == torch.bfloat16 else "agrees"), found.sentence
-    wrong = replay("adam", None, note, {"step": 0.02})
-    assert wrong.verdict == ("undecided" if dtype == torch.bfloat16 else "disagrees"), wrong.sentence
+    run = note if whole else [{name: entry[name] for name in ("x", "g")} for entry in note]
+    found = replay(name, None, run, {"step": 0.02} | ours)
+    assert found, found.sentence
+    wrong = replay(name, None, run, {"step": 0.04} | ours)
+    assert wrong.verdict == "disagrees", wrong.sentence
+    assert wrong.guess.get("step", 0.02) == pytest.approx(0.02, rel=0.1)
+
+
+def test_gradients_in_bfloat16_beside_weights_in_float32():
+    """What the step had are the coarse gradients; it is as fine as the weights."""
+    model, X, y = model_of(torch.float32)
+    optimizer, run = torch.optim.Adam(model.parameters(), lr=0.02), []
+    for k in range(11):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(X.float()), y).backward()
+        coarse = [p.grad.bfloat16() for p in model.parameters()]
+        for p, g in zip(model.parameters(), coarse, strict=True):
+            p.grad = g.float()
+        x = torch.cat([p.detach().reshape(-1) for p in model.parameters()])
+        run.append({"x": x, "g": torch.cat([g.reshape(-1) for g in coarse])} if k < 10 else {"x": x})
+        optimizer.step()
+    found = replay("adam", None, run, {"step": 0.02})
+    assert found, found.sentence
+    assert max(f.tolerance for f in found.findings) < 2e-3
+    assert replay("adam", None, run, {"step": 0.021}).verdict == "disagrees"
 
 
 def test_the_example_of_the_docs(tmp_path):

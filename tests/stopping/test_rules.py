@@ -89,6 +89,18 @@ def test_steps_that_lower_nothing_are_counted_until_patience_ends():
     assert seen(watch, 100.0, [1.0, 1.81]).stall == 6
 
 
+def test_what_falls_by_less_than_noise_is_progress_when_it_adds_up():
+    """The best point goes along, by its smaller gradient; what it is compared with stays."""
+    ef, watch = 10 * EPS * 100, begun()
+    for k in range(1, 6):
+        watch = seen(watch, 100.0 - 0.3 * k * ef, [1.0, 2.0 - 0.01 * k])
+        assert watch.f == 100.0 - 0.3 * k * ef
+        assert watch.stall == (0, 1, 2, 0, 1)[k - 1]
+    for k in range(1, 20):
+        watch = seen(watch, watch.low + 0.3 * k * ef, [1.0, 1.95 - 0.001 * k])
+    assert watch.f <= watch.low + ef
+
+
 def test_a_gradient_small_once_is_no_progress_twice():
     """Where f has risen by more than its noise the best point stays, but the same small ‖g‖ again is a stall."""
     watch = seen(begun(), 100.0 + 1e-10, [0.0, 0.1])

@@ -189,7 +189,7 @@ def test_at_the_last_newtons_method_goes_on():
 
 def test_what_is_near_is_no_claim():
     """A better state whose model a polish might serve, seen while the run thinks, has it go on."""
-    assert len({stopping_residuals.NEAR, PRECISE, DONE, STUCK, BUDGET}) == 5
+    assert len({stopping_residuals.NEAR, stopping_residuals.FLAT, PRECISE, DONE, STUCK, BUDGET}) == 6
     problem, state = state_of([1e-3, 0.0, 1.0], ORTHOGONAL, promised=1e-9)
     _, _, seen = stopping_residuals.regarded(lm, problem, state, state, watch_of(g0=1.0, gmax=1.0, near=True), Tests())
     assert stopping_residuals.look(lm, problem, state, watch_of(near=True), Tests()).verdict == stopping_residuals.NEAR
@@ -282,3 +282,21 @@ def test_looking_asks_the_model_only_where_the_gradient_is_small(monkeypatch):
     assert asked == []
     watch = stopping_residuals.look(lm, problem, state, watch_of(g0=1e9, gmax=1e9), Tests())
     assert (watch.verdict, asked) == (DONE, [state])
+
+
+@pytest.mark.parametrize(
+    ("bend", "maxfun", "verdict", "looks"), [(0.0, 9.0, DONE, 1), (1e-9, 9.0, STUCK, 1), (0.0, 1.0, STUCK, 0)]
+)
+def test_without_full_rank_only_what_is_linear_ends_at_once(bend, maxfun, verdict, looks):
+    """f may bend down along what J does not see; that takes residuals that bend, if only along x₁ − x₂."""
+
+    def jacobian(x):
+        along = np.array([1.0, -1.0])
+        return np.stack([np.ones(2), 2.0 * bend * (along @ x) * along])
+
+    problem = LeastSquares(lambda x: np.array([x.sum() - 3.0, 1.0 + bend * (x[0] - x[1]) ** 2]), jacobian)
+    state, tests = lm.init(problem, np.full(2, 1.5), lm.Params()), Tests(maxfun=maxfun)
+    watch = stopping_residuals.look(lm, problem, state, watch_of(g0=1.0, gmax=1.0, size=state.x), Tests())
+    assert watch.verdict == stopping_residuals.FLAT
+    state, watch = stopping_residuals.finished(lm, problem, state, watch, lm.Params(), tests)
+    assert (watch.verdict, state.njev) == (verdict, 1 + looks)

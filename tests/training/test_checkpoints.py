@@ -5,8 +5,10 @@ import os
 import numpy as np
 import pytest
 
+import refopt
 from refopt import Status, checkpoints, train
-from training.small import METHODS, PROBLEM, X0, batch_for, cliff
+from refopt.networks import Dropout, Linear, Sequential, Tanh
+from training.small import METHODS, PROBLEM, X0, X, Y, batch_for, cliff
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -32,6 +34,34 @@ def test_a_run_taken_up_again_is_the_same_to_the_last_bit(name, tmp_path):
     assert np.array_equal(done.x, whole.x)
     assert len(done.history["loss"]) == 9
     assert sorted(os.listdir(tmp_path)) == ["run.npz"]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_so_is_one_with_masks_schedules_and_replacement_that_was_interrupted(name, tmp_path):
+    net = Sequential(Linear(3, 8), Tanh(), Dropout(0.4), Linear(8, 3))
+    problem, x, params = refopt.Supervised(net, "cross-entropy", X, Y), net.init(0), METHODS[name].module.Params
+    options = {"replacement": True}
+    if "step" in params._fields:
+        options["step"] = refopt.schedules.cosine(0.02, 9, warmup=2)
+    if name in ("gauss-newton", "natural-gradient"):
+        options["damping"] = lambda t: 0.5 / (t + 1)
+    if "kfac" in name:
+        options |= {"damping": 0.5, "adapt_every": 2, "candidates_every": 3, "inverse_every": 4}
+    if name == "shampoo":
+        options |= {"beta2": 0.9, "beta1": 0.5, "grafting": "adam", "every": 2, "start": 1, "block": 4}
+    whole = train(problem, x, name, 9, batch_for(name), 3, options)
+    kept = options | {"checkpoint": tmp_path / "run.npz", "checkpoint_every": 2, "resume": True}
+
+    def interrupted(intermediate_result):
+        if intermediate_result.nit == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(problem, x, name, 9, batch_for(name), 3, kept, interrupted)
+    assert checkpoints.load(tmp_path / "run.npz", x)["t"] == min(4, whole.nit)
+    rest = train(problem, x, name, 9, batch_for(name), 3, kept)
+    assert np.array_equal(rest.x, whole.x)
+    assert all(np.array_equal(rest.history[key], whole.history[key]) for key in ("loss", "grad_norm", "step_norm"))
 
 
 def test_the_last_good_weights_are_taken_up_too(tmp_path):
@@ -74,6 +104,8 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     file.write_bytes(b"nothing of the kind")
     with pytest.raises(ValueError, match=r"is no checkpoint of refopt\.train"):
         train(PROBLEM, X0, "adam", 3, 7, 3, options)
+    with pytest.raises(IsADirectoryError, match="is a folder; give the name of a file in it"):
+        train(PROBLEM, X0, "adam", 3, 7, 3, {"checkpoint": tmp_path})
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         train(PROBLEM, X0, "adam", 3, 7, 3, {"checkpoint": tmp_path / "no" / "run.npz"})
 

@@ -41,6 +41,15 @@ def test_a_loss_that_is_not_finite_at_once():
     assert not result.success
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_a_loss_that_overflows_at_once_warns_of_nothing(name):
+    problem = refopt.Supervised(Linear(3, 1), "squared", 1e200 * X, X[:, :1])
+    result = train(problem, np.ones(4), name, 5, None if name == "l-bfgs" else 7, 0)
+    assert (result.status, result.nit) == (Status.NOT_FINITE, 0)
+    assert "the loss of step 0 is not finite" in result.message
+    assert np.array_equal(result.x, np.ones(4))
+
+
 def test_a_loss_that_is_not_finite_after_the_last_step():
     result = train(cliff(-0.9), np.zeros(1), "sgd", steps=2, options={"step": 0.5})
     assert result.status == Status.NOT_FINITE

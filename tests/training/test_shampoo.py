@@ -46,6 +46,23 @@ def test_shampoo_s_step_of_a_tensor_and_of_a_vector():
 
 
 @pytest.mark.parametrize("method", ["eigh", "coupled-newton"])
+@pytest.mark.parametrize("beta2", [1.0, 0.9])
+@pytest.mark.parametrize("shape", [(5,), (4, 3), (2, 3, 4), (2, 3, 2, 2)])
+def test_a_step_of_any_order_is_one_with_the_kronecker_product_of_its_factors(shape, beta2, method):
+    """Sums from L₀ = εI, or corrected means and εI, of two gradients, in one dense matrix."""
+    rng, eps, k = np.random.default_rng(7), 0.1, len(shape)
+    G = rng.standard_normal((2, *shape))
+    params = shampoo.Params(step=1.0, beta2=beta2, eps=eps, root=method, shapes=(shape,))
+    first, second = (fed(shampoo, params, [g.ravel() for g in G[:n]], np.zeros(G[0].size)).x for n in (1, 2))
+    weights = (1.0, 1.0) if beta2 == 1.0 else np.array([0.9, 1.0]) * 0.1 / 0.19
+    P = np.ones((1, 1))
+    for axis, n in enumerate(shape):
+        rows = [np.moveaxis(g, axis, 0).reshape(n, -1) for g in G]
+        P = np.kron(P, root(sum(w * A @ A.T for w, A in zip(weights, rows, strict=True)) + eps * np.eye(n), 2 * k))
+    assert np.allclose(first - second, P @ G[1].ravel(), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["eigh", "coupled-newton"])
 def test_running_means_are_corrected_and_roots_kept(method):
     rng = np.random.default_rng(2)
     gradients = rng.standard_normal((4, 3, 3))

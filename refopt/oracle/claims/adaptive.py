@@ -133,7 +133,6 @@ def first(draw, mean, corrected, direction):
     uses=("adaptive.mean", "adaptive.corrected", "adaptive.direction"),
     scale=lambda g, eps: (0.1 * size(g), 0.1),
     because="(1 − β)g/(1 − β) is g to a few roundings over 1 − β ≥ 0.01",
-    slack=1e3,
     exact=False,
 )
 def first_step(g, eps, p, p_free):

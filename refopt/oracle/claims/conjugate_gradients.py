@@ -65,7 +65,6 @@ def basis(B, g, k):
     uses=POINTS,
     scale=lambda B, g, points: size(points) + size(g) / size(B),
     because=STEPS + ", which lose eps κ(B) each",
-    slack=1000.0,
 )
 def krylov_optimal(B, g, points):
     gaps = []
@@ -84,7 +83,6 @@ def krylov_optimal(B, g, points):
     uses=POINTS,
     scale=energy,
     because=STEPS,
-    slack=1000.0,
 )
 def expanding(B, g, points):
     steps, residuals = points[1:] - points[:-1], points[1:] @ B + g
@@ -111,7 +109,6 @@ def conjugate_basis(draw):
     given="dᵢᵀBdⱼ = 0 for i ≠ j, B ≻ 0",
     scale=lambda B, g, z: size(B) * size(z) + size(g),
     because=STEPS,
-    slack=1000.0,  # the directions themselves lose eps κ of a basis of condition 10
 )
 def any_conjugate(B, g, z):
     return B @ z + g
@@ -137,7 +134,6 @@ def clustered(draw, points, fewer=0):
     uses=POINTS,
     scale=lambda B, g, z: size(B) * size(z) + size(g),
     because=STEPS,
-    slack=1000.0,
     fails=(Fails("one step fewer", lambda draw, points: clustered(draw, points, 1)),),
 )
 def distinct(B, g, z):
@@ -161,7 +157,6 @@ def spread(draw, points):
     uses=POINTS,
     scale=energy,
     because=STEPS,
-    slack=1000.0,
 )
 def chebyshev(B, g, points, values):
     low, high = values.min(), values.max()
@@ -181,7 +176,6 @@ def chebyshev(B, g, points, values):
     uses=POINTS,
     scale=energy,
     because=STEPS,
-    slack=1000.0,
 )
 def next_eigenvalue(B, g, points, values):
     found = errors(B, g, points)
@@ -202,7 +196,6 @@ def with_polynomial(draw, points):
     uses=POINTS,
     scale=energy,
     because=STEPS,
-    slack=1000.0,
 )
 def polynomial(B, g, points, values, roots):
     found = errors(B, g, points)
@@ -220,7 +213,6 @@ def polynomial(B, g, points, values, roots):
     uses=POINTS,
     scale=lambda B, g, points: condition(B) * size(points) ** 2,
     because=STEPS + "; z* is known to eps κ(B)",
-    slack=1000.0,
     fails=(
         Fails(
             "as stated, B = diag(1, 100), g = (10, 1)",
@@ -258,7 +250,6 @@ def step_lengths(B, residuals, d):
     given="B ≻ 0",
     scale=lambda B, g: (size(g) ** 2, condition(B) * size(B) * size(g) ** 4),
     because=STEPS,
-    slack=1000.0,
 )
 def two_formulas(B, residuals, d):
     r, rest = residuals[: len(d)], residuals[1:]
@@ -275,7 +266,6 @@ def two_formulas(B, residuals, d):
     given="B ≻ 0",
     scale=lambda B, g: size(B) * size(g) ** 2,
     because=STEPS,
-    slack=1000.0,
 )
 def lanczos(B, residuals, d):
     r = residuals[: len(d)]
@@ -315,7 +305,6 @@ def with_preconditioner(draw, points):
     uses=POINTS,
     scale=lambda B, g, C, hats: condition(C) ** 4 * (size(hats) + size(g) / size(B)),
     because=STEPS + ", each of which passes C⁻¹ twice",
-    slack=1000.0,
 )
 def is_preconditioned(C, found, hats):
     return found @ C.T - hats

@@ -98,7 +98,6 @@ def inexact_on_quadratic(draw):
     given="f is a convex quadratic and searches are exact",
     scale=lambda B, g, d: condition(B) * size(g),
     because=STEPS,
-    slack=1000.0,
     fails=(Fails("searches are not exact", inexact_on_quadratic),),
 )
 def formulas_agree(g, g_new, d):
@@ -134,7 +133,6 @@ def fletcher_reeves(draw, search):
     uses=("linesearch.strong_wolfe",),
     scale=lambda c2: 1 / (1 - 2 * c2),
     because="quotients of slopes that are known to eps κ ‖g₀‖/‖g‖",
-    slack=1e7,
     exact=False,
 )
 def fletcher_reeves_descends(ratios, c2):
@@ -163,7 +161,6 @@ def exact_search(draw):
     corrected="After an exact search every β gives g₊ᵀd₊ = −‖g₊‖²; without, Polak-Ribière's may lead uphill",
     scale=lambda g, g_new, d: (size(g) + size(g_new)) ** 2 * (1 + size(d) * size(g_new) / size(g) ** 2 * 2),
     because="sums of terms of this size",
-    slack=1000.0,
     fails=(
         Fails(
             "as stated, a search that goes too far, with c₂ = 0.9",

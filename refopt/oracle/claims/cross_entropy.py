@@ -147,7 +147,8 @@ def rank_values(G):
     SCHRAUDOLPH + MARTENS,
     generic,
     "false",
-    corrected="The rank is b(C − 1) for C classes, if J has full rank, or less: 1 is a null vector of each block",
+    corrected="The rank is b(C − 1) for C classes where the rows of J are independent, 1 being the null vector of each "
+    "block, and else no more than that",
     uses=("cross-entropy.hessian",),
     scale=lambda: 1,
     because="a rank is a whole number; eigenvalues beyond it are 1e-6 of the largest or so, or 0",

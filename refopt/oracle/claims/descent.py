@@ -37,7 +37,6 @@ def steepest(draw, search, values=None, Q=None, e=None):
     uses=SEARCH,
     scale=lambda A, x, e, g: (size(A) * (size(x) + size(e)) * size(g), (size(A) * (size(x) + size(e))) ** 2 / size(A)),
     because="x + αp − x* is known to eps ‖x‖",
-    slack=1000.0,
 )
 def exact_step(A, e, g, e_new, g_new):
     share = (g @ g) ** 2 / ((g @ A @ g) * (g @ e))
@@ -53,7 +52,6 @@ def exact_step(A, e, g, e_new, g_new):
     uses=SEARCH,
     scale=lambda A, x, e: (size(A) * (size(x) + size(e))) ** 2 / size(A),
     because="x + αp − x* is known to eps ‖x‖",
-    slack=1000.0,
 )
 def steepest_rate(A, e, e_new, values):
     low, high = values.min(), values.max()
@@ -80,7 +78,6 @@ def worst_start(draw, search):
     uses=SEARCH,
     scale=lambda A, x, e: condition(A) * (size(x) + size(e)),
     because="x + αp − x* is known to eps ‖x‖, and a step magnifies errors of e by κ(A)",
-    slack=1000.0,
 )
 def steepest_worst(e, e_last, values):
     low, high = values.min(), values.max()
@@ -263,7 +260,7 @@ def cubic_between(draw, between):
     m, k, r, lo = draw.number(2, 3), draw.magnitude(2), draw.number(1, 2), draw.number(0, 1)
     hi = m + draw.number("1/2", 2)
     phi, slope = lambda t: k * (t - m) ** 2 * (t + r), lambda t: k * (t - m) * (3 * t + 2 * r - m)
-    found = between(lo, phi(lo), slope(lo), hi, phi(hi), slope(hi), True, 0.0, 1)
+    found = between(lo, phi(lo), slope(lo), hi, phi(hi), slope(hi), True, 0.0)
     inside = lo + 0.1 * (hi - lo) < m < hi - 0.1 * (hi - lo) and abs(phi(hi) - phi(lo)) > 0.01 * k
     return {"m": m, "found": found} if inside else cubic_between(draw, between)
 
@@ -288,7 +285,7 @@ def parabola_between(draw, between):
     m, k, c, lo = draw.number(2, 3), draw.magnitude(2), draw.number(-1, 1), draw.number(0, 1)
     hi = m + draw.number("1/2", 2)
     f_lo, f_hi = c + k * (lo - m) ** 2 / 2, c + k * (hi - m) ** 2 / 2
-    found = between(lo, f_lo, k * (lo - m), hi, f_hi, 0.0, False, 0.0, 1)
+    found = between(lo, f_lo, k * (lo - m), hi, f_hi, 0.0, False, 0.0)
     apart = lo + 0.1 * (hi - lo) < m < hi - 0.1 * (hi - lo) and abs(f_hi - f_lo) > 0.01 * (k + abs(c))
     return {"m": m, "k": k, "c": c, "found": found} if apart else parabola_between(draw, between)
 

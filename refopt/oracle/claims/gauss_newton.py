@@ -221,7 +221,7 @@ def definite(J, M):
 def linearised(draw, step):
     J = draw.full_rank((n := draw.size()) + int(draw.rng.integers(4)), n)
     r = draw.vector(len(J)) * draw.magnitude()
-    return {"J": J, "r": r, "d": step(J, r)}
+    return {"J": J, "r": r, "d": step(J, r), "rank": n}
 
 
 @claim(
@@ -281,10 +281,16 @@ def descends(J, r, d):
 def deficient(draw, step):
     rank, m, n = draw.size(1, 2), 4, draw.size(3, 5)
     J = draw.full_rank(m, rank, 10) @ draw.full_rank(n, rank, 10).T
-    if condition(J[:, :rank]) > 10:
+    if spanned(J, rank) > 30:
         return deficient(draw, step)
-    r, z = draw.vector(m), draw.vector(n)
-    return {"J": J, "r": r, "d": step(J, r), "rank": rank, "z": z - (-step(J, J @ z))}
+    r, any = draw.vector(m), draw.vector(n)
+    return {"J": J, "r": r, "d": step(J, r), "any": any, "z": any + step(J, J @ any), "rank": rank}
+
+
+def spanned(J, rank):
+    """‖J‖‖J₁⁺‖ of the first columns J₁: by how much roundings grow in the others, which are combinations of these."""
+    J = np.asarray(J, dtype=float)
+    return np.linalg.norm(J, 2) * np.linalg.norm(np.linalg.pinv(J[:, :rank]), 2)
 
 
 @claim(
@@ -292,15 +298,15 @@ def deficient(draw, step):
     "Where J has not full column rank JᵀJ is singular; the normal equations have solutions, −J⁺r is the shortest",
     NW + "§10.2",
     deficient,
-    given="z is any vector with Jz = 0; the first columns of J that span all have condition 10 at most",
+    given="z is any vector with Jz = 0; the first columns of J that are independent span all, ‖J‖‖J₁⁺‖ ≤ 30",
     uses=("gauss-newton.full-step",),
-    scale=lambda J, r, d, z: (
-        size(J) * (size(J) * size(d) + size(r)) * 1e4,
-        size(J) * size(z) * 1e4,
-        size(d) * size(z) * 1e4,
-        size(J) ** 2 * 1e4,
+    scale=lambda J, r, d, any, rank: (
+        size(J) * (size(J) * size(d) + size(r)) * spanned(J, rank),
+        size(J) * size(any) * spanned(J, rank),
+        size(d) * size(any) * spanned(J, rank),
+        size(J) ** 2,
     ),
-    because="condition 100 at most on the range of J",
+    because="both solutions lose eps κ, κ = ‖J‖‖J₁⁺‖",
 )
 def singular(J, r, d, z):
     return J.T @ (J @ d + r), J @ z, d @ z, least(J.T @ J)
@@ -337,10 +343,10 @@ def is_large_residual(J, S, Qee, e, e_new):
     "The step is the solution of the linear least-squares problem Jd ≈ −r, where there are many the shortest",
     NW + "§10.2; §10.3",
     lambda draw, step: deficient(draw, step) if draw.rng.integers(2) else linearised(draw, step),
-    given="where J is singular, the first columns that span all have condition 10 at most: no columns are exchanged",
+    given="where J is singular, the first columns that are independent span all, ‖J‖‖J₁⁺‖ ≤ 30: none are exchanged",
     uses=("gauss-newton.full-step",),
-    scale=lambda J, r, d: size(d) * 1e6 + size(r) / size(J) * 1e6,
-    because="both solutions lose eps κ², κ ≤ 1000",
+    scale=lambda J, r, d, rank: (kappa := spanned(J, rank)) * size(d) + kappa**2 * size(r) / size(J),
+    because="both solutions lose eps κ, and eps κ² of large residuals, κ = ‖J‖‖J₁⁺‖",
     exact=False,
 )
 def by_lstsq(J, r, d):

@@ -151,7 +151,6 @@ def valley(draw, fixed, eta="1/100"):
     uses=USES,
     scale=lambda: 1.0,
     because="|1 − 0.01 · 200| is 1 to a rounding, a hundred times",
-    slack=1e3,
     fixed=True,
     fails=(Fails("as stated: |y| has grown", valley, lambda path: int(abs(path[-1, 1]) < 2)),),
 )
@@ -167,7 +166,6 @@ def valley_edge(path):
     uses=USES,
     scale=lambda: 1.0,
     because="0.005 · 200 is 1 to a rounding, and a hundred factors",
-    slack=1e3,
     fixed=True,
 )
 def valley_one_step(path):

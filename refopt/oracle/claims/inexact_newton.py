@@ -126,7 +126,6 @@ def energy(B, g, points):
     uses=POINTS,
     scale=energy,
     because=STEPS,
-    slack=1000.0,
 )
 def descent(B, g, points):
     slopes = points @ g
@@ -142,7 +141,6 @@ def descent(B, g, points):
     uses=POINTS,
     scale=energy,
     because=STEPS,
-    slack=1000.0,
 )
 def gain(B, g, points):
     return np.array([model(g, B, z) - g @ z / 2 for z in points]), np.array([z @ (B @ z + g) for z in points])

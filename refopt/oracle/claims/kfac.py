@@ -123,10 +123,11 @@ def damped_inverse(A, G, V, root, pi, exact, factored):
     because=SUMS,
 )
 def smallest_trace(A, G, root, pi):
-    """In squares: the trace at π is not below the one at that π, which is 2√(λ dm tr A tr G)."""
+    """In squares, which are rational: above its least, 4λ dm tr A tr G, by what is zero at that π alone."""
     d, m, a, g = len(A), len(G), np.trace(A), np.trace(G)
-    trace = np.trace(product(A, G, root, pi)) - a * g - root**2 * d * m
-    return trace - root * (pi * d * g + m * a / pi), excess(4 * root**2 * d * m * a * g - trace**2)
+    trace, square = np.trace(product(A, G, root, pi)) - a * g - root**2 * d * m, (a / d) / (g / m)
+    above = (root * d * g * (pi**2 - square) / pi) ** 2
+    return trace - root * (pi * d * g + m * a / pi), trace**2 - 4 * root**2 * d * m * a * g - above
 
 
 # --- between layers ----------------------------------------------------------------------------------------------
@@ -207,28 +208,17 @@ def rescale(B, g, D, both):
     return *slopes, model(along) - alpha * (g @ delta) / 2, excess(model(d) - model(along))
 
 
-def reductions(draw):
+def reductions(draw, followed):
     """A quadratic h with Hessian F, and what a step δ changes it by; the zones of Levenberg and Marquardt's rule."""
     F, g, delta, lam = draw.spd(n := draw.size(), 1e2), draw.vector(n), draw.vector(n), draw.magnitude()
     change, other = (g @ delta + delta @ K @ delta / 2 for K in (F, inverse(F)))
     if min(abs(float(change)), abs(float(change - other))) < 1e-2 * size(g) * size(delta):
-        return reductions(draw)
+        return reductions(draw, followed)
     omega = (draw.array("19/20")[()]) ** 5
-    zones = np.array([rule(rho, lam, omega) for rho in draw.array(["9/10", "1/2", "1/10"])])
+    zones = np.array([followed(lam, rho, omega, 1) for rho in draw.array(["9/10", "1/2", "1/10"])])
     return {
-        "F": F,
-        "g": g,
-        "delta": delta,
-        "change": change,
-        "other": other,
-        "lam": lam,
-        "omega": omega,
-        "zones": zones,
-    }
-
-
-def rule(rho, lam, omega):
-    return omega * lam if 4 * rho > 3 else lam / omega if 4 * rho < 1 else lam
+        "F": F, "g": g, "delta": delta, "change": change, "other": other, "lam": lam, "omega": omega, "zones": zones,
+    }  # fmt: skip
 
 
 @claim(
@@ -239,6 +229,7 @@ def rule(rho, lam, omega):
     "imprecise",
     corrected="ρ = (h(θ + δ) − h(θ))/(m(δ) − m(0)) with m = gᵀδ + ½δᵀFδ, 1 on quadratics; λ ← ωλ above ¾, λ/ω below ¼, "
     "between them as it is: 150 becomes 116, 194 or 150 with ω = (19/20)⁵",
+    uses=("inexact.followed",),
     scale=lambda F, g, delta, lam: (bulk(F) * bulk(delta) ** 2 + bulk(g) * bulk(delta), *(float(lam),) * 3, 1),
     because=SUMS,
     fails=(

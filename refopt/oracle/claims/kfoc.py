@@ -115,8 +115,8 @@ def bounded(draw, bounds):
     "L. Collatz, Math. Z. 48 (1942) 221; H. Wielandt, Math. Z. 52 (1950) 642; for cones: Perron and Frobenius",
     bounded,
     uses=("kfoc.bounds",),
-    scale=lambda a, g, c: (*(weight(a, g, c),) * 2, *(weight(a, g, c) ** 2,) * 2, 1e8 * weight(a, g, c)),
-    because=SUMS + "; the bound is above σ₁ by the weight 1e-8 of what makes X definite",
+    scale=lambda a, g, c: (*(weight(a, g, c),) * 2, *(weight(a, g, c) ** 2,) * 2, 1e6 * weight(a, g, c)),
+    because=SUMS + "; the bound is above σ₁ by the weight 1e-8, 1e8 eps or so, of what makes X definite",
     exact=False,
 )
 def certificate(lower, upper, error, floor, s):

@@ -263,7 +263,7 @@ def looked(draw, gltr):
 
 
 def looked_inside(draw, gltr):
-    """A residual that is small enough at one k, first; at which k of them GLTR may see it."""
+    """A residual that is small enough at one k, first."""
     n = 40
     B, g = np.diag(np.linspace(1, 30, n)), draw.rng.uniform(0.5, 2.0, n)
     (r, square), lengths = (g, g @ g), [size(g)]
@@ -276,16 +276,16 @@ def looked_inside(draw, gltr):
     first = int(draw.rng.integers(2, 25))
     reached = np.minimum.accumulate(lengths)
     forcing = np.sqrt(reached[first - 1] * reached[first]) / size(g)
-    at = [k for k in (*range(1, 9), 16, 24) if lengths[k] <= forcing * size(g)]
-    return {"spent": gltr(products(B), 0 * g, g, 1e3 * size(g), forcing, n).products, "k": (at or [32])[0]}
+    at = next(k for k in range(1, 31) if lengths[k] <= forcing * size(g))
+    return {"spent": gltr(products(B), 0 * g, g, 1e3 * size(g), forcing, n).products, "k": at}
 
 
 @claim(
     "krylov.gltr-looks",
-    "GLTR looks whether ‖(B + λI)p + g‖ ≤ η‖g‖ at k = 1, …, 8, 16, 24, …, and ends at the first where it is",
-    GLTR + "here not at every k, since the small problem costs k³",
+    "GLTR ends at the first k with ‖(B + λI)p + g‖ ≤ η‖g‖; on the boundary it looks at k = 1, …, 8, 16, 24, … only",
+    GLTR + "on the boundary not at every k, since the small problem costs k³",
     looked,
-    given="inside the region, where the steps are those of conjugate gradients, and on its boundary",
+    given="inside the region, where the steps are those of conjugate gradients; on its boundary k ≤ 8",
     uses=("krylov.gltr",),
     scale=lambda: 1.0,
     because="the number of products is an integer",

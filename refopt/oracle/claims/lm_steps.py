@@ -6,6 +6,7 @@ from refopt.methods import gauss_newton, lm
 from refopt.ops import triangular
 from refopt.oracle.claim import claim
 from refopt.oracle.claims import NW
+from refopt.oracle.claims.gauss_newton import spanned
 from refopt.oracle.claims.linearised import MORE, QR, bent, shortest
 from refopt.oracle.claims.trust_region_steps import favouring
 from refopt.oracle.draw import Counted, condition, excess, size
@@ -41,12 +42,12 @@ def damped(draw, damped_step, newton):
     radius = length * float(draw.number("1/2", "3/2"))
     step = damped_step(S, np.linalg.solve(S.T, J.T @ r), d, lam)
     u = d**2 * p
-    steeper = lam + length**2 / (u @ np.linalg.solve(M, u)) * (length - radius) / radius
+    ratio = length**2 / (u @ np.linalg.solve(M, u))
     return {
         "step": step, "p": p, "length": length, "slope": (J.T @ r) @ p, "kappa": condition(M),
-        "promised": (J @ p) @ (J @ p) / 2 + lam * length**2, "steeper": steeper, "newton": newton(step, d, radius),
+        "promised": (J @ p) @ (J @ p) / 2 + lam * length**2, "newton": newton(step, d, radius), "lam": lam,
+        "steeper": lam + ratio * (length - radius) / radius, "terms": lam + ratio * (length / radius + 1),
         "none": newton(step._replace(p=0 * p), d, radius) + 1.0,
-        "lam": lam,
     }  # fmt: skip
 
 
@@ -56,10 +57,10 @@ def damped(draw, damped_step, newton):
     MORE + "§5; " + NW + "§4.3 and §10.3",
     damped,
     uses=("lm.damped_step", "lm.newton"),
-    scale=lambda p, length, slope, promised, lam, steeper, kappa: (
-        kappa * size(p), kappa * length, kappa * abs(slope), kappa * promised, kappa * (lam + abs(steeper)), lam, 1
+    scale=lambda p, length, slope, promised, lam, terms, kappa: (
+        kappa * size(p), kappa * length, kappa * abs(slope), kappa * promised, kappa * terms, lam, 1
     ),
-    because="solves lose κ of JᵀJ + λD²",
+    because="solves lose κ of JᵀJ + λD²; ‖Dp‖ − Δ cancels",
     exact=False,
 )  # fmt: skip
 def damped_step(step, p, length, slope, promised, newton, steeper, lam, none):
@@ -209,13 +210,13 @@ def deficient(draw, shortest):
     values = np.where(np.arange(n) < k, values / values.max(), 0.0)
     U, V, r = np.linalg.qr(draw.matrix(n + 2, n))[0], draw.orthogonal(n), draw.vector(n + 2)
     J = U * values @ V.T
-    if condition(J[:, :k]) > 30.0:
+    if (kappa := spanned(J, k)) > 30.0:
         return deficient(draw, shortest)
     inverse = np.divide(1.0, values, out=np.zeros(n), where=values > 0)
     first, p, tiny = draw.vector(1), -V @ (inverse * (U.T @ r)), 1e-5  # the smallest singular value, on an axis
     J = np.vstack([np.eye(1, n + 1) * tiny, np.hstack([np.zeros((n + 2, 1)), J])])
     found = shortest(*triangular(J, np.concatenate([first, r])))
-    return {"p": found * [tiny, *n * [1.0]], "expected": np.concatenate([-first, p]), "r": r}
+    return {"p": found * [tiny, *n * [1.0]], "expected": np.concatenate([-first, p]), "r": r, "kappa": kappa}
 
 
 @claim(
@@ -223,11 +224,10 @@ def deficient(draw, shortest):
     "p = −J⁺r, the shortest of all minimisers of ‖Jp + r‖, is the limit of p ← p − (JᵀJ + μI)⁻¹Jᵀ(Jp + r)",
     NW + "§10.2 and §10.3",
     deficient,
-    given="the first k columns are independent, κ ≤ 30, and the others depend on them; μ = eps‖J‖²; three rounds",
+    given="the first k columns J₁ are independent and span all, ‖J‖‖J₁⁺‖ ≤ 30; μ = eps‖J‖²; three rounds",
     uses=("gauss-newton.shortest",),
-    scale=lambda expected, r: size(expected) + size(r),
-    because="with μ = eps‖J‖² roundings of eps‖J‖ are magnified to √eps",
-    slack=1e9,
+    scale=lambda expected, r, kappa: kappa * size(expected) + kappa**2 * size(r),
+    because="where ‖J‖ = 1, eps κ is lost, and eps κ² of large residuals, κ = ‖J₁⁺‖; no round leaves the range of Rᵀ",
     exact=False,
 )
 def is_shortest(p, expected):

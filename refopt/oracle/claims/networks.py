@@ -75,6 +75,12 @@ def magnitude(W, V, X, Y, dW, dV):
     return (weights * size(X) + size(Y)) ** 2
 
 
+def bent(W, V, X, Y, dW, dV):
+    """‖∇²(½‖f − Y‖²)‖‖(dW, dV)‖ at most: the slopes of f, squared, and its residual times its bend."""
+    slope, bend = size(X) * (size(W) + size(V)), 2 * size(X)
+    return (slope**2 + (size(X) * size(W) * size(V) + size(Y)) * bend) * size(joined(dW, dV))
+
+
 # --- products ----------------------------------------------------------------------------------------------------
 
 
@@ -95,9 +101,9 @@ def second_order(draw, hessian_product):
     second_order,
     uses=("networks.hessian_product",),
     scale=lambda W, V, X, Y, dW, dV, u: (
-        32 * magnitude(W, V, X, Y, dW, dV), magnitude(W, V, X, Y, dW, dV) * (1 + size(u)) * (1 + size(dW) + size(dV)),
+        32 * magnitude(W, V, X, Y, dW, dV), bent(W, V, X, Y, dW, dV) * size(u),
     ),
-    because="five values of the loss, a quartic along a line, as large as this",
+    because="five values of the loss, a quartic along a line, as large as this; " + SUMS,
 )  # fmt: skip
 def r_operator(W, V, X, Y, dW, dV, phi, Hv, u, Hu):
     values = [loss(W + t * dW, V + t * dV, X, Y, phi) for t in (-2, -1, 0, 1, 2)]
@@ -130,7 +136,7 @@ def two_layers(draw, hessian_product, gauss_newton_product):
     "conditional",
     given="it is linear in its parameters: one layer. Two linear layers are linear in X but not in the parameters",
     uses=("networks.hessian_product", "networks.gauss_newton_product"),
-    scale=magnitude,
+    scale=bent,
     because=SUMS,
     fails=(Fails("two linear layers", two_layers, lambda gap: gap),),
 )
@@ -168,7 +174,7 @@ def curved(draw, hessian_product, gauss_newton_product):
     "false",
     corrected="The block of H of each layer is its Gauss-Newton block, which is not zero where units are active",
     uses=("networks.hessian_product", "networks.gauss_newton_product"),
-    scale=magnitude,
+    scale=bent,
     because=SUMS,
     fails=(Fails("as stated, along a change of the second layer", curved, lambda relative: relative),),
 )
@@ -341,8 +347,8 @@ def damped(draw):
     "conditional",
     given="ε = 0; the ε of practice makes small inputs smaller",
     exact=False,
-    scale=lambda x: size(x) / size(x - x.sum() / len(x)),
-    because="x/‖x − mean‖ is rounded before the mean is taken away",
+    scale=lambda x: (centred := size(x - x.sum() / len(x)), (size(x) / centred, len(x) * size(x) / centred**2))[1],
+    because="x − mean has the roundings of x, and all is divided by its size: once along it, twice along ones",
     fails=(Fails("ε = 1", damped, lambda along: along, False),),
 )
 def layer_norm(along, ones):

@@ -99,7 +99,6 @@ def homogeneous(draw, direction):
     uses=("newton.direction",),
     scale=lambda H, x: condition(H) * size(x),
     because="the solve loses eps κ of a step as long as x",
-    slack=1000.0,  # A⁻¹u loses κ(A), a root of κ(H), more
 )
 def singular_linear(p, x, x_new):
     return (p - 1) * x_new - (p - 2) * x

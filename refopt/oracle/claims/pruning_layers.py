@@ -84,8 +84,8 @@ def factor(draw, factored):
     factor,
     given="H ≻ 0",
     uses=("pruning.factored",),
-    scale=lambda H: (condition(H), condition(H) * size(inverse(H)), condition(H) * size(inverse(H))),
-    because=INVERTED,
+    scale=lambda H: (1, condition(H) * size(inverse(H)), condition(H) * size(inverse(H))),
+    because="zeros and ones are none but these; " + INVERTED,
 )
 def factor_of_the_inverse(H, V, d):
     n = len(H)

@@ -136,7 +136,6 @@ def conjugate_gradients(A, b, x):
     uses=("dfp.update", "bfgs.update"),
     scale=lambda A, b, X: condition(A) ** 2 * (size(X) + size(b)),
     because=LOST,
-    slack=1000,
 )
 def same_points(X, X0, X1):
     return X0 - X, X1 - X
@@ -151,7 +150,6 @@ def same_points(X, X0, X1):
     uses=("dfp.update",),
     scale=lambda A, b, X: (condition(A) ** 2, condition(A) ** 2 * (size(X) + size(b))),
     because=LOST,
-    slack=1000,
 )
 def quadratic_termination(A, b, H0, X0):
     return H0 @ A - eye(A), A @ X0[-1] - b

@@ -312,7 +312,6 @@ def inside_the_region(draw, gltr):
     uses=("krylov.gltr",),
     scale=lambda B, g, points: condition(B) * size(points),
     because="four steps of well-conditioned arithmetic",
-    slack=1000.0,
     exact=False,
 )
 def gltr_inside(points, found):

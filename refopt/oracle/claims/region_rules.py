@@ -24,7 +24,7 @@ def judged(draw, attempt):
     problem = Problem(
         lambda y: np.inf if kind == 2 else f(y), lambda y: slopes(y) * (np.nan if kind == 3 else 1.0), noise=noise
     )
-    edge, radius, rejected = bool(draw.rng.integers(2)), size(p) * float(draw.number(1, 2)), int(draw.rng.integers(6))
+    edge, radius, rejected = bool(draw.rng.integers(2)), size(p) * float(draw.number(1, 2)), int(draw.rng.integers(11))
     trial = attempt(problem, x, f(x), slopes(x), p, gained / rho, edge, radius, rejected, TAKEN, 1.5 * radius)
     taken = rho > TAKEN and kind < 2
     if not taken:
@@ -32,7 +32,7 @@ def judged(draw, attempt):
     else:
         radius_new = size(p) / 4 if rho < 0.25 else 1.5 * radius if rho > 0.75 and edge else radius
     expected = [
-        radius_new, 0 if taken else rejected + 1, taken, taken or rejected + 1 < (5 if kind == 1 else 30), 1,
+        radius_new, 0 if taken else rejected + 1, taken, taken or rejected + 1 < (10 if kind == 1 else 30), 1,
         kind == 1 or (kind != 2 and rho > TAKEN),
     ]  # fmt: skip
     y = x + p if taken else x
@@ -47,7 +47,7 @@ def judged(draw, attempt):
     "x₊ = x + p if ρ = (f − f(x + p))/(m(0) − m(p)) > η; else x, with ¼‖p‖ for a region, or ⅒‖p‖ if f is not finite",
     NW + "§4.1; " + CGT + "§17.4 (rounding)",
     judged,
-    given="where f is noise ρ is −½(g + g₊)ᵀp/(m(0) − m(p)); after 5 refusals in noise, or 30, there is no other trial",
+    given="where f is noise ρ is −½(g + g₊)ᵀp/(m(0) − m(p)); after 10 refusals in noise, or 30, no other trial",
     uses=("region.attempt",),
     scale=lambda A, size, expected: (size, size**2 * np.linalg.norm(A), size * np.linalg.norm(A), 1 + expected[0]),
     because=SAME,

@@ -93,7 +93,6 @@ def unmet(draw, search):
     uses=("linesearch.search",),
     scale=lambda: 1e3,
     because="the same numbers, and sums of two products",
-    slack=1e3,
     exact=False,
 )
 def is_unmet(rows):
@@ -174,7 +173,6 @@ def curving(draw, wolfe):
     uses=ALL[:1],
     scale=lambda m: m,
     because="secants through slopes that are a few roundings of numbers of their size",
-    slack=1e3,
     exact=False,
 )
 def extension_path(m, tried, slope):
@@ -319,7 +317,7 @@ def secants(draw, search):
     uses=ALL[1:2],
     scale=lambda first: first,
     because="secants through slopes that are a few roundings of numbers of their size",
-    slack=1e4,
+    slack=1e3,
     exact=False,
 )
 def double_secant(first, slope, m, tried):
@@ -346,13 +344,13 @@ def safeguarded(draw, between):
     lo, w, u, v = float(lo), float(w), float(u), float(v)
     hi = lo + w
     return {
-        "lo": lo, "w": w, "zero": u / (u + v), "by_slopes": between(lo, 99.0, -u, hi, 100.0, v, True, 0.2, 3),
+        "lo": lo, "w": w, "zero": u / (u + v), "by_slopes": between(lo, 99.0, -u, hi, 100.0, v, True, 0.2),
         "halves": np.array([
-            between(lo, 0.0, -u, hi, np.inf, v, True, 0.0, 3), between(lo, 0.0, -u, hi, 1.0, v, False, 0.2, 3),
-            between(lo, 0.0, -u, hi, 9.0, v, True, 0.0, 16), between(lo, 0.0, -1e200, hi, 1e200, 1e200, True, 0.0, 3),
+            between(lo, 0.0, -u, hi, np.inf, v, True, 0.0), between(lo, 0.0, -u, hi, 1.0, v, False, 0.2),
+            between(lo, 0.0, -1e200, hi, 1e200, 1e200, True, 0.0),
         ]),
-        "near": between(lo, 0.0, -u, hi, 1e9 * u * w, v, False, 0.0, 3),
-        "far": between(lo, 0.0, -u, hi, -0.9 * u * w, v, False, 0.0, 3),
+        "near": between(lo, 0.0, -u, hi, 1e9 * u * w, v, False, 0.0),
+        "far": between(lo, 0.0, -u, hi, -0.9 * u * w, v, False, 0.0),
     }  # fmt: skip
 
 
@@ -361,7 +359,7 @@ def safeguarded(draw, between):
     "A trial stays a tenth of (lo, hi) away from both ends; where values are noise slopes decide, else the middle",
     NW + "§3.5",
     safeguarded,
-    given="the middle after fifteen trials too, and where φ(hi) or the interpolation is not finite",
+    given="the middle too where φ(hi) or the interpolation is not finite",
     uses=("searches.between",),
     scale=lambda lo, w: lo + w,
     because=ROUNDED,
@@ -371,6 +369,35 @@ def safeguards(lo, w, zero, by_slopes, halves, near, far):
     return (
         by_slopes - lo - w * min(max(zero, 0.1), 0.9), halves - lo - w / 2, near - lo - w / 10, far - lo - 9 * w / 10
     )  # fmt: skip
+
+
+def overlong(draw, wolfe):
+    """Trials along a p that is too long by dozens of powers of ten, from x < m, where φ′ changes its sign."""
+    x, m, p = float(draw.number("1/9", 9)), float(draw.number(20, 90)), 10.0 ** float(draw.number(25, 90))
+    asked = Counted(lambda y: (1.0 + float(y[0] - m) ** 2) ** 0.5)
+    problem = Problem(asked, lambda y: (y - m) / (1.0 + (y - m) ** 2) ** 0.5)
+    start = np.array([x])
+    wolfe(problem, start, problem.fun(start), problem.grad(start), np.array([p]), 1e-4, 0.9, 40, 1.0)
+    return {"x": x, "m": m, "trials": np.array([y[0] for y in asked.seen[17:]]), "hi": float(asked.seen[16][0]) - x}
+
+
+@claim(
+    "searches.overlong",
+    "After fifteen trials α is bisected, but log α, down to where αp is a rounding of x, while αp is longer than x",
+    "a rule of this library",
+    overlong,
+    given="φ is convex, and the step to its minimum shorter than p by a factor of 10²³ to 10⁹⁰",
+    uses=ALL[:1],
+    scale=lambda: 1,
+    because=ROUNDED,
+    exact=False,
+)
+def is_overlong(x, m, trials, hi):
+    lo, expected = np.finfo(float).eps * x, []
+    for y in trials:
+        expected.append((lo * hi) ** 0.5 if hi > x else (lo + hi) / 2)
+        lo, hi = (expected[-1], hi) if y < m else (lo, expected[-1])
+    return trials / (x + np.array(expected)) - 1
 
 
 # --- where values say nothing ------------------------------------------------------------------------------------

@@ -206,7 +206,6 @@ def beside_a_wall(draw, approximate, fixed):
     uses=(ALL[1], ALL[3]),
     scale=lambda first: first,
     because="a secant through slopes that are a few roundings of numbers of their size",
-    slack=1e3,
     exact=False,
 )
 def is_beside_a_wall(tried, first, m, alpha):
@@ -232,7 +231,6 @@ def without_slope(draw, wolfe, approximate):
     uses=ALL[:2],
     scale=lambda first: first,
     because="a parabola through values that are a few roundings of numbers of their size",
-    slack=1e3,
     exact=False,
 )
 def is_without_slope(m, first, made):

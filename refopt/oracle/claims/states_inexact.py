@@ -145,7 +145,6 @@ def damped(draw):
     given="they start from the best multiple of the last p, and take 10n products at most; no p leads uphill",
     scale=lambda kappa: 10 * kappa,
     because=SAME + "; a tolerance of 1e-13 leaves κ times as much",
-    slack=1000.0,
     exact=False,
 )
 def hessian_free_damped(rows):

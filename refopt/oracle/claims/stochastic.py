@@ -49,7 +49,6 @@ def enumerated(draw):
     corrected="It has that over B, for a mean over B samples; squares of every sample's gradient have the diagonal",
     scale=lambda F: size(F),
     because=FEW + ", over 1 − β₂ = 0.001",
-    slack=1e3,
     exact=False,
     fails=(Fails("as stated, B = 2", enumerated, lambda F, batch: (batch - F) / F.max()),),
 )

@@ -80,10 +80,18 @@ def test_acceleration_saves_jacobians_in_a_canyon():
     case = zoo.get("nist:Bennett5", start=2)
 
     def jacobians(geodesic):
-        states = iterate(lm, case.problem, case.x0, lm.Params(geodesic=geodesic))
+        states = iterate(lm, case.problem, case.x0, lm.Params(geodesic=geodesic, canyon=10**9))
         return next(state.njev for state in states if state.f < case.fun * (1 + 1e-6))
 
     assert jacobians(True) < 0.7 * jacobians(False)
+
+
+@pytest.mark.parametrize(("nfev", "length", "more"), [(39, 1.0, 1), (40, 1.0, 2), (40, 1e-5, 1)])
+def test_steps_of_a_run_that_lasts_are_corrected_unless_they_are_short(nfev, length, more):
+    problem, _ = curved(1)
+    (start,) = states_of(problem, np.ones(3), 1)
+    state = start._replace(nfev=nfev, radius=length * size(start.d * start.x))
+    assert lm.step(problem, state, lm.Params()).nfev == nfev + more
 
 
 def test_acceleration_is_dropped_where_it_leaves_the_domain():
