@@ -276,7 +276,7 @@ def test_without_it_a_false_claim(monkeypatch, module, name, mutant, case, varia
 
 
 def test_a_jump_is_not_the_noise_of_a_gradient():
-    """An arctangent has one where its pole meets a datum: a fit that is stuck there has a gradient of 2e-4 the first."""
+    """An arctangent has one where its pole meets a datum: a fit stuck there has a gradient of 2e-4 the first."""
     assert claimed("nist:Roszman1/1", "ten times the start", "dogleg") == "given up"
 
 
