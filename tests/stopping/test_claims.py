@@ -281,6 +281,11 @@ def test_a_jump_is_not_the_noise_of_a_gradient():
     assert claimed("nist:Roszman1/1", "ten times the start", "dogleg") == "given up"
 
 
+def test_errors_of_differences_are_those_where_the_claim_is_made():
+    """Of a valley in units from 1e-4 to 1e4, where Newton's last steps lead out of a bend that hides any gradient."""
+    assert claimed("mgh:gulf", "rescaled variables", "trust-dogleg", "3-point") == "given up"
+
+
 def as_they_are(problem, watch, tests):
     return watch, tests
 
