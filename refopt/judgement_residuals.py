@@ -59,9 +59,11 @@ def perfected(
     function, ef = as_function(problem), noise_floor(problem, state.x, state.f)
 
     def small(x: Vector, g: Vector) -> bool:
-        if norm_inf(g) <= max(error, 0.5 * SAFE * watch.g0) or (exact and nearby(x, watch.size)):
+        idle = unmoved(x, state.f, ef, watch, tests)
+        known = error if idle or not exact or error <= 1e-2 * watch.g0 else 0.0  # more is a jump
+        if norm_inf(g) <= max(known, 0.5 * SAFE * watch.g0) or (exact and nearby(x, watch.size)):
             return True
-        return last and error <= 1e-3 * watch.g0 and unmoved(x, state.f, ef, watch, tests)
+        return last and error <= 1e-3 * watch.g0 and idle
 
     promising = norm_inf(state.g) <= 1e-2 * watch.g0 or unmoved(state.x, state.f, ef, watch, tests)
     if not (small(state.x, state.g) or (last and promising)):

@@ -111,7 +111,7 @@ def model_of(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: Any, 
     relative = min(max(blur / change, eps(x)), 1e-3) if change > 0.0 else eps(x)
     B, xp = hessian(None, x, "3-point", size, relative, grad) * w[:, None] * w[None, :], namespace(x)
     whole = bool(xp.all(xp.isfinite(B)))
-    values, Q = xp.linalg.eigh(B if whole else w[:, None] * w[None, :])
+    values, Q = xp.linalg.eigh(B if whole else xp.ones_like(B))
     floor = blur / relative ** (1 / 3) + 10.0 * eps(x) ** (2 / 3) * norm_inf(values)
     convex = whole and floor > 0.0 and not bool(xp.any(values < -floor))
     noisy = ((Q * Q).T @ (0.0 * values + ((noise + bias) * w) ** 2)) ** 0.5

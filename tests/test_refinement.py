@@ -123,6 +123,13 @@ def test_a_model_that_is_not_finite_is_shown_nothing():
     assert not shown(problem, model, x, 0.0, 1.0).convex
 
 
+@np.errstate(all="ignore")
+def test_no_size_of_x_is_too_large():
+    """Where the products of sizes overflow, and derivatives are not finite, there is no model, and no error."""
+    x = np.full(3, 1e200)
+    assert not model_of(lambda x: np.full(3, np.nan), x, x, x, 0.0 * x).convex
+
+
 def test_no_step_along_what_is_only_noise():
     """A gradient within its noise, along an eigenvalue within its own: promised, not heard."""
     problem, x, model = bent(0.0, noise=1e-3)
