@@ -85,6 +85,8 @@ CLAIMS = {
     ("2-point", "1e-9 from the answer"): "l-bfgs",
     ("3-point", "f in float32"): "bfgs modified-newton",
     ("3-point", "plus 1e8"): "modified-newton newton-cg saddle-free-newton trust-dogleg trust-exact trust-ncg",
+    ("2-point", "rescaled variables"): "l-bfgs saddle-free-newton trust-dogleg",
+    ("3-point", "rescaled variables"): "trust-dogleg",
     ("3-point", "x in float32"): "l-bfgs",
     ("analytic", "plus 1e8"): "dogleg modified-newton newton-cg saddle-free-newton",
 }
