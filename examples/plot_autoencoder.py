@@ -108,8 +108,8 @@ for name, (option, value, steps) in small.items():
     print(f"{name:13s} {steps:4d} steps, {option} {value:g}: {run.fun - entropy:.2f}")
 
 # %%
-# A step of K-FAC costs four of Adam's, one of Hessian-free some seventy: it spends dozens of
-# products with the Gauss-Newton matrix. On the clock K-FAC is still ahead, and Hessian-free is not.
+# A step of K-FAC costs four of Adam's, one of Hessian-free more than fifty: it spends dozens of products with the
+# Gauss-Newton matrix. On the clock K-FAC is still ahead, and Hessian-free is not.
 
 colours = dict(zip(grid, ("0.55", "C0", "C2", "C1"), strict=True))
 figure, (by_step, by_time) = plt.subplots(1, 2, figsize=(10, 4.4), sharey=True, layout="constrained")

@@ -154,10 +154,15 @@ def available(door: str | None = None) -> dict[str, Entry]:
     return dict(TRAINED) if door == "train" else {name: e for name, e in BY_NAME.items() if e.door == door}
 
 
+@cache
+def _of_door(door: str) -> dict[str, Entry]:
+    return available(door)
+
+
 def find(name: Any, door: str) -> Entry:
     """The entry of a method's name, or of SciPy's for it; upper case and underscores do not matter."""
     plain = name.lower().replace("_", "-") if isinstance(name, str) else ""
-    entry = available(door).get(SCIPY.get(door, {}).get(plain, plain))
+    entry = _of_door(door).get(SCIPY.get(door, {}).get(plain, plain))
     if entry is None:
         said = repr(name) if isinstance(name, str) else type(name).__name__
         listed = ", ".join(available(door))
@@ -243,6 +248,8 @@ def typed(key: str, value: Any, kind: Any) -> Any:
 
 def nonnegative(key: str, value: Any) -> Any:
     """A limit or a tolerance: a number from 0 on, infinity included."""
+    if type(value) is float and value >= 0.0:
+        return value
     number = typed(key, value, float)
     if number < 0.0:
         raise ValueError(f"{key} must not be negative; it is {value!r}")

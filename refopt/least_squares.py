@@ -19,9 +19,10 @@ from refopt.budget import Spent
 from refopt.catalogue import Entry, find, nonnegative, split_options
 from refopt.derivatives.differences import sizes
 from refopt.inputs import Later, Together, array_function, check_derivatives, own, same_kind, vector
+from refopt.linalg.arrays import lower_inverse
 from refopt.linalg.gram import inverse_gram
 from refopt.minimize import bounding, differenced, given, steps_at_most, why_generic
-from refopt.ops import cholesky, device, diagonal, eps, finite, namespace, norm_inf
+from refopt.ops import cholesky, device, diagonal, eps, finite, namespace, norm_inf, positive
 from refopt.problem import LeastSquares
 
 
@@ -84,7 +85,7 @@ def least_squares(
         describe = partial(driver.so_far, partial(sketch, tests, began))
         report = driver.reporter(callback, bool(common.get("disp")), describe)
         trace, budget = bool(common.get("trace")), account.budget
-        done = driver.drive(loop, think, x, sizes(x), params, tests, limits, began, report, trace, budget)
+        done = driver.drive(loop, think, x, positive(abs(x)), params, tests, limits, began, report, trace, budget)
         with np.errstate(all="ignore"):
             with suppress(Spent):
                 done = completed(entry.module, problem, done, params, tests)
@@ -158,8 +159,8 @@ def information(state: Any, noise: float) -> tuple[Any, int]:
     """(JᵀJ)⁻¹ and the rank of J: R⁻¹R⁻ᵀ where the method has found full rank in an exact J."""
     if not state.full or noise > 0.0:
         return inverse_gram(state.J, noise)
-    half = namespace(state.R).linalg.inv(state.R)
-    return half @ half.T, state.R.shape[0]
+    half = lower_inverse(state.R.T)
+    return half.T @ half, state.R.shape[0]
 
 
 def spread(inverse: Any, cost: float, freedom: int) -> Any:

@@ -109,7 +109,7 @@ def planned(x: Any, fun: Any, args: tuple[Any, ...], *asked: Any) -> Plan:
     *rest, options = asked
     if not (jitted(fun) and type(x) is np.ndarray and x.dtype is FLOAT):
         return plan_of(x, fun, args, *asked)
-    key = x.shape[0], fun, args, *rest, *options.items()
+    key = x.shape[0], fun, args, *rest, *(options or {}).items()
     try:
         hash(key)
     except TypeError:  # an array among the options

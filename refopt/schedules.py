@@ -1,6 +1,7 @@
 """Schedules: options of ``refopt.train`` that change from step to step.
 
-Any option that is a number may be a function of the step t = 0, 1, … instead:
+Any option that is a number may be a function of the step t = 0, 1, … instead, but the damping where a method has a rule
+for it, which begins with a number:
 
     refopt.train(problem, x, method="adam", options={"step": schedules.cosine(1e-3, steps=1000, warmup=50)})
 

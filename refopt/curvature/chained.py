@@ -1,9 +1,10 @@
 """Block-tridiagonal K-FAC of a network: the matrix is in ``refopt.curvature.tridiagonal``, here is what fills it."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from refopt.curvature.factored import block, inputs, outputs
-from refopt.curvature.layerwise import Layers, assembled, layers
+from refopt.curvature.factored import inputs, outputs, summed
+from refopt.curvature.layerwise import Layers, assembled, by_pieces
 from refopt.curvature.tridiagonal import BlockTridiagonal, Link
 from refopt.ops import Matrix
 
@@ -17,21 +18,30 @@ def kfac_tridiagonal(
     With bias="separate" the weights are one chain of blocks and the biases another. In "forward-only" gradients of
     different layers have nothing to do with each other, and the matrix is K-FAC's.
     """
-    found = layers(
-        problem, x, fisher=fisher, sharing=sharing, bias=bias, labels=labels, samples=samples, rng=rng
-    )  # fmt: skip
-    return chained(found)
+    details = {"sharing": sharing, "bias": bias, "labels": labels, "samples": samples, "rng": rng}
+    return linked(by_pieces(problem, x, fisher, **details))
 
 
 def chained(layers: Layers) -> BlockTridiagonal:
     """The matrix of layers."""
-    made = [block(part, layers) for part in layers.parts]
-    K = assembled(layers, made)
+    return linked([layers])
+
+
+def linked(each: Iterable[Layers]) -> BlockTridiagonal:
+    """The matrix of layers, from those of some samples at a time."""
+    pairs = list[tuple[int, int]]()
+
+    def between_all(layers: Layers) -> list[Any]:
+        pairs[:] = neighbours(layers)
+        return [value for i, j in pairs for value in between(layers, i, j)]
+
+    found, made, total = summed(each, between_all)
+    K = assembled(found, made)
     place = {id(B): k for k, B in enumerate(K.blocks)}
     links = []
-    for i, j in neighbours(layers):
-        first, second = (place[id(made[k])] for k in (i, j))
-        links.append(Link(first, second, *between(layers, i, j)))
+    for k, (i, j) in enumerate(pairs):
+        ab, gh, count = total[3 * k : 3 * k + 3]
+        links.append(Link(place[id(made[i])], place[id(made[j])], ab / count, gh))
     return BlockTridiagonal(K, tuple(links))
 
 
@@ -49,9 +59,9 @@ def neighbours(layers: Layers) -> list[tuple[int, int]]:
     return pairs
 
 
-def between(layers: Layers, i: int, j: int) -> tuple[Matrix, Matrix]:
-    """Aᵢⱼ and Gᵢⱼ."""
+def between(layers: Layers, i: int, j: int) -> tuple[Matrix, Matrix, int]:
+    """Σ āᵢāⱼᵀ, c Σ gᵢgⱼᵀ, and how many ā there are."""
     first, second = layers.parts[i], layers.parts[j]
     a, b = (inputs(part.a, layers.sharing) for part in (first, second))
     g, h = (outputs(part.g, layers.sharing) for part in (first, second))
-    return a.T @ b / a.shape[0], layers.c * (g.T @ h)
+    return a.T @ b, layers.c * (g.T @ h), a.shape[0]

@@ -46,7 +46,7 @@ def ekfac(
     details = {"sharing": sharing, "bias": bias, "labels": labels, "samples": samples, "rng": rng}
     if len(list(pieces(problem, x, fisher))) == 1:
         return corrected(layers(problem, x, fisher=fisher, **details))
-    found, blocks = summed(by_pieces(problem, x, fisher, **details))
+    found, blocks, _ = summed(by_pieces(problem, x, fisher, **details))
     return assembled(found, with_moments(blocks, by_pieces(problem, x, fisher, **details)))
 
 

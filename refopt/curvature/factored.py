@@ -18,7 +18,7 @@ memory for a few samples at a time.
 Deviation from the sources: A is no running average, and a convolution's A is the mean over positions, not their sum.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from refopt.curvature.blocks import BlockDiagonal
@@ -43,19 +43,21 @@ def kfac(
     ``Reordered``. ValueError or TypeError where an argument is none of these.
     """
     details = {"sharing": sharing, "bias": bias, "labels": labels, "samples": samples, "rng": rng}
-    return assembled(*summed(by_pieces(problem, x, fisher, **details)))
+    found, blocks, _ = summed(by_pieces(problem, x, fisher, **details))
+    return assembled(found, blocks)
 
 
-def summed(each: Iterable[Layers]) -> tuple[Layers, list[Kron]]:
-    """The layers of all samples, emptied, and their blocks, from those of some at a time."""
+def summed(each: Iterable[Layers], also: Callable[[Layers], Any] = lambda _: []) -> tuple[Layers, list[Kron], Any]:
+    """The layers of all samples, emptied, and their blocks, from those of some at a time; with the sums of `also`."""
     total = list[Any]()
     for found in each:
-        some, found = sums(found), emptied(found)
+        some, found = [*sums(found), *also(found)], emptied(found)
         total = [one + other for one, other in zip(total, some, strict=True)] if total else some
     count = len(found.parts)
     squares = [(place, total[3 * count + k]) for k, (place, _) in enumerate(found.others)]
     found = found._replace(others=squares)
-    return found, [product(part, found, *total[3 * k : 3 * k + 3]) for k, part in enumerate(found.parts)]
+    blocks = [product(part, found, *total[3 * k : 3 * k + 3]) for k, part in enumerate(found.parts)]
+    return found, blocks, total[3 * count + len(squares) :]
 
 
 def sums(layers: Layers) -> list[Any]:

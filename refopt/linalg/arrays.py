@@ -4,7 +4,19 @@ from typing import Any
 
 import numpy as np
 
-from refopt.ops import Matrix, Symmetric, Vector, device, eps, finite, identity, namespace, norm_inf, symmetrised
+from refopt.ops import (
+    Matrix,
+    Symmetric,
+    Vector,
+    _lapack,
+    device,
+    eps,
+    finite,
+    identity,
+    namespace,
+    norm_inf,
+    symmetrised,
+)
 
 DOUBLE = 2.0**-52
 
@@ -63,11 +75,18 @@ def rounding(values: Vector, A: Symmetric) -> float:
 
 def lower_inverse(L: Matrix) -> Matrix:
     """L⁻¹, for L (n, n) lower triangular.   Cost: n³/3 flops."""
-    if isinstance(L, np.ndarray):
-        from scipy.linalg import get_lapack_funcs
-
-        return get_lapack_funcs("trtri", (L,))(L, lower=1)[0]
+    if type(L) is np.ndarray:
+        return _lapack("trtri", L)(L, lower=1)[0]
     return namespace(L).linalg.solve(L, identity(L[:, 0]))
+
+
+def right_singular(A: Matrix) -> tuple[Vector, Matrix]:
+    """s (k,), descending, and Vᵀ (k, n) with A = U diag(s) Vᵀ, k = min(m, n), for A (m, n).   Cost: O(mn²) flops."""
+    if type(A) is np.ndarray:
+        _, s, Vt, failed = _lapack("gesdd", A)(A, full_matrices=0)
+        if not failed:
+            return s, Vt
+    return namespace(A).linalg.svd(A, full_matrices=False)[1:]
 
 
 def as_type(value: Any, A: Any) -> Any:

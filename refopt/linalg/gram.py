@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from refopt.ops import column_norms, eps, finite, namespace, norm_inf, positive
+from refopt.linalg.arrays import right_singular
+from refopt.ops import column_norms, eps, finite, namespace, norm, positive
 
 
 def inverse_gram(J: Any, noise: float = 0.0) -> tuple[Any, int]:
@@ -20,11 +21,10 @@ def inverse_gram(J: Any, noise: float = 0.0) -> tuple[Any, int]:
     and rank 0.   Cost: 4mn² flops.
     """
     xp, norms = namespace(J), positive(column_norms(J))
-    if not finite(norm_inf(norms)):
+    if not finite(norm(norms)):
         return np.nan * (norms[:, None] * norms[None, :]), 0
     A = J / norms
-    _, s, Vt = xp.linalg.svd(xp.linalg.qr(A)[1] if A.shape[0] > 4 * A.shape[1] else A, full_matrices=False)
-    kept = s > max(max(J.shape) * eps(J), noise) * s[0]
-    weights = xp.where(kept, 1.0 / xp.where(kept, s, xp.ones_like(s)), 0.0 * s)
-    half = (Vt.T * weights[None, :]) / norms[:, None]
-    return half @ half.T, int(xp.sum(xp.astype(kept, xp.int64)))
+    s, Vt = right_singular(xp.linalg.qr(A)[1] if A.shape[0] > 4 * A.shape[1] else A)
+    rank = int(xp.count_nonzero(s > max(max(J.shape) * eps(J), noise) * s[0]))
+    half = (Vt[:rank, :].T / s[:rank]) / norms[:, None]
+    return half @ half.T, rank

@@ -46,10 +46,12 @@ def differences(theirs: Array, problem: Any, x: Array, v: Array | None, H: Array
         log = float(minimize_scalar(rest, bounds=near, method="bounded", options={"xatol": 1e-10}).x)
         short = float(f"{10.0**log:.3g}")  # of a number somebody chose
         step = short if rest(np.log10(short)) <= 10.0 * rest(log) + 1e-13 else 10.0**log
+        if rest(np.log10(step)) > 1e-3:
+            continue
         made = np.stack([differ(step, d) for d in directions])
-        residual = float(np.linalg.norm(columns - made) / np.linalg.norm(columns))
-        leaves = float(np.linalg.norm(made - directions @ H) / np.linalg.norm(columns))
-        noise = 100.0 * eps * float(np.linalg.norm(g)) * len(made) ** 0.5 / (step * float(np.linalg.norm(columns)))
+        whole = float(np.linalg.norm(columns))
+        residual, leaves = (float(np.linalg.norm(made - other) / whole) for other in (columns, directions @ H))
+        noise = 100.0 * eps * float(np.linalg.norm(g)) * len(made) ** 0.5 / (step * whole)
         if residual <= max(1e3 * eps, noise) and residual <= 0.01 * leaves:
             return Differences(form, step, residual, leaves)
     return None

@@ -1,8 +1,7 @@
 """Exchange without frameworks: one npz file, without pickles, that says what is to be judged, and the verdict on it.
 
 what        "matrix", "diagonal", "product", "factors", "trajectory", "pruning" or "root"
-claim       what they say it is: "fisher", "ggn", "hessian", "empirical"; of a trajectory the method, "bfgs"; of a
-            pruning "magnitude", "wanda", "obd", "obs", "sparsegpt" or "refit"; none where that is to be found
+claim       what they say it is: "fisher", "ggn", "hessian", "empirical"; of a trajectory the method, "bfgs"
 network     layers in this library's notation: "Sequential(Linear(64, 32), Tanh(), Linear(32, 10))"
 x           (P,) parameters, in the order of PyTorch's `named_parameters()`;   or x.0, x.1, … array by array
 X, y        inputs (N, …) and labels;   loss, reduction   by their names here
@@ -14,9 +13,10 @@ precision   "bfloat16", "float16" or "float32", of theirs, where the arrays in t
 trajectory: points (k, n), and where they have them gradients (k, n), values (k,), m, v (k, n), H (k, n, n), and the
 method's options as option.step, option.beta1, …;   root: A (n, n), p, theirs (n, n)
 
-pruning: W (out, n) before and theirs (out, n) after; X (n, N), the calibration inputs, a sample or token in each
-column, or hessian (n, n), a multiple of XXᵀ, or a diagonal (n,) or (out, n), or both; where they have it mask (out, n),
-True where a weight is kept; and as they had them option.sparsity, option.damping (percdamp), option.block_size
+pruning: the claim "magnitude", "wanda", "obd", "obs", "sparsegpt" or "refit", none where that is to be found; W (out,
+n) before and theirs (out, n) after; X (n, N), the calibration inputs, a sample or token in each column, or hessian (n,
+n), a multiple of XXᵀ, or a diagonal (n,) or (out, n), or both; where they have it mask (out, n), True where a weight is
+kept; and as they had them option.sparsity, option.damping (percdamp), option.block_size
 
 refopt judge dump.npz                   prints the verdict; ends with 0, 1 or 2: it is, it is not, no file to judge
 refopt.oracle.judge("dump.npz")         the same as a ``Verdict``;   a dict of arrays will do

@@ -75,12 +75,12 @@ def _of_jacobians(problem: Any, x: Array) -> list[Candidate]:
 
     def one() -> Array:
         J, M = parts()
-        return problem.c * sum(j.reshape(len(x), -1) @ m @ j for j, m in zip(J, M, strict=True))
+        return problem.c * side_by_side(J.reshape(len(f), len(x), -1) @ M) @ J.reshape(-1, len(x))
 
     def both() -> Array:
         J, M = parts()
         R = J.reshape(len(f), len(x), -1)
-        return problem.c * np.einsum("npi,nij,nqj->pq", R, M, R)
+        return problem.c * side_by_side(R @ M) @ side_by_side(R).T
 
     def means() -> Array:
         J, M = parts()
@@ -92,6 +92,11 @@ def _of_jacobians(problem: Any, x: Array) -> list[Candidate]:
         Candidate("ggn", words, both, "Jₙ is reshaped to (P, C), which does not transpose it, on both sides"),
         Candidate("ggn", words, means, "J and the Hessian of the loss are averaged over the samples before they meet"),
     ]
+
+
+def side_by_side(A: Array) -> Array:
+    """(P, N·C) of (N, P, C)."""
+    return A.transpose(1, 0, 2).reshape(A.shape[1], -1)
 
 
 def diagonals(q: Array) -> Array:

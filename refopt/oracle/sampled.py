@@ -182,7 +182,7 @@ def _by_distance(readings: Any, problem: Any, x: np.ndarray, seed: int) -> Sampl
     rng = np.random.default_rng(seed)
     F = np.asarray(fisher(problem, x, kind="exact"), float)
     one = _distances(problem, x, F, 1, rng)
-    N = len(problem.X)
+    N, null = len(problem.X), _null_space(F)
     for scale in (1.0, N, 1.0 / N):
         for layout, T in readings:
             T = T / scale
@@ -190,7 +190,7 @@ def _by_distance(readings: Any, problem: Any, x: np.ndarray, seed: int) -> Sampl
             if square > 4.0 * one.max():
                 continue
             S = max(1, round(float(one.mean()) / square)) if square else 0
-            if not S or S > 10_000 or not _is_sum_of_scores(T, F):
+            if not S or S > 10_000 or not _is_sum_of_scores(T, null):
                 continue
             drawn = one if S == 1 else _distances(problem, x, F, S, rng)
             further = int((drawn >= square).sum())
@@ -226,10 +226,15 @@ def _distances(problem: Any, x: np.ndarray, F: np.ndarray, S: int, rng: Any) -> 
     return np.array([float(((D - F) ** 2).sum()) for D in draws])
 
 
-def _is_sum_of_scores(T: np.ndarray, F: np.ndarray) -> bool:
+def _is_sum_of_scores(T: np.ndarray, null: np.ndarray) -> bool:
     """Positive semidefinite, and zero where F is."""
     size = float(np.linalg.norm(T))
-    values, V = np.linalg.eigh(F)
-    null = V[:, values <= 1e-12 * values[-1]]
     symmetric = np.abs(T - T.T).max() <= 1e-6 * size
-    return bool(symmetric and np.linalg.eigvalsh(T)[0] >= -1e-6 * size and np.linalg.norm(T @ null) <= 1e-6 * size)
+    if not symmetric or np.linalg.norm(T @ null) > 1e-6 * size:
+        return False
+    return bool(np.linalg.eigvalsh(T)[0] >= -1e-6 * size)
+
+
+def _null_space(F: np.ndarray) -> np.ndarray:
+    values, V = np.linalg.eigh(F)
+    return V[:, values <= 1e-12 * values[-1]]

@@ -8,7 +8,7 @@ import pytest
 
 from literal_kfac import LOSSES, attention, by_sample, case, convolution, draw, literal, product_of
 from refopt import Supervised
-from refopt.curvature import ekfac, kfac
+from refopt.curvature import ekfac, kfac, kfac_tridiagonal
 from refopt.networks import Conv2d, LayerNorm, Linear, MeanPool, Sequential, Tanh
 
 TIGHT = 1e-12  #: sums of some hundred products of numbers near 1, in another order
@@ -292,13 +292,14 @@ def test_a_few_samples_at_a_time(monkeypatch):
     examples = [(example.problem, example.x) for example in (case(loss="mse", N=7), convolution(), attention())]
     for problem, x in [*examples, grouped()]:
         for options in ({}, {"sharing": "reduce"}, {"bias": "separate"}):
-            whole = kfac(problem, x, **options).dense()
+            whole, chain = (made(problem, x, **options).dense() for made in (kfac, kfac_tridiagonal))
             with monkeypatch.context() as patch:
                 patch.setattr("refopt.curvature.layerwise.AT_ONCE", 40)
                 near(kfac(problem, x, **options).dense(), whole)
+                near(kfac_tridiagonal(problem, x, **options).dense(), chain)
 
 
-@pytest.mark.parametrize("made", [kfac, ekfac])
+@pytest.mark.parametrize("made", [kfac, ekfac, kfac_tridiagonal])
 def test_memory_does_not_grow_with_the_samples(made):
     """A convolution at 100 positions, 10 classes: gradients at all of them at once would be ten times as many."""
     network, rng = Sequential(Conv2d(2, 6, 3), Tanh(), MeanPool((-2, -1)), Linear(6, 10)), np.random.default_rng(0)

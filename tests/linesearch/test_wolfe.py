@@ -254,6 +254,13 @@ def test_after_fifteen_trials_the_interval_is_halved_or_its_logarithm(start):
         assert tried[17] == pytest.approx(1e-150 * tried[16] ** 0.5, rel=100 * EPS)
 
 
+def test_after_fifteen_trials_it_is_halved_between_both_ends():
+    """The same, but steep enough up to t = ⅕: the half of 0.9¹⁵ is a lower end, and then the middle is tried."""
+    values = lambda t: -t if t <= 0.1 else -0.02 - 0.8 * t
+    tried = trials_of(lambda a: values(a - 1.0), lambda a: -1.0, c1=0.9, c2=0.95, trials=18, start=1.0)
+    assert tried[15:] == pytest.approx([1.0 + 0.9**15 * t for t in (1.0, 0.5, 0.75)], rel=100 * EPS)
+
+
 @pytest.mark.parametrize("away", [1e20, 1e60, 1e150])
 def test_a_direction_too_long_by_any_power_of_ten(away):
     """On √(1 + t²), t = 50 at the start: values say only that a step was far too long."""

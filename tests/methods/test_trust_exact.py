@@ -178,8 +178,8 @@ def test_the_trapezoid_is_exact_for_a_quadratic():
         assert trust_exact.step(problem, trust_exact.init(problem, np.ones(1), params), params).taken is taken
 
 
-def test_ok_ends_after_thirty_refusals_or_five_within_noise():
-    for noise, count in ((0.0, 30), (1.0, 5)):
+def test_ok_ends_after_thirty_refusals_or_ten_within_noise():
+    for noise, count in ((0.0, 30), (1.0, 10)):
         problem = bent(lambda x: 0.0 if x == 0 else 1e9)._replace(noise=noise)
         oks = [state.ok for state in states_of(problem, np.zeros(1), count + 1)]
         assert oks == [True] * count + [False]

@@ -91,8 +91,8 @@ def unmet(draw, search):
     NW + "§3.1 and §3.5",
     unmet,
     uses=("linesearch.search",),
-    scale=lambda: 1e3,
-    because="the same numbers, and sums of two products",
+    scale=lambda: 10.0,
+    because="the same numbers, and sums of two products, of this size",
     exact=False,
 )
 def is_unmet(rows):
