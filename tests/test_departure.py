@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from refopt import newton_type
 from refopt.departure import depart, little, reach
 from refopt.methods import modified_newton, saddle_free_newton
 from refopt.problem import Problem
@@ -114,3 +115,23 @@ def test_newton_type_methods_take_what_promises_more(method, away, leaves):
     assert new.taken
     moved = abs(new.x - state.x) > 0.8 * np.array([away, 1e-4])
     assert moved.tolist() == [not leaves, leaves]
+
+
+@pytest.mark.parametrize(("part", "leaves"), [(1.5, True), (2.5, False), (16.0, False)])
+def test_what_promises_less_than_the_step_is_not_taken(part, leaves):
+    """f = ½x² − ½y² + y⁴ from (x, 0): along y it falls by ¼y² as soon as |y| ≤ ½, of the lengths that are tried.
+
+    The one before that length, twice as long, promises its square; the step along x, ½x².
+    """
+    H, fallen = np.diag([1.0, -1.0]), 1e14
+    length = (2 * fallen) ** 0.5
+    shortest = length / 2 ** np.ceil(np.log2(2 * length))
+    x = np.array([part**0.5 * shortest, 0.0])
+    problem = Problem(
+        lambda z: float(0.5 * (z @ H @ z) + z[1] ** 4), lambda z: H @ z + [0.0, 4 * z[1] ** 3], lambda z: H
+    )
+    state = newton_type.init(problem, x, None)
+    state = state._replace(first=state.f + fallen)
+    new = newton_type.downhill(problem, state, -x, 0, 1e-4, 0.9, 60, 1.0)
+    assert abs(new.x[1]) == pytest.approx(shortest if leaves else 0.0)
+    assert new.x[0] == pytest.approx(x[0] if leaves else 0.0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from problems import PROBLEMS
 from refopt import exact, zoo
-from refopt.linearised import Path, dogleg, gauss_newton, learnt, polish, regular, resized
+from refopt.linearised import Path, dogleg, gauss_newton, learnt, polish, regular, resized, tried
 from refopt.loop import iterate
 from refopt.methods import lm
 from refopt.ops import triangular
@@ -200,3 +200,16 @@ def test_regular_damps_by_eps_of_the_columns(seed):
     assert size(S.T @ S - J.T @ J - EPS * np.diag(np.diag(J.T @ J))) <= 1e2 * EPS * size(J) ** 2
     assert size(S.T @ z - J.T @ r) <= 1e2 * EPS * size(J) * size(r)
     assert (gauss_newton(state) == 0).all()
+
+
+@pytest.mark.parametrize("norm", [1e-3, 1.0, 1e3])
+def test_regular_leaves_the_square_root_of_eps_of_what_depends(norm):
+    """J = norm (1 1): the last entry of S is √(1 + eps − 1/(1 + eps)) norm, about √(2 eps)."""
+    S, _ = regular(*triangular(norm * np.array([[1.0, 1.0], [0.0, 0.0]]), np.array([1.0, 2.0])))
+    assert abs(S[1, 1]) == pytest.approx(norm * (2 * EPS) ** 0.5, rel=1e-6)
+
+
+@pytest.mark.parametrize(("promised", "risen", "drowned"), [(10.0, 10.0, True), (10.1, 0.0, False), (5.0, 10.1, False)])
+def test_ten_times_the_noise_is_where_a_step_drowns(promised, risen, drowned):
+    problem = LeastSquares(lambda x: np.array([(1.0 + 2 * risen) ** 0.5]), noise=1.0)
+    assert tried(problem, np.zeros(1), 0.5 + 1e-12, np.ones(1), promised, 1e-4).drowned is drowned

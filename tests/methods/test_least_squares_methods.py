@@ -285,6 +285,15 @@ def test_nothing_ends_on_a_jacobian_that_is_only_learnt(method):
         assert fresh.njev == state.njev + 1
 
 
+@pytest.mark.parametrize("method", [dogleg_method, lm], ids=["dogleg", "lm"])
+def test_a_step_that_is_taken_says_so(method):
+    problem, x = squares("bard")
+    state = method.init(problem, x, method.Params())
+    new = method.step(problem, state._replace(rejected=3, taken=False), method.Params())
+    assert (new.taken, new.ok, new.rejected) == (True, True, 0)
+    assert new.f < state.f
+
+
 # --- what ends a try -------------------------------------------------------------------------------------------------
 
 

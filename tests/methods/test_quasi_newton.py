@@ -232,7 +232,8 @@ def test_sr1_leaves_a_saddle_that_it_did_not_begin_on():
 def test_sr1_restarts_and_resumes():
     state = list(islice(iterate(sr1, functions(PROBLEMS["wood"]), PROBLEMS["wood"].x0), 5))[-1]
     stuck = state._replace(radius=1e-30, rejected=9, ok=False)
-    assert sr1.resume(stuck).radius == np.linalg.norm(state.x)
+    again = sr1.resume(stuck)
+    assert (again.radius, again.rejected, again.ok) == (np.linalg.norm(state.x), 0, True)
     new = sr1.restart(stuck)
     assert (new.fresh, new.ok, new.rejected) == (True, True, 0)
     assert (new.B[0, 0] * np.eye(4) == new.B).all()
@@ -306,3 +307,4 @@ def test_a_search_of_sr1_that_finds_nothing_lower_shrinks_the_region():
     assert not new.taken
     assert new.rejected == 1
     assert new.radius < state.radius
+    assert [sr1.step(problem, state._replace(rejected=k), params).ok for k in (28, 29)] == [True, False]

@@ -9,7 +9,9 @@ import refopt
 from methods.second_order import double_well_saddle, problem_of, states_of
 from problems import PROBLEMS
 from refopt import zoo
+from refopt.krylov import forcing_term, steihaug
 from refopt.loop import iterate
+from refopt.methods import trust_ncg
 from refopt.problem import Problem
 
 EPS = 2.0**-52
@@ -194,3 +196,14 @@ def test_resume_makes_ready_again(entry):
     again = entry.module.resume(state._replace(ok=False))
     assert again.ok
     assert (again.x == state.x).all()
+
+
+def test_a_step_that_is_known_is_not_computed_again():
+    """Of trust-ncg: products are spent on the next one only."""
+    B = np.diag([1.0, 4.0, 9.0])
+    problem = Problem(lambda x: 0.5 * (x @ B @ x), lambda x: B @ x, hvp=lambda x, p: B @ p)
+    state = trust_ncg.init(problem, np.ones(3), trust_ncg.Params(radius=0.1))
+    new = trust_ncg.step(problem, state, trust_ncg.Params())
+    following = steihaug(problem, new.x, new.g, new.radius, forcing_term(new.g, new.steep))
+    assert state.promised > 0.0
+    assert new.nhvp - state.nhvp == following.products
