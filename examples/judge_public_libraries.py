@@ -215,7 +215,8 @@ def optax() -> Iterator[Row]:
 
 
 def optimistix() -> Iterator[Row]:
-    """BFGS, by runs that end ever later."""
+    """BFGS, trial by trial of its search: it stays where it was until one is accepted."""
+    import equinox
     import jax
     import optimistix
 
@@ -223,13 +224,13 @@ def optimistix() -> Iterator[Row]:
     from scipy import optimize
 
     def rosen(x, args):
-        return jax.numpy.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+        return jax.numpy.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2), None
 
-    x0 = np.array([-1.2, 1.0, 0.5])
-    points = [x0]
-    for trials in range(1, 120):  # it counts trials of its search, and stays where it was until one is accepted
-        solver = optimistix.BFGS(rtol=1e-12, atol=1e-12)
-        x = optimistix.minimise(rosen, solver, jax.numpy.asarray(x0), max_steps=trials, throw=False).value
+    solver, x = optimistix.BFGS(rtol=1e-12, atol=1e-12), jax.numpy.array([-1.2, 1.0, 0.5])
+    state, points = solver.init(rosen, x, None, {}, *jax.eval_shape(rosen, x, None), frozenset()), [np.asarray(x)]
+    step = equinox.filter_jit(lambda x, state: solver.step(rosen, x, None, {}, state, frozenset())[:2])
+    for _ in range(120):
+        x, state = step(x, state)
         if not np.array_equal(x, points[-1]):
             points.append(np.asarray(x))
     found = replay("bfgs", refopt.Problem(optimize.rosen, optimize.rosen_der), points)

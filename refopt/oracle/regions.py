@@ -6,7 +6,7 @@ import numpy as np
 
 from refopt.krylov import gltr, steihaug
 from refopt.oracle.fine import conjugate_path, eigh, is_fine, krylov_best, length, powells_path, solved
-from refopt.oracle.rules import Array, Path, Seen, along
+from refopt.oracle.rules import Path, Seen, along
 from refopt.problem import Problem
 from refopt.subproblem import decrease, dogleg, more_sorensen
 
@@ -42,32 +42,30 @@ def powell(path: Path) -> Iterator[Seen]:
     for k in path.moved:
         B, g, s = path.B(k), path.g(k), path.s(k)
         ours = powells_path(g, B, length(s)) if is_fine(g) else dogleg(g, B, length(s))[0]
-        yield Seen(k, "s on Powell's path", s, ours, length(s))
+        yield Seen(k, "s on Powell's path", s, ours, length(s), path.lost(k))
 
 
 def steihaug_path(path: Path) -> Iterator[Seen]:
     """s is on the path through the iterates of conjugate gradients, at its own length (N&W, Algorithm 7.2)."""
     for k in path.moved:
-        yield from on_path(path, k, path.s(k))
+        yield from on_path(path, k, 1.0)
 
 
 def conjugate(path: Path) -> Iterator[Seen]:
     """s points to an iterate z of conjugate gradients.   z minimises the model along itself, which gives its length."""
     for k in path.moved:
         g, s = path.g(k), path.s(k)
-        bend = float(s @ path.B(k) @ s)
-        t = -float(g @ s) / bend if bend > 0.0 else 1.0
-        yield from on_path(path, k, t * s)
+        bend = s @ path.B(k) @ s
+        t = -(g @ s) / bend if bend > 0.0 else 1.0
+        yield from on_path(path, k, t)
 
 
-def on_path(path: Path, k: int, z: Array) -> Iterator[Seen]:
-    says = "s on the path of conjugate gradients"
-    if is_fine(z):
-        yield Seen(k, says, z, conjugate_path(path.g(k), path.B(k), length(z)), length(z))
-        return
-    model = Problem(None, hvp=lambda x, p: path.B(k) @ p)  # type: ignore[arg-type]
-    ours = steihaug(model, path.x(k), path.g(k), length(z), 0.0).p
-    yield Seen(k, says, z, np.asarray(ours), length(z))
+def on_path(path: Path, k: int, t: float) -> Iterator[Seen]:
+    z, g, B = t * path.s(k), path.g(k), path.B(k)
+    model = Problem(None, hvp=lambda x, p: B @ p)  # type: ignore[arg-type]
+    exactly = is_fine(z)
+    ours = conjugate_path(g, B, length(z)) if exactly else steihaug(model, path.x(k), g, length(z), 0.0).p
+    yield Seen(k, "s on the path of conjugate gradients", z, np.asarray(ours), length(z), abs(t) * path.lost(k))
 
 
 def lanczos(path: Path) -> Iterator[Seen]:
@@ -79,7 +77,7 @@ def lanczos(path: Path) -> Iterator[Seen]:
         else:
             best = [gltr(model, path.x(k), path.g(k), length(s), 0.0, j).p for j in range(1, min(s.size, 30) + 1)]
         ours = min(best, key=lambda p: float(np.abs(s - p).max()))
-        yield Seen(k, "s best in a Krylov space", s, np.asarray(ours), length(s))
+        yield Seen(k, "s best in a Krylov space", s, np.asarray(ours), length(s), path.lost(k))
 
 
 # --- least squares -----------------------------------------------------------------------------------------------

@@ -352,3 +352,32 @@ def test_a_saddle_that_no_step_of_all_variables_alike_would_show_is_left(compile
     result = refopt.least_squares(residual, np.ones(2), jac=jacobian)
     assert result.success
     assert abs(result.x) == pytest.approx([0.5, 0.5], rel=1e-9)
+
+
+def growth_before_its_bend(m):
+    """Richards' curve, of which the data show the beginning only, with errors of 1e-4; and a start."""
+    t = np.linspace(0.0, 1.0, m)
+    data = 10.0 / (1.0 + np.exp(5.0 - t)) + 1e-4 * np.cos(np.arange(m) ** 2)
+
+    def residual(x):
+        return x[0] * (1.0 + np.exp(x[1] - x[2] * t)) ** -x[3] - data
+
+    def jacobian(x):
+        e = np.exp(x[1] - x[2] * t)
+        v = (1.0 + e) ** -x[3]
+        slope = x[0] * x[3] * v * e / (1.0 + e)
+        return np.stack([v, -slope, slope * t, -x[0] * v * np.log1p(e)], axis=1)
+
+    return residual, jacobian, np.array([5.0, 3.0, 0.5, 1.0])
+
+
+def test_a_fit_nearly_without_information_ends_in_its_minimum():
+    """Steps along the tangent of its canyon, and SciPy's lm, take some thousands of residuals."""
+    residual, jacobian, x0 = growth_before_its_bend(50)
+    result = refopt.least_squares(residual, x0, jac=jacobian)
+    theirs = scipy.optimize.least_squares(residual, x0, jac=jacobian, method="lm", max_nfev=3000)
+    straight = refopt.least_squares(residual, x0, jac=jacobian, options={"canyon": 10**9})
+    assert result.success
+    assert result.nfev < 1000
+    assert result.cost <= min(theirs.cost, straight.cost) * (1 + 1e-9)
+    assert straight.njev > 5 * result.njev

@@ -132,11 +132,11 @@ def outcomes(loss: str, f: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         p = np.exp(f) / np.exp(f).sum(1)[:, None]
         return [(np.full(N, c), p[:, c]) for c in range(C)]
     if loss == "binary-cross-entropy":
-        mean, spread = 1 / (1 + np.exp(-f)), None
+        mean = 1 / (1 + np.exp(-f))
         choices = [(0 * f, 1 - mean), (0 * f + 1, mean)]
-    elif loss == "poisson":  # slopes are linear in y: mean and variance are all that matters
-        spread = np.exp(f / 2)
-        choices = [(spread**2 + sign * spread, 0 * f + 0.5) for sign in (-1, 1)]
+    elif loss == "poisson":  # slopes are linear in y: mean and variance are all that matters, and both are e^f
+        mean = np.exp(f)
+        choices = [(0 * f, 1 / (1 + mean)), (1 + mean, mean / (1 + mean))]
     else:
         centre, spread = (f, np.full_like(f, 0.5**0.5 if loss == "mse" else 1.0))
         if loss == "gaussian":
