@@ -61,8 +61,8 @@ for name, (loss, right, seconds, steps, option, value, _) in sorted(found.items(
 
 # %%
 # Shampoo, diagonal Newton, Adam with the true Fisher and EKFAC are best at an end of their grid: a wider one might
-# serve them better. The loss shown is that of the batch where a step began, a mean of the last hundred; the curves bend
-# where the first batches leave it. The methods of a column's kind are coloured, all others grey.
+# serve them better. The loss shown is that of the batch where a step began, a mean of the last hundred; the curves
+# bend where the first batches leave it. The methods of a column's kind are coloured, all others grey.
 
 
 def smoothed(losses, width=100):
