@@ -48,22 +48,32 @@ def stationary(problem: Problem, watch: Any, promised: float, tests: Any, sees_h
     measured = tests.per_hessian + tests.gradients_per_hessian + tests.gradients_per_product
     n = watch.x.shape[0]
     most = left / (1 + (2 * n if tests.differences > 0.0 else tests.per_gradient))
-    if (not promised < inf and measured == 0) or (tests.differences > 0.0 and most < 30):
+    if (not promised < inf and measured == 0) or (tests.differences > 0.0 and most < 60):
         return None
     if tests.differences > 0.0:
-        noise, g, known = finest(problem, watch.x, watch.size)
-        watch, most = watch._replace(g=g, gnorm=norm_inf(g)), most - 30
-        problem = problem._replace(grad=lambda x: by_differences(problem, x, watch.size, "3-point", noise))
+        problem, watch, known = finely(problem, watch)
+        most = most - 60
     else:
         known = accuracy(problem, watch.x, watch.size)
     unmoved = watch.f0 - watch.f <= nothing(problem, watch, tests)
     near = unmoved or nearby(watch.x, watch.size) or watch.gnorm <= (1e-3 if sees_hessian else 1e-4) * watch.g0
     if n <= MANY and most >= 2 * n + 1:
         if unmoved or watch.gnorm <= max(1e-2 * watch.g0, norm_inf(known.errors)):
-            return perfected(problem, watch, tests, near, known, most)
+            best = perfected(problem, watch, tests, near, known, most)
+            if best is None or best.x is watch.x or tests.differences == 0.0:
+                return best
+            _, there, known = finely(problem, best)  # where the errors may be others
+            return there if there.gnorm <= max(norm_inf(known.errors), 5.0 * SAFE * watch.g0) else None
     elif promised < inf and near and noise_only(watch.g, known.errors, watch.x, watch.size):
         return watch
     return None
+
+
+def finely(problem: Problem, watch: Any) -> tuple[Problem, Any, Accuracy]:
+    """The problem by the differences that are the finest at the best point, the watch, and their accuracy there."""
+    noise, g, known = finest(problem, watch.x, watch.size)
+    finer = problem._replace(grad=lambda x: by_differences(problem, x, watch.size, "3-point", noise))
+    return finer, watch._replace(g=g, gnorm=norm_inf(g)), known
 
 
 def perfected(problem: Problem, watch: Any, tests: Any, near: bool, known: Accuracy, most: float) -> Any:

@@ -290,6 +290,7 @@ def test_a_step_that_is_taken_says_so(method):
     problem, x = squares("bard")
     state = method.init(problem, x, method.Params())
     new = method.step(problem, state._replace(rejected=3, taken=False), method.Params())
+    assert (state.promised, state.rejected, state.taken, state.ok) == (0.0, 0, True, True)
     assert (new.taken, new.ok, new.rejected) == (True, True, 0)
     assert new.f < state.f
 

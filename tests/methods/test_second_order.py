@@ -9,9 +9,8 @@ import refopt
 from methods.second_order import double_well_saddle, problem_of, states_of
 from problems import PROBLEMS
 from refopt import zoo
-from refopt.krylov import forcing_term, steihaug
 from refopt.loop import iterate
-from refopt.methods import trust_ncg
+from refopt.methods import trust_krylov, trust_ncg
 from refopt.problem import Problem
 
 EPS = 2.0**-52
@@ -193,17 +192,20 @@ def test_resume_makes_ready_again(entry):
     state = entry.module.init(
         problem_of(problem)._replace(hvp=lambda x, p: problem.hess(x) @ p), problem.x0, entry.module.Params()
     )
-    again = entry.module.resume(state._replace(ok=False))
+    used = {name: 7 for name in ("weak", "rejected") if name in state._fields}
+    again = entry.module.resume(state._replace(ok=False, **used))
     assert again.ok
     assert (again.x == state.x).all()
+    assert all(getattr(again, name) == 0 for name in used)
 
 
-def test_a_step_that_is_known_is_not_computed_again():
-    """Of trust-ncg: products are spent on the next one only."""
+@pytest.mark.parametrize(("method", "most"), [(trust_ncg, ()), (trust_krylov, (50,))], ids=["ncg", "krylov"])
+def test_a_step_that_is_known_is_not_computed_again(method, most):
+    """Products are spent on the next one only."""
     B = np.diag([1.0, 4.0, 9.0])
     problem = Problem(lambda x: 0.5 * (x @ B @ x), lambda x: B @ x, hvp=lambda x, p: B @ p)
-    state = trust_ncg.init(problem, np.ones(3), trust_ncg.Params(radius=0.1))
-    new = trust_ncg.step(problem, state, trust_ncg.Params())
-    following = steihaug(problem, new.x, new.g, new.radius, forcing_term(new.g, new.steep))
+    state = method.init(problem, np.ones(3), method.Params(radius=0.1))
+    new = method.step(problem, state, method.Params())
+    fresh = method.planned(problem, new, *most)
     assert state.promised > 0.0
-    assert new.nhvp - state.nhvp == following.products
+    assert new.nhvp - state.nhvp == fresh.nhvp - new.nhvp > 0
