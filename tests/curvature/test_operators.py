@@ -93,6 +93,10 @@ def test_hutchinson_estimates_the_diagonal_not_the_row_sums():
     estimate = curvature.diagonal(problem, x, estimator="hutchinson", probes=k, rng=1)
     deviation = np.sqrt(((H**2).sum(1) - np.diag(H) ** 2) / k)
     assert np.all(np.abs(estimate - np.diag(H)) <= 5 * deviation)
+    again, errors = curvature.diagonal(problem, x, estimator="hutchinson", probes=k, rng=1, stderr=True)
+    assert (again == estimate).all()
+    np.testing.assert_allclose(errors, deviation, rtol=0.5, atol=1e-3 * deviation.max())
+    assert curvature.diagonal(problem, x, stderr=True).stderr.tolist() == [0.0] * x.size
     ones = curvature.diagonal(problem, x, estimator="hutchinson", probes=np.ones((x.size, 1)))
     near(ones, H.sum(1))
     assert np.linalg.norm(ones - np.diag(H)) > np.linalg.norm(np.diag(H))
