@@ -161,6 +161,15 @@ def checked_damping(damping: Any, rule: str) -> float:
     return lam
 
 
+def column_stacked(block: Any) -> Reordered:
+    """The same matrix for vectors that have each layer's [W b] column by column, as the K-FAC papers do: A ⊗ G.
+
+    block: a ``Kron``, what answers like one, or a ``BlockDiagonal`` or ``BlockTridiagonal`` of them.   Products,
+    solves and eigenvectors of what is returned are in that order; trace and determinant depend on none.
+    """
+    return Reordered(block, np.argsort(column_order(getattr(block, "diagonal", block))))
+
+
 def column_order(block: Any) -> np.ndarray:
     """The places, in flat order, of the parameters of a block that is stacked by columns."""
     if isinstance(block, BlockDiagonal):
