@@ -14,9 +14,9 @@ import numpy as np
 from refopt.curvature import operators
 from refopt.curvature.blocks import BlockDiagonal
 from refopt.curvature.matrices import Curvature
-from refopt.curvature.room import LIMIT
 from refopt.curvature.traces import Estimate, hutchinson, xdiag
 from refopt.ops import Matrix
+from refopt.room import LIMIT
 
 OF = ("hessian", "ggn", "functional-hessian", "fisher", "empirical")
 ESTIMATORS = ("exact", "hutchinson", "xdiag")

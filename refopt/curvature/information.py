@@ -32,12 +32,12 @@ import numpy as np
 from refopt.curvature.matrices import Curvature, parts
 from refopt.curvature.outer import Cotangents, blocks, diagonal, gram, terms
 from refopt.curvature.point import expansion, vector
-from refopt.curvature.room import LIMIT, fits
 from refopt.derivatives import jacobian_of
 from refopt.expansion import Expansion
 from refopt.linalg.operators import generator
 from refopt.networks.loss import token_by_token
 from refopt.ops import Matrix, Vector, cholesky, device, dot, namespace, solve_lower, solve_lower_t, solve_symmetric
+from refopt.room import LIMIT, fits
 
 KINDS = ("exact", "monte-carlo", "empirical")
 UNITS = ("sample", "token")

@@ -8,8 +8,8 @@ import numpy as np
 
 from refopt.curvature.blocks import BlockDiagonal
 from refopt.curvature.kron import RULES, Kron, matrices, stack, to_scipy
-from refopt.curvature.room import LIMIT, PARTS, fits
 from refopt.ops import Matrix, Vector, device, dimension, namespace, scalar
+from refopt.room import LIMIT, PARTS, fits
 
 
 @dataclass(frozen=True, eq=False)

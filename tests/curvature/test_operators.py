@@ -337,3 +337,12 @@ def test_parameters_are_real_and_finite(name):
         getattr(curvature, name)(problem, x + 0j)
     with pytest.raises(ValueError, match="x is not finite"):
         getattr(curvature, name)(problem, np.where(x == x[3], np.nan, x))
+
+
+def test_the_hessian_of_a_problem_is_refused_where_it_does_not_fit():
+    problem, x = problem_of()
+    with pytest.raises(MemoryError, match=r"hvp\(x, v\), refopt\.curvature\.operators\.hessian"):
+        problem.hess(x, limit=8 * x.size**2 - 1)
+    assert problem.hess(x, limit=8 * x.size**2).shape == (x.size, x.size)
+    with pytest.raises(MemoryError, match=r"operators\.jacobian\(…\), with \.matvec, \.rmatvec"):
+        curvature.jacobian(problem, x, limit=8)
