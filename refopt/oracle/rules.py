@@ -260,6 +260,8 @@ def updates(method: str, exactly: Any = None) -> Callable[..., Iterator[Seen]]:
             update = exactly
         state = module.init(None, np.asarray(path.x(0), float), path.params)
         carries, roots = [name for name in ("m", "v") if hasattr(state, name)], hasattr(state, "L")
+        if not ahead and not roots:
+            state = begun(state, path.records[0], carries)
         for k in path.steps:
             record = path.records[k]
             draw = Draw(probes=record.get("probes"), labels=record.get("labels"))
@@ -276,6 +278,13 @@ def updates(method: str, exactly: Any = None) -> Callable[..., Iterator[Seen]]:
                     state = state._replace(**{name: theirs})
 
     return rule
+
+
+def begun(state: Any, record: Record, carries: list[str]) -> Any:
+    """The state of a run whose records begin in the midst of it: with the means and the steps taken of the first."""
+    alike = lambda name: np.shape(record[name]) == np.shape(getattr(state, name))
+    own = {name: record[name] for name in carries if record.get(name) is not None and alike(name)}
+    return state._replace(**own, t=record.get("t") or 0) if own else state
 
 
 def top(x: Array) -> float:

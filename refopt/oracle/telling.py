@@ -29,6 +29,8 @@ class Diagnosis(NamedTuple):
     alternatives: list[str]  #: other readings that fit as well
     tolerance: float = 0.0  #: what rounding explains of the residual
     defect: str = ""  #: a mistake that it is, by name
+    structure: str = "full"  #: or "block-diagonal", "array-diagonal", "diagonal" of what it is; "kfac"
+    backwards: bool = False  #: the last layer comes first
 
     def __bool__(self) -> bool:
         return bool(self.kind)
@@ -72,7 +74,7 @@ def told(
         text += f" {count} other reading{'s fit' if count > 1 else ' fits'} as well."
     return Diagnosis(
         what.kind, reduction, best.layout.stacking, best.layout.bias, best.damping, best.alpha, best.residual, text,
-        alternatives, tolerance, what.defect,
+        alternatives, tolerance, what.defect, what.structure, best.layout.reversed,
     )  # fmt: skip
 
 
@@ -143,7 +145,7 @@ def of_samples(found: Sampled, tolerance: float) -> Diagnosis:
     reduction = "" if abs(found.scale - 1.0) <= 1e-6 else f"{found.scale:.6g}"
     return Diagnosis(
         found.kind, reduction, found.layout.stacking, found.layout.bias, 0.0, found.scale, found.residual, found.text,
-        [], max(tolerance, found.residual), found.defect,
+        [], max(tolerance, found.residual), found.defect, backwards=found.layout.reversed,
     )  # fmt: skip
 
 
@@ -172,5 +174,5 @@ def of_damped(found: Damped, problem: Any, tolerance: float) -> Diagnosis:
     text += f"its factors damped, (G + √λ/π I) ⊗ (A + π√λ I) with {damping} and {found.rule}."
     return Diagnosis(
         found.kind, reduction, found.layout.stacking, found.layout.bias, lam if same else 0.0, found.alpha,
-        found.residual, text, [], tolerance,
+        found.residual, text, [], tolerance, structure="kfac", backwards=found.layout.reversed,
     )  # fmt: skip

@@ -427,3 +427,29 @@ def test_no_defect_is_named_on_a_run_that_drowns(start):
 def test_words_of_choices():
     assert "ahead" not in replay("adam", None, adams_run(), {"step": 0.01}).sentence
     assert "(H₀ = I)" in replay("bfgs", PROBLEM, quasi_newton_run(bfgs_update)).sentence
+
+
+def adam_run(begin, wrong=False):
+    """Records of Adam from a step on, as a recorder has them; where wrong, with v that never falls."""
+    x, m, v, most, run = START, np.zeros(3), np.zeros(3), np.zeros(3), []
+    for t in range(20):
+        g = rosen_der(x)
+        run.append({"x": x, "g": g, "m": m, "v": v, "t": np.float32(t)})
+        m, v = 0.9 * m + 0.1 * g, 0.9 * v + 0.1 * g * g
+        most = np.maximum(most, v) if wrong else v
+        x = x - 0.01 * (m / (1 - 0.9 ** (t + 1))) / (np.sqrt(most / (1 - 0.9 ** (t + 1))) + 1e-8)
+    return run[begin:]
+
+
+@pytest.mark.parametrize("begin", [0, 1, 9])
+def test_records_that_begin_in_the_midst_of_a_run(begin):
+    options = {"step": 0.01, "beta2": 0.9}
+    found = replay("adam", None, adam_run(begin), options)
+    assert found, found.sentence
+    for lacking in ("m", "v", "t") if begin else ():
+        run = [{name: value for name, value in entry.items() if name != lacking} for entry in adam_run(begin)]
+        assert replay("adam", None, run, options).verdict == "disagrees"
+
+
+def test_a_defect_is_named_from_the_beginning():
+    assert replay("adam", None, adam_run(0, wrong=True), {"step": 0.01, "beta2": 0.9}).defects == ["largest v"]
