@@ -161,8 +161,8 @@ def three_gammas(gamma, omega, found):
 
 
 def scheduled(draw):
-    """Ten steps, no other γ tried, every third with new inverses; what is kept after each beside what is due."""
-    net, N, every = Sequential(Linear(2, 2), Tanh(), Linear(2, 2)), 4, 3
+    """Ten steps, no other γ tried, every fourth with new inverses; what is kept after each beside what is due."""
+    net, N, every = Sequential(Linear(2, 2), Tanh(), Linear(2, 2)), 4, 4
     problem = Supervised(net, "squared", draw.matrix(N, 2), draw.matrix(N, 2))
     params = kfac.Params(candidates_every=0, inverse_every=every, damping=float(draw.magnitude(1)), fisher="exact")
     state, rows, kept, kappa = kfac.init(problem, draw.vector(net.size), params), [], (), 1.0
