@@ -375,9 +375,15 @@ def test_another_eps_and_another_step_length_at_once():
     assert found.guess == pytest.approx({"eps": 1e-3, "step": 0.05})
 
 
-def test_a_schedule_is_named():
+def test_a_schedule_is_named_and_no_error():
     found = replay("adam", None, adams_run(lambda t, p: min(1.0, t / 5) * p), {"step": 0.01})
-    assert "Each step is a multiple of ours, 0.2, 0.4, 0.6, 0.8, 1, …: the step has a schedule." in found.sentence
+    assert "Each step is a multiple of ours, 0.2, 0.4, 0.6, 0.8, 1, …: the step has a schedule" in found.sentence
+    assert found.verdict == "agrees"
+    assert found.first is None
+    uphill = replay("adam", None, adams_run(lambda t, p: (1.0 if t < 5 else -1.0) * p), {"step": 0.01})
+    assert uphill.verdict == "disagrees"
+    aside = replay("adam", None, adams_run(lambda t, p: t / 5 * p * (1 + 0.1 * (t > 5) * (p == p[2]))), {"step": 0.01})
+    assert aside.verdict == "disagrees"
 
 
 def test_another_method_is_named():
