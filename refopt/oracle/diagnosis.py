@@ -16,6 +16,7 @@ that nothing explains may be a sampled Fisher matrix: its distance from the exac
 
 from collections.abc import Iterator, Mapping
 from copy import copy
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from refopt.oracle.mistakes import decayed, lost_terms, mistaken, transformed
 from refopt.oracle.readings import Explanation, View, good
 from refopt.oracle.reductions import scale_in_words
 from refopt.oracle.sampled import estimated, samples_of
-from refopt.oracle.telling import CLOSE, Diagnosis, of_damped, of_differences, of_samples, told
+from refopt.oracle.telling import CLOSE, Diagnosis, of_damped, of_differences, of_entries, of_relative, of_samples, told
 from refopt.supervised import Supervised
 
 KFAC = ["kfac-exact", "kfac-empirical", "kfac-forward-only", "kfac-monte-carlo"]
@@ -115,8 +116,38 @@ class _Case:
         found = differences(theirs, self.problem, self.x, v, H, self.eps)
         return of_differences(found, self.tolerance) if found else None
 
+    def _mostly(self, theirs: Array) -> Diagnosis | None:
+        """A diagonal that is right but for a tenth of its entries at most."""
+        for candidate in self.plain:
+            d = np.diag(candidate.matrix)
+            alpha = float(np.median(theirs[d != 0.0] / d[d != 0.0])) if d.any() else 0.0
+            off = np.abs(theirs - alpha * d) > self.tolerance * np.abs(theirs)
+            if alpha > 0.0 and off.any() and 10 * off.sum() <= off.size:
+                return of_entries(candidate, alpha, theirs, off, self.problem, self.tolerance)
+        return None
+
+    def _relative(self, theirs: Array) -> Diagnosis | None:
+        """α(K + λ diag K), in any order: the entries beside the diagonal give α, those on it λ."""
+        probes = np.random.default_rng(self.seed).choice([-1.0, 1.0], (len(theirs), 3))
+        for candidate, layout in product(self.plain, self.orders):
+            back, K, d = np.argsort(layout.order), candidate.matrix, np.diag(candidate.matrix)
+            own = np.diag(theirs)
+            T = (theirs @ probes[layout.order] - own[:, None] * probes[layout.order])[back]
+            beside = candidate.times(probes) - d[:, None] * probes
+            alpha = float((beside * T).sum() / ((beside * beside).sum() or 1.0))
+            if alpha > 0.0 and np.linalg.norm(T - alpha * beside) <= 10.0 * self.tolerance * np.linalg.norm(theirs):
+                lam = float(d @ own[back] / (d @ d)) / alpha - 1.0
+                rest = theirs[np.ix_(back, back)] - alpha * (K + lam * np.diag(d))
+                residual = float(np.linalg.norm(rest) / np.linalg.norm(theirs))
+                if residual <= self.tolerance and lam > self.tolerance:
+                    return of_relative(candidate, layout, alpha, lam, residual, self.problem, self.tolerance)
+        return None
+
     def _otherwise(self, theirs: Array) -> Diagnosis | None:
         """What is no αK + λI, but made of such."""
+        near = self._mostly(theirs) if theirs.ndim == 1 else self._relative(theirs)
+        if near is not None:
+            return near
         if theirs.ndim == 1:
             estimate = estimated(theirs, self.plain, self.orders[0])
             return of_samples(estimate, self.tolerance) if estimate else None

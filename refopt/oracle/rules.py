@@ -255,7 +255,7 @@ def updates(method: str, exactly: Any = None) -> Callable[..., Iterator[Seen]]:
     module = import_module(f"refopt.stochastic.{method}")
     means = () if method == "shampoo" else ("m", "v")  # of which its public codes keep others
 
-    def rule(path: Path, update: Any = module.update, ahead: bool = False) -> Iterator[Seen]:
+    def rule(path: Path, update: Any = module.update, ahead: bool = False, signs: bool = True) -> Iterator[Seen]:
         if exactly and is_fine(path.x(0)) and update is module.update:
             update = exactly
         state = module.init(None, np.asarray(path.x(0), float), path.params)
@@ -266,6 +266,8 @@ def updates(method: str, exactly: Any = None) -> Callable[..., Iterator[Seen]]:
             record = path.records[k]
             draw = Draw(probes=record.get("probes"), labels=record.get("labels"))
             more = {"products": record["products"]} if "products" in record else {}
+            if signs and more and draw.probes is not None:
+                yield Seen(k, "z = ±1", np.abs(draw.probes), np.ones_like(draw.probes))
             state = update(state._replace(x=path.x(k)), path.g(k), path.params, draw, **more)
             unseen = any(record.get(name) is None for name in carries)
             drift = None if roots else path.eps * k * unseen

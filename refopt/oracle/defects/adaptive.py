@@ -115,6 +115,8 @@ ADAMW = {
                          {"update": adam(decays="after")}),
 }  # fmt: skip
 ADAHESSIAN = {
+    "no signs": Defect("the probes are no random signs: of others z ∘ Hz has a larger variance",
+                       "Gaussian probes", {"signs": False}),
     "Hz for z ∘ Hz": Defect("Hz is averaged without z: the sums of the rows with random signs, not the diagonal",
                             "missing product", {"update": adahessian(absolute=True)}),
     "|D| for D²": Defect("v is the mean of |D|, not of D²", "missing square", {"update": adahessian(squared=False)}),
