@@ -82,8 +82,8 @@ for name, value in best.items():
 
 # %%
 # Adam and SGD have their best step inside the grid, K-FAC its best damping at the lower end: a wider grid might do
-# better. From λ₀ = 150, the source's, the rule needs 90 steps to come down to 1.5, at 5 % a step. A single run proves
-# little: the same with other batches.
+# better. From λ₀ = 150, as for sums over pixels, the rule needs 90 steps to come down to 1.5, at 5 % a step. A single
+# run proves little: the same with other batches.
 
 for seed in (1, 2):
     ends = {}

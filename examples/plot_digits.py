@@ -60,9 +60,9 @@ for name, (loss, right, seconds, steps, option, value, _) in sorted(found.items(
     print(f"{name:23s} loss {loss:.5f}, {right:6.1%} right, {steps:4d} steps in {seconds:5.2f} s, {option} {value:.2g}")
 
 # %%
-# Shampoo, diagonal Newton, Adam with the true Fisher matrix and EKFAC are best at an end of their grid: a wider one might
-# serve them better. The loss shown is that of the batch where a step began, a mean of the last hundred; the curves bend
-# where the first batches leave it. The methods of a column's kind are coloured, all others grey.
+# Shampoo, diagonal Newton, Adam with the true Fisher and EKFAC are best at an end of their grid: a wider one might
+# serve them better. The loss shown is that of the batch where a step began, a mean of the last hundred; the curves
+# bend where the first batches leave it. The methods of a column's kind are coloured, all others grey.
 
 
 def smoothed(losses, width=100):

@@ -9,7 +9,8 @@ remove the same share of weights. They differ in what they look at, and in wheth
 * **SparseGPT** sweeps over the columns once, and each weight that goes is made up for by those to its right;
 * **OBS, row by row** takes, again and again, the weight that is cheapest *after* the others have made up for it;
 * a **refit** of a mask by least squares is the best that any correction can do for that mask;
-* **OBD** ranks all weights of the network at once by ½ hᵢᵢ wᵢ², with a diagonal that somebody has to choose.
+* **OBD** ranks all weights of the network at once by ½ hᵢᵢ wᵢ², with a diagonal that somebody has to choose;
+* **WoodFisher** is OBS on the whole network, with the empirical Fisher matrix in blocks, inverted gradient by gradient.
 """
 
 import matplotlib.pyplot as plt
@@ -19,7 +20,7 @@ from sklearn.datasets import load_digits
 import refopt
 from refopt import curvature
 from refopt.networks import Linear, Sequential, Tanh
-from refopt.pruning import magnitude, obd, obs_rows, prune, refit, sparsegpt, wanda
+from refopt.pruning import fisher_inverse, magnitude, obd, obs, obs_rows, prune, refit, sparsegpt, wanda
 
 digits = load_digits()
 order = np.random.default_rng(0).permutation(len(digits.data))
@@ -40,7 +41,7 @@ arrays = net.unravel(trained.x)
 W, inputs = arrays["2.W"], np.tanh(X @ arrays["0.W"].T + arrays["0.b"]).T
 outputs = np.sum((W @ inputs) ** 2) / inputs.shape[1]
 
-shares = np.linspace(0.1, 0.9, 17)
+shares = np.linspace(0.0, 0.95, 20)
 methods = {"magnitude": magnitude, "Wanda": wanda, "SparseGPT": sparsegpt, "OBS, row by row": obs_rows}
 curves = {name: [method(W, inputs, s).actual_increase / outputs for s in shares] for name, method in methods.items()}
 masks = {"SparseGPT": [sparsegpt(W, inputs, s).mask for s in shares]}
@@ -49,7 +50,7 @@ curves["refit of SparseGPT's mask"] = [
 ]
 
 for name, curve in curves.items():
-    print(f"{name:26s} half of the weights gone: the outputs change by {curve[8]:.2%} of ‖WX‖²")
+    print(f"{name:26s} half of the weights gone: the outputs change by {curve[10]:.2%} of ‖WX‖²")
 
 # %%
 # What the layers see
@@ -70,17 +71,25 @@ plt.show()
 # %%
 # The whole network
 # -----------------
-# Layer by layer: each is pruned on what the pruned layers before it hand on. OBD sees all weights at once. What counts
-# now is the task: the loss that was trained for, and images that the network has not seen.
+# Layer by layer: each is pruned on what the pruned layers before it hand on. OBD and WoodFisher see all weights at
+# once. What counts now is the task: the loss that was trained for, and images that the network has not seen.
+
+
+def refitted(W, inputs, share):
+    return refit(W, inputs, sparsegpt(W, inputs, share).mask, damping=0.01)
+
 
 shares_net = np.array([0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95])
 layerwise = {"magnitude": "magnitude", "Wanda": "wanda", "SparseGPT": "sparsegpt", "OBS, row by row": "obs"}
+layerwise["refit of SparseGPT's mask"] = refitted
 weights = {
     name: [prune(net, trained.x, X, s, method=method).x for s in shares_net] for name, method in layerwise.items()
 }
 for of in ("ggn", "empirical"):
     h, P = curvature.diagonal(problem, trained.x, of=of), net.size
     weights[f"OBD, {of}"] = [obd(trained.x, h, count=int(s * P)).weights for s in shares_net]
+blocks = fisher_inverse(problem.per_sample_grad(trained.x), damping=1e-4, block_size=100)
+weights["WoodFisher"] = [obs(trained.x, inverse_hessian=blocks, sparsity=s).weights for s in shares_net]
 
 
 def missed(x):
@@ -90,21 +99,22 @@ def missed(x):
 
 print(prune(net, trained.x, X, 0.5))
 for name, found in weights.items():
-    print(f"{name:18s} 80 % gone: loss {problem.fun(found[6]):.3f}, {missed(found[6]):.1%} of new images missed")
+    print(f"{name:26s} 80 % gone: loss {problem.fun(found[6]):.3f}, {missed(found[6]):.1%} of new images missed")
 
 # %%
 # Left: what pruning does to one layer. Middle and right: what it does to the network.
 
 figure, (one, loss, whole) = plt.subplots(1, 3, figsize=(12, 4.2), layout="constrained")
 colors = {"magnitude": "C7", "Wanda": "C1", "SparseGPT": "C0", "OBS, row by row": "C2", "OBD, ggn": "C3"}
-colors["OBD, empirical"] = "C4"
+colors |= {"OBD, empirical": "C4", "WoodFisher": "C5", "refit of SparseGPT's mask": "C0"}
 for name, curve in curves.items():
-    style = {"color": colors[name]} if name in colors else {"color": "C0", "linestyle": "--"}
-    one.semilogy(100 * shares, curve, label=name, **style)
+    style = {"color": colors[name], "linestyle": "--" if "refit" in name else "-"}
+    one.semilogy(100 * shares[1:], curve[1:], label=name, **style)
 one.set(xlabel="weights removed, %", ylabel="‖ΔW X‖² / ‖WX‖²", title="one layer, 32 → 24")
 one.legend(fontsize=8)
 for name, found in weights.items():
     style = {"color": colors[name], "marker": "o", "markersize": 3.5, "label": name}
+    style["linestyle"] = "--" if "refit" in name else "-"
     loss.semilogy(100 * shares_net, [problem.fun(x) for x in found], **style)
     whole.plot(100 * shares_net, [100 * missed(x) for x in found], **style)
 loss.set(xlabel="weights removed, %", ylabel="cross-entropy of the training images", title="the network's loss")

@@ -1,18 +1,11 @@
-"""Runs on disk: one npz file of arrays and a line of JSON that says where they belong. Nothing is pickled.
-
-A file is written beside its place under a temporary name, flushed to the disk and then moved, so that at any moment
-there is either the old one or the new one, whole.
-"""
+"""Runs on disk: one npz file of arrays and a line of JSON that says where they belong. Nothing is pickled."""
 
 import json
-import os
-import tempfile
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from refopt.files import on_host, write_npz
 from refopt.ops import device, namespace
 
 
@@ -20,23 +13,8 @@ def save(path: Any, content: Any) -> None:
     """Write a tree of dicts, tuples, numbers, words, None and arrays."""
     arrays: list[np.ndarray] = []
     structure = json.dumps(packed(content, arrays))
-    place = Path(path)
-    if not place.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {place.parent} for the checkpoint {place.name}")
-    if place.is_dir():
-        raise IsADirectoryError(f"the checkpoint {path} is a folder; give the name of a file in it")
-    handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            named: dict[str, Any] = {f"a{k}": array for k, array in enumerate(arrays)}
-            np.savez(file, structure=np.array(structure), **named)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, place)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
+    named = {f"a{k}": array for k, array in enumerate(arrays)}
+    write_npz(path, {"structure": np.array(structure), **named}, "checkpoint")
 
 
 def load(path: Any, x: Any) -> Any:
@@ -74,16 +52,3 @@ def unpacked(value: Any, arrays: list[np.ndarray], x: Any) -> Any:
         return {key: unpacked(part, arrays, x) for key, part in value["dict"].items()}
     array = arrays[value["array"]]
     return array if isinstance(x, np.ndarray) else namespace(x).asarray(array, device=device(x))
-
-
-def on_host(array: Any) -> np.ndarray:
-    """As NumPy's."""
-    if isinstance(array, np.ndarray):
-        return array
-    if hasattr(array, "get"):  # CuPy
-        return array.get()
-    if hasattr(array, "cpu"):  # PyTorch
-        return array.detach().cpu().numpy()
-    with suppress(AttributeError, TypeError, ValueError, RuntimeError):
-        return np.asarray(array)
-    return np.asarray(array.to_device(namespace(array).Device("CPU_DEVICE")))

@@ -19,12 +19,20 @@ SAFE = 1e-7  #: a gradient this much smaller than at the start is small without 
 MANY = 200  #: variables, too many to ask for a Newton step
 
 
-def safe(problem: Problem, watch: Any, promised: float, sees_hessian: bool) -> bool:
+def share(f: float, tests: Any, exact: float, rough: float) -> float:
+    """A part of F = max(1, |f|): what f₀ − f is held against, as on a high wall all is small beside it.
+
+    ``rough`` with differences, which at f* = 0 cannot say how small f is.
+    """
+    return max(1.0, abs(f)) * (rough if tests.differences > 0.0 else exact)
+
+
+def safe(problem: Problem, watch: Any, promised: float, tests: Any, sees_hessian: bool) -> bool:
     """‖g‖ ≤ 1e-7 ‖g₀‖, and by its model or its effect on every variable it is small as well."""
     ef = noise_floor(problem, watch.x, watch.f)
     change = weighted_max(watch.g, larger(absolute(watch.x), watch.size))
-    gained = min(watch.f0 - watch.f, max(1.0, abs(watch.f)))
-    small = change <= 1e-3 * gained + 10.0 * ef or (sees_hessian and promised <= ef)
+    little = min(1e-3 * (watch.f0 - watch.f), share(watch.f, tests, 1e-3, 1.0))
+    small = change <= little + 10.0 * ef or (sees_hessian and promised <= ef)
     return promised < inf and watch.gnorm <= SAFE * watch.g0 and small
 
 

@@ -8,17 +8,17 @@
     x ← x + δ
     ρ = (h(x + δ) − h(x))/M(δ):   λ ← ω₁λ where ρ > ¾,  λ/ω₁ where ρ < ¼           every T₁ steps
 
-J. Martens & R. Grosse, *ICML* 2015, arXiv:1503.05671v7; pages are those of this version.
+J. Martens & R. Grosse, *ICML* 2015, arXiv:1503.05671: §5 averages, §6.3 π, §6.4 and §7 α and μ, §6.5 λ, §6.6 γ, §8 T₃.
 
-The source's constants are the defaults here, but λ₀: ε̄ = 0.95 (p. 19); T₁ = 5, ω₁ = (19/20)ᵀ¹ and λ₀ = 150 (p. 26);
-T₂ = 20, ω₂ = √(19/20)ᵀ² and three candidates (p. 27); T₃ = 20 (p. 30); η = 1e-5 in its experiments.
+Defaults: ε̄ = 0.95, T₁ = 5, ω = 19/20 and η = 1e-5, with which tensorflow/kfac repeats the source's autoencoders
+(``examples/autoencoder_mnist.py``), and T₂ = T₃ = 20.
 
 A method is a ``Family``: how one batch is factored, what is kept of the inverse, and products with it. F̂ is inverted
 in the first three steps, every T₃, and where other γ are tried.
 
 Deviations from the source:
-- All samples of the batch serve all parts; it takes an eighth of them for the factors, a quarter for F in M (p. 29).
-- λ₀ = 1 suits a loss that is a mean; 150 was for sums over the pixels of autoencoders.
+- All samples of the batch serve all parts; it takes fewer of them for the factors and for F in M (§8).
+- λ₀ = 1 suits a loss that is a mean; 150, in that example, is for sums over the pixels of digits.
 - λ is no less than eps ΔᵀFΔ/‖Δ‖²: what is smaller changes nothing, and would take long to grow again.
 - Without candidates γ = √(λ + η) whenever F̂ is inverted.
 - Where Δ and δ₀ are parallel to rounding, as in the first step, where δ₀ = 0, μ = 0.

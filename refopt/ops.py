@@ -300,8 +300,8 @@ def column_norms(J: Matrix) -> Vector:
 
 def positive(d: Vector) -> Vector:
     """d with ones in place of zeros, for d ≥ 0."""
-    if type(d) is ndarray and d.all():
-        return d
+    if type(d) is ndarray:
+        return d if d.all() else d + (d == 0.0)
     xp = namespace(d)
     return xp.where(d == 0.0, xp.ones_like(d), d)
 

@@ -9,15 +9,15 @@ Three things must hold before a run may say CONVERGED, and scaling or shifting f
 Norms of g are ∞-norms; ef = max(10 eps |f|, N) is the noise of f, N what was measured of it (0 until then).
 (b) is the relative gradient of J. E. Dennis & R. B. Schnabel, *Numerical Methods for Unconstrained Optimization and
 Nonlinear Equations*, §7.2, with f₀ − f in place of |f|. From a start so high that beside f₀ − f everything is small,
-F = max(1, |f|) sets the measure. Where the Hessian is seen, (c) is infinite while it has a
-negative eigenvalue: a saddle is not an end.
+F = max(1, |f|) sets the measure, with differences F in (b) and 1e-2 F in (c). Where the Hessian is seen, (c) is infinite
+while it has a negative eigenvalue: a saddle is not an end.
 """
 
 from enum import IntEnum
 from math import inf
 from typing import Any, NamedTuple
 
-from refopt.judgement import SAFE, centred, safe, stationary
+from refopt.judgement import SAFE, centred, safe, share, stationary
 from refopt.linesearch import noise_floor
 from refopt.noise import Differences, differences_of, measure_f
 from refopt.ops import Vector, absolute, eps, finite, larger, namespace, norm, norm_inf, weighted_max
@@ -150,7 +150,8 @@ def gradient_small(
     change = weighted_max(g, larger(absolute(x), old.size))
     if tests.differences > 0.0 and old.rough == 0.0 and change * tests.differences <= eps(x) * abs(f):
         return True
-    return gnorm <= max(tau, tests.gtol_abs) and change <= min(tests.gtol * (old.f0 - f), 1e-3 * max(1.0, abs(f))) + ef
+    little = min(tests.gtol * (old.f0 - f), share(f, tests, 1e-3, 1.0)) + ef
+    return gnorm <= max(tau, tests.gtol_abs) and change <= little
 
 
 def settle(problem: Problem, old: Watch, x: Vector, f: float, g: Vector, promised: float, tests: Tests) -> Watch:
@@ -159,7 +160,7 @@ def settle(problem: Problem, old: Watch, x: Vector, f: float, g: Vector, promise
     What is claimed of a point is claimed of no other: it becomes the best one, and must be as low as that was.
     """
     ef = noise_floor(problem, x, f)
-    little = min(LITTLE * (old.f0 - f), 1e-10 * max(1.0, abs(f)))
+    little = min(LITTLE * (old.f0 - f), share(f, tests, 1e-10, 1e-2))
     if promised <= ef or promised <= little or (tests.absolute_only and promised < inf):
         if tests.differences > 0.0 or f > old.f + slack(old, ef):  # noise may look like that
             return old._replace(verdict=STUCK)
@@ -252,7 +253,7 @@ def by_slopes(
 def judged(method: Any, problem: Problem, state: Any, watch: Watch, tests: Tests, tried: int, promised: float) -> Any:
     """Success, another chance, or more patience; at the last, the reason why there is no success."""
     ef, sees_hessian = noise_floor(problem, watch.x, watch.f), counts_hessians(state)
-    if safe(problem, watch, promised, sees_hessian):
+    if safe(problem, watch, promised, tests, sees_hessian):
         return problem, state, watch._replace(verdict=PRECISE)
     drop = hasattr(method, "restart") and not state.fresh and tried < 6
     progress = promised < 0.9 * watch.promise and promised <= 10.0 * ef  # that neither f nor ‖g‖ shows

@@ -30,6 +30,7 @@ from refopt.expansion import Expansion, OfFunction
 from refopt.networks.layer import Capture, Layer
 from refopt.networks.losses import named
 from refopt.ops import device, namespace
+from refopt.room import LIMIT, fits
 
 REDUCTIONS = ("sum", "mean", "mean-elements", "mean-tokens")
 
@@ -141,10 +142,11 @@ class Supervised:
         """∇²fun v (P,)."""
         return self.at(x).hvp(v)
 
-    def hess(self, x: Any) -> Any:
-        """∇²fun (P, P), from P products."""
+    def hess(self, x: Any, limit: float = LIMIT) -> Any:
+        """∇²fun (P, P), from P products; MemoryError where it takes more than `limit` bytes."""
         point = self.at(x)
         x, xp = point.x, namespace(point.x)
+        fits((x.shape[0], x.shape[0]), x, limit, "hessian", "hvp(x, v), refopt.curvature.operators.hessian(…)")
         one = xp.eye(x.shape[0], dtype=x.dtype, device=device(x))
         H = xp.stack([point.hvp(one[k, :]) for k in range(x.shape[0])])
         return (H + H.T) / 2

@@ -1,6 +1,7 @@
 """``train``: stochastic methods on a network's data, or on any objective, step by step."""
 
 import time
+import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -266,7 +267,7 @@ class Run:
             "methods": tuple(chosen.entry.name for chosen, _ in self.phases), "batch_size": self.sampler.batch_size,
             "replacement": self.sampler.replacement, "parameters": self.state.x.shape[0],
             "dtype": str(self.state.x.dtype),
-            "samples": getattr(self.problem, "samples", None),
+            "samples": getattr(self.problem, "samples", None), "data of checksum": checksum(self.problem),
         }  # fmt: skip
 
     def save(self) -> None:
@@ -283,7 +284,8 @@ class Run:
             for name, mine in self.identity().items():
                 if found.get(name) != mine:
                     raise ValueError(
-                        f"the checkpoint is of a run with {name} {found.get(name)!r}, this one has {mine!r}"
+                        f"the checkpoint is of a run with {name} {found.get(name)!r}, this one has {mine!r}: "
+                        "go on as it began, or from its x with another file"
                     )
             if seeded and found["seed"] != self.sampler.seed:
                 raise ValueError(f"the checkpoint is of a run with the seed {found['seed']}, not {self.sampler.seed}")
@@ -293,6 +295,15 @@ class Run:
             columns = [np.asarray(column).tolist() for column in found["history"]]
             self.history = [Seen(*row) for row in zip(*columns, strict=True)]
             self.began -= self.history[-1].time if self.history else 0.0
+
+
+def checksum(problem: Any) -> int | None:
+    """A number for the data, by three of its samples: the same whatever holds them, another for other data."""
+    if not hasattr(problem, "samples"):
+        return None
+    N = problem.samples
+    few = [data[k, ...] for data in (problem.X, problem.y) for k in (0, N // 2, N - 1)]
+    return zlib.crc32(b"".join(checkpoints.on_host(part).tobytes() for part in few))
 
 
 def writer(x: Any) -> Any:

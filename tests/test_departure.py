@@ -135,3 +135,19 @@ def test_what_promises_less_than_the_step_is_not_taken(part, leaves):
     new = newton_type.downhill(problem, state, -x, 0, 1e-4, 0.9, 60, 1.0)
     assert abs(new.x[1]) == pytest.approx(shortest if leaves else 0.0)
     assert new.x[0] == pytest.approx(x[0] if leaves else 0.0)
+
+
+def test_beside_a_saddle_the_slope_there_counts():
+    """Where f is noise of 1: ½y(1 − f′(y)) ≥ ¼y², y = √200/4, where f′ is −1 again as at 0.
+
+    √200 is how far the curvature −1 gains 100 times the noise. Of the halves of it, ¼ is the first whose decrease
+    drowns; with f′(0) left out, or the step along y in its place, less than ¼y² would seem to be gained.
+    """
+    problem = Problem(
+        lambda z: 0.0, lambda z: np.array([z[0], -1.0 - z[1] + 0.08 * z[1] ** 3]),
+        lambda z: np.diag([1.0, -1.0 + 0.24 * z[1] ** 2]), noise=1.0,
+    )  # fmt: skip
+    state = newton_type.init(problem, np.zeros(2), None)
+    new = newton_type.downhill(problem, state, -10.0 * state.g, 0, 1e-4, 0.9, 40, 1.0)
+    assert new.taken
+    assert new.x == pytest.approx([0.0, 200**0.5 / 4])

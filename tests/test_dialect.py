@@ -196,7 +196,7 @@ def everything(pair: Pair, a: float) -> tuple[Vector, float, int]:
     for i in range(pair.n):
         if i == 3 or (i > 4 and not i < 6):
             continue
-        total += between(0.0, a, -1.0, 1.0, a + i, 1.0, False, 0.0, i)
+        total += between(0.0, a, -1.0, 1.0, a + i, 1.0, False, 0.0)
         k += 1
         if k > 5:
             break

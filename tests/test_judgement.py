@@ -20,24 +20,24 @@ def begun(f=100.0, g=(1.0, 2.0), x=(3.0, -4.0)):
 
 def test_negative_curvature_is_no_success():
     watch = begun(g=(0.0, 0.0))
-    assert not safe(BOWL, watch, inf, True)
+    assert not safe(BOWL, watch, inf, TESTS, True)
     assert stationary(BOWL, watch, inf, TESTS, True, inf) is None
-    assert safe(BOWL, watch, 0.0, True)
+    assert safe(BOWL, watch, 0.0, TESTS, True)
 
 
 @pytest.mark.parametrize(("g", "answer"), [(0.99e-7, True), (1.01e-7, False)])
 def test_a_ten_millionth_of_the_first_gradient_is_safe(g, answer):
     watch = begun(f=1.0, g=(0.0, g), x=(1.0, 1.0))._replace(g0=1.0, f0=2.0)
-    assert safe(BOWL, watch, 0.0, False) is answer
+    assert safe(BOWL, watch, 0.0, TESTS, False) is answer
 
 
 def test_it_must_not_matter_to_any_variable():
     """A gradient 1e-8 of the first, felt by a large variable; but nothing left to gain where the Hessian is seen."""
     watch = begun(f=1.0, g=(0.0, 1e-8), x=(1.0, 1e6))._replace(g0=1.0, f0=1.001)
     problem = Problem(lambda x: 1.0, lambda x: 0 * x)
-    assert safe(problem, watch, 1e-16, True)
-    assert not safe(problem, watch, 1e-16, False)
-    assert not safe(problem, watch, 1e-12, True)
+    assert safe(problem, watch, 1e-16, TESTS, True)
+    assert not safe(problem, watch, 1e-16, TESTS, False)
+    assert not safe(problem, watch, 1e-12, TESTS, True)
 
 
 @pytest.mark.parametrize(

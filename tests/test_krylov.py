@@ -171,7 +171,8 @@ def test_a_product_that_is_not_finite_counts_as_no_curvature(bad):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_gltr_makes_no_step_of_a_product_that_is_not_finite(bad):
-    found = run(gltr, np.full((2, 2), bad), np.array([3.0, 4.0]), 10.0, 0.1, 5)
+    problem, g = Problem(None, hvp=lambda x, p: np.full(2, bad)), np.array([3.0, 0.0])
+    found = gltr(problem, 0 * g, g, 10.0, 0.1, 5)
     assert found.p.tolist() == [0.0, 0.0]
     assert (found.promised, found.edge, found.products) == (0.0, False, 1)
     assert np.isnan(found.gain)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from problems import PROBLEMS
 from refopt import exact, zoo
-from refopt.linearised import Path, dogleg, gauss_newton, learnt, polish, regular, resized, tried
+from refopt.linearised import Path, dogleg, gauss_newton, learnt, polish, refused, regular, resized, tried
 from refopt.loop import iterate
 from refopt.methods import lm
 from refopt.ops import triangular
@@ -101,6 +101,51 @@ def test_polish_learns_from_failures():
     assert end.nfev - state.nfev <= 40
 
 
+def newton_steps(steps, residuals=None, noise=0.0):
+    """Slopes that make steps[x] the Gauss-Newton step at x, with the residual 1, or the one given."""
+    r = lambda x: np.array([(residuals or {}).get(float(x[0]), 1.0)])
+    problem = LeastSquares(r, lambda x: (-r(x) / steps[float(x[0])])[:, None], noise=noise)
+    return problem, next(iterate(lm, problem, np.zeros(1)))
+
+
+@pytest.mark.parametrize(("next_step", "taken"), [(0.89, True), (0.91, False)])
+def test_polish_asks_for_a_step_that_is_shorter_by_a_tenth(next_step, taken):
+    """Where f tells nothing."""
+    end = polish(*newton_steps({0.0: 1.0, 1.0: next_step}), 1, 0)
+    assert end.x.tolist() == [1.0 if taken else 0.0]
+
+
+def test_polish_compares_gauss_newton_steps_with_each_other():
+    """What was learnt at 1 from 1.0 and 0.95 makes the second step 20; a Gauss-Newton step there of 1 is no shorter."""
+    problem, state = newton_steps({0.0: 1.0, 1.0: 0.95, 20.0: 1.0})
+    (residual, jacobian, _), tried = problem, []
+    near = problem._replace(residual=lambda x: tried.append(x[0]) or residual(np.round(x)),
+                            jacobian=lambda x: jacobian(np.round(x)))  # fmt: skip
+    end = polish(near, state, 2, 5)
+    assert tried == pytest.approx([1.0, 20.0], rel=1e3 * EPS)  # 1 − 0.95 has a twentieth of the digits
+    assert end.x.tolist() == [0.0]
+
+
+@pytest.mark.parametrize(("part", "taken"), [(0.5, False), (2.0, True)])
+def test_polish_takes_a_longer_step_only_where_f_falls_by_more_than_its_noise(part, taken):
+    noise = 1e-6
+    problem, state = newton_steps({0.0: 1.0, 1.0: 1.0}, {1.0: (1.0 - 2 * part * noise) ** 0.5}, noise)
+    assert polish(problem, state, 1, 0).x.tolist() == [1.0 if taken else 0.0]
+
+
+@pytest.mark.parametrize(("risen", "taken"), [(0.5e-10, True), (2e-10, False)])
+def test_polish_lets_f_rise_by_a_part_of_1e_10_and_no_more(risen, taken):
+    problem, state = newton_steps({0.0: 1.0, 1.0: 0.5}, {1.0: (1.0 + risen) ** 0.5})
+    assert polish(problem, state, 1, 0).x.tolist() == [1.0 if taken else 0.0]
+
+
+def test_polish_asks_for_no_jacobian_where_the_residuals_are_not_finite():
+    problem, state = newton_steps({0.0: 1.0, 1.0: 0.5}, {1.0: np.inf})
+    end = polish(problem, state, 3, 5)
+    assert (end.nfev, end.njev) == (state.nfev + 1, state.njev)
+    assert end.x.tolist() == [0.0]
+
+
 def test_polish_does_nothing_without_full_rank():
     problem = LeastSquares(lambda x: np.array([x[0] + x[1], x[0] + x[1] + 1.0]), lambda x: np.ones((2, 2)))
     state = next(iterate(lm, problem, np.ones(2)))
@@ -170,6 +215,14 @@ def test_dogleg_where_the_scales_are_extreme():
     assert path.length == pytest.approx(1.0)
 
 
+def test_dogleg_goes_downhill_to_the_boundary_where_even_the_length_of_jg_underflows():
+    J, r = np.diag([1e-200, 1.0]), np.array([1e-100, 0.0])
+    R, c, _ = triangular(J, r)
+    path = dogleg(R, c, J.T @ r, np.ones(2), 3.0)
+    assert path.p == pytest.approx([-3.0, 0.0])
+    assert path.edge
+
+
 # --- the radius ------------------------------------------------------------------------------------------------------
 
 
@@ -185,6 +238,15 @@ def test_the_next_radius(gain, edge, least, expected):
     # the model promised 1, with slope −1: the parabola through the gain is lowest at ½/(1 − gain) of the step
     step = Path(np.zeros(1), length=2.0, slope=-1.0, promised=1.0, edge=edge)
     assert resized(5.0, step, edge, gain, least) == expected
+
+
+@pytest.mark.parametrize(("promised", "most"), [(1.0, 40), (0.5e-3, 8)])
+def test_forty_steps_in_a_row_may_be_refused_or_eight_that_noise_hides(promised, most):
+    problem = LeastSquares(np.arctan, lambda x: np.diag(1 / (1 + x * x)), noise=1e-3)
+    state = lm.init(problem, np.array([1.5]), lm.Params())
+    step = Path(np.ones(1), length=1.0, slope=-1.0, promised=promised, edge=False)
+    oks = [refused(problem, state._replace(rejected=k), step, -1.0, 1, 1).ok for k in range(most)]
+    assert oks == [True] * (most - 1) + [False]
 
 
 # --- without full rank -----------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import pytest
 
 from refopt.problem import Problem
 from refopt.region import Params, attempt, first_radius, init, resized
+from refopt.region import tried as carried
 
 EPS = 2.0**-52
 
@@ -89,6 +90,17 @@ def test_at_the_start_nothing_has_been_refused():
     state = init(problem, np.array([3.0, 4.0]), Params())
     assert (state.f, state.radius, state.rejected, state.taken, state.ok) == (25.0, 5.0, 0, True, True)
     assert (state.nfev, state.njev, state.nhev) == (1, 1, 1)
+
+
+def test_ok_ends_after_thirty_hessians_that_are_not_finite():
+    """The step from 2 to 1 gains more than the 2 that were promised, but no model can be made there."""
+    problem = Problem(lambda x: x @ x, lambda x: 2 * x, lambda x: np.full((1, 1), 2.0 if x[0] == 2.0 else np.nan))
+    state = init(problem, np.array([2.0]), Params())
+    news = [carried(problem, state._replace(rejected=k), -np.ones(1), 2.0, False, 0.1, 50.0) for k in range(30)]
+    assert [new.ok for new in news] == [True] * 29 + [False]
+    assert not any(new.taken for new in news)
+    assert all(new.x == 2.0 and new.B == 2.0 for new in news)
+    assert {(new.nfev, new.njev, new.nhev) for new in news} == {(2, 2, 2)}
 
 
 def test_ok_ends_where_the_region_is_within_rounding_of_x():

@@ -20,7 +20,7 @@ from refopt.curvature.information import fisher_from_log_prob
 from refopt.curvature.kron import Dense, Kron
 from refopt.curvature.moments import GradientMoments, gradient_moments
 from refopt.curvature.nearest import Nearest, kfoc
-from refopt.curvature.pieces import Diagonal, Reordered
+from refopt.curvature.pieces import Diagonal, Reordered, column_stacked
 from refopt.curvature.report import Report, kfac_report
 from refopt.curvature.spectra import spectrum
 from refopt.curvature.traces import hutchinson, trace, xdiag
@@ -38,6 +38,7 @@ __all__ = [
     "Reordered",
     "Report",
     "block_diagonal",
+    "column_stacked",
     "diagonal",
     "ekfac",
     "fisher",

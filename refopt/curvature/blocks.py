@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from refopt.curvature.kron import Dense, stack, to_scipy
-from refopt.curvature.room import LIMIT, PARTS, fits
 from refopt.ops import Matrix, Vector, device, namespace
+from refopt.room import LIMIT, PARTS, fits
 
 
 @dataclass(frozen=True, eq=False)

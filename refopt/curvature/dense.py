@@ -14,9 +14,9 @@ import numpy as np
 from refopt.curvature import operators
 from refopt.curvature.blocks import BlockDiagonal
 from refopt.curvature.matrices import Curvature
-from refopt.curvature.room import LIMIT
-from refopt.curvature.traces import hutchinson, xdiag
-from refopt.ops import Matrix, Vector
+from refopt.curvature.traces import Estimate, hutchinson, xdiag
+from refopt.ops import Matrix
+from refopt.room import LIMIT
 
 OF = ("hessian", "ggn", "functional-hessian", "fisher", "empirical")
 ESTIMATORS = ("exact", "hutchinson", "xdiag")
@@ -95,12 +95,14 @@ def diagonal(
     estimator: str = "exact",
     probes: Any = None,
     rng: Any = None,
+    stderr: bool = False,
     **details: Any,
-) -> Vector:
+) -> Any:
     """The diagonal (P,) of a matrix at x: its entries (not its row sums).
 
     estimator: "exact"; or from products with `probes`, an array (P, k), or so many random signs drawn with `rng`:
     "hutchinson", the mean of z ∘ Mz, unbiased, of variance Σⱼ≠ᵢ mᵢⱼ²/k; "xdiag", exact where k − 1 span its range.
+    stderr: with True an ``Estimate`` of the diagonal and the standard error of each entry, 0 where it is exact.
     Cost, exact: about S gradients for sums of outer products of S cotangents for each sample (S = C for G and F, 1 for
     "empirical"), P products for the Hessian.
     """
@@ -110,8 +112,9 @@ def diagonal(
         details["rng"] = rng = None if rng is None else np.random.default_rng(rng)
     M = named(problem, x, of, **details)
     if estimator == "exact":
-        return M.diagonal()
-    return {"hutchinson": hutchinson, "xdiag": xdiag}[estimator](M, probes, rng)
+        d = M.diagonal()
+        return Estimate(d, 0.0 * d) if stderr else d
+    return {"hutchinson": hutchinson, "xdiag": xdiag}[estimator](M, probes, rng, stderr=stderr)
 
 
 def named(problem: Any, x: Any, of: str, **details: Any) -> Curvature:

@@ -28,9 +28,9 @@ from refopt.curvature.factored import block, summed, times
 from refopt.curvature.kron import Kron, flat
 from refopt.curvature.layerwise import Layers, assembled, by_pieces, layers, pieces
 from refopt.curvature.pieces import checked_damping
-from refopt.curvature.room import LIMIT
 from refopt.linalg.arrays import as_type
 from refopt.ops import Matrix, Vector, device, eps, namespace, norm_inf, scalar
+from refopt.room import LIMIT
 
 AT_ONCE = 2**22  #: numbers in the gradients of a few samples
 

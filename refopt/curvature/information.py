@@ -32,12 +32,12 @@ import numpy as np
 from refopt.curvature.matrices import Curvature, parts
 from refopt.curvature.outer import Cotangents, blocks, diagonal, gram, terms
 from refopt.curvature.point import expansion, vector
-from refopt.curvature.room import LIMIT, fits
 from refopt.derivatives import jacobian_of
 from refopt.expansion import Expansion
 from refopt.linalg.operators import generator
 from refopt.networks.loss import token_by_token
 from refopt.ops import Matrix, Vector, cholesky, device, dot, namespace, solve_lower, solve_lower_t, solve_symmetric
+from refopt.room import LIMIT, fits
 
 KINDS = ("exact", "monte-carlo", "empirical")
 UNITS = ("sample", "token")
@@ -100,13 +100,14 @@ def fisher_from_log_prob(
     them with their probabilities give the exact matrix.   jac: how to differentiate, "autograd", "cs", "3-point",
     "2-point", or a function (theta, y) ↦ ∇log p.
     """
-    theta, count = vector(theta), len(samples)
-    if not count:
+    theta, ys = vector(theta), one_by_one(samples)
+    if not ys:
         raise ValueError("there are no samples to average over")
     if callable(jac):
-        scores = namespace(theta).stack([jac(theta, samples[i]) for i in range(count)])
+        scores = namespace(theta).stack([jac(theta, y) for y in ys])
     else:
-        scores = jacobian_of(lambda t: _listed([log_prob(t, samples[i]) for i in range(count)], t), jac)(theta)
+        scores = jacobian_of(lambda t: _listed([log_prob(t, y) for y in ys], t), jac)(theta)
+    count = len(ys)
     if tuple(scores.shape) != (count, theta.shape[0]):
         raise ValueError(f"log_prob must be a number and its gradient (P,): the scores have shape {scores.shape}")
     if weights is None:
@@ -118,6 +119,11 @@ def fisher_from_log_prob(
         weighted = scores * weights[:, None]
     F = scores.T @ weighted
     return (F + F.T) / 2
+
+
+def one_by_one(samples: Any) -> list[Any]:
+    """y₁ … y_S, also of an array that has no length."""
+    return list(samples) if hasattr(samples, "__len__") else [samples[i, ...] for i in range(samples.shape[0])]
 
 
 def _listed(values: list[Any], theta: Any) -> Any:

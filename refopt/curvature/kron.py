@@ -30,10 +30,10 @@ from typing import Any
 
 import numpy as np
 
-from refopt.curvature.room import LIMIT, PARTS, fits
 from refopt.linalg.arrays import as_type, real, rounding, spectral, square, symmetric
 from refopt.linalg.kronecker import kron
 from refopt.ops import Matrix, Vector, device, dimension, namespace, scalar
+from refopt.room import LIMIT, PARTS, fits
 
 RULES = ("exact", "pi", "factored")
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from refopt.curvature.blocks import BlockDiagonal
 from refopt.curvature.kron import to_scipy
-from refopt.curvature.room import LIMIT, fits
 from refopt.expansion import Expansion, OfFunction
 from refopt.ops import Matrix, Vector, device, namespace, scalar, symmetrised
+from refopt.room import LIMIT, fits
 
 
 class Curvature:
@@ -111,7 +111,7 @@ class Jacobian:
     rmatmat = rmatvec
 
     def dense(self, limit: float = LIMIT) -> Matrix:
-        fits(self.shape, self.like, limit, "jacobian")
+        fits(self.shape, self.like, limit, "jacobian", "refopt.curvature.operators.jacobian(…), with .matvec, .rmatvec")
         return self.point.jacobian()
 
     def to_scipy(self) -> Any:

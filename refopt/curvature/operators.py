@@ -22,11 +22,11 @@ from refopt.curvature.information import fisher, ggn
 from refopt.curvature.matrices import Curvature, Jacobian, parts
 from refopt.curvature.outer import gram
 from refopt.curvature.point import expansion, vector
-from refopt.curvature.room import LIMIT, fits
 from refopt.derivatives import hessian_of, hvp_of
 from refopt.expansion import Expansion, OfFunction
 from refopt.ops import Matrix, Vector, device, namespace
 from refopt.problem import Problem
+from refopt.room import LIMIT, fits
 
 __all__ = ["NTK", "fisher", "functional_hessian", "ggn", "hessian", "jacobian", "ntk"]
 

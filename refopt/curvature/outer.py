@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refopt.curvature.room import itemsize
 from refopt.expansion import Expansion, OfFunction
 from refopt.ops import Matrix, Vector, device, namespace
+from refopt.room import itemsize
 
 WORKING = 2**25  #: bytes of what is computed on the way
 

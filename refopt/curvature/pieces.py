@@ -8,8 +8,8 @@ import numpy as np
 
 from refopt.curvature.blocks import BlockDiagonal
 from refopt.curvature.kron import RULES, Kron, matrices, stack, to_scipy
-from refopt.curvature.room import LIMIT, PARTS, fits
 from refopt.ops import Matrix, Vector, device, dimension, namespace, scalar
+from refopt.room import LIMIT, PARTS, fits
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +159,15 @@ def checked_damping(damping: Any, rule: str) -> float:
     if rule not in RULES:
         raise ValueError(f"rule must be one of {', '.join(RULES)}; it is {rule!r}")
     return lam
+
+
+def column_stacked(block: Any) -> Reordered:
+    """The same matrix for vectors that have each layer's [W b] column by column, as the K-FAC papers do: A ⊗ G.
+
+    block: a ``Kron``, what answers like one, or a ``BlockDiagonal`` or ``BlockTridiagonal`` of them.   Products,
+    solves and eigenvectors of what is returned are in that order; trace and determinant depend on none.
+    """
+    return Reordered(block, np.argsort(column_order(getattr(block, "diagonal", block))))
 
 
 def column_order(block: Any) -> np.ndarray:

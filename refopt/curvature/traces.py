@@ -40,13 +40,14 @@ COUNT = 32  #: probes where nothing is said
 
 
 class Estimate(NamedTuple):
-    """A trace, and the standard error of what was estimated of it: 0 where it is exact, NaN from one probe.
+    """A trace or a diagonal, and the standard error of what was estimated of it: 0 where exact, NaN from one probe.
 
-    That of XTrace takes its k parts as independent, which they are less and less where eigenvalues hardly fall off.
+    Those of XTrace and XDiag take their k parts as independent, which they are less and less where eigenvalues hardly
+    fall off.
     """
 
-    value: float
-    stderr: float
+    value: Any
+    stderr: Any
 
 
 def trace(A: Any, method: str = "exact", probes: Any = None, rng: Any = None, n: Any = None) -> Estimate:
@@ -66,24 +67,30 @@ def trace(A: Any, method: str = "exact", probes: Any = None, rng: Any = None, n:
     return ways[method](op, Z)
 
 
-def hutchinson(A: Any, probes: Any = None, rng: Any = None, n: Any = None) -> Vector:
-    """(n,) estimate of diag A, the mean of z ∘ Az.   The arguments are those of ``trace``; A need not be symmetric."""
+def hutchinson(A: Any, probes: Any = None, rng: Any = None, n: Any = None, stderr: bool = False) -> Any:
+    """(n,) estimate of diag A, the mean of z ∘ Az.   The arguments are those of ``trace``; A need not be symmetric.
+
+    stderr: with True an ``Estimate``, the diagonal and the standard error of each of its entries.
+    """
     op = operator(A, n)
     Z = probe_matrix(op, probes, rng, COUNT)
-    return mean(Z * op.matmat(Z))
+    return entries(0.0, Z * op.matmat(Z), stderr)
 
 
-def xdiag(A: Any, probes: Any = None, rng: Any = None, n: Any = None) -> Vector:
-    """(n,) estimate of diag A: exact where k − 1 probes span the range of A.   The arguments are those of ``trace``."""
+def xdiag(A: Any, probes: Any = None, rng: Any = None, n: Any = None, stderr: bool = False) -> Any:
+    """(n,) estimate of diag A: exact where k − 1 probes span the range of A.
+
+    The arguments are those of ``hutchinson``.
+    """
     op = operator(A, n)
     Z = probe_matrix(op, probes, rng, COUNT)
     left = without_each(op.matmat(Z))
     if left is None:
-        return 0.0 * Z[:, 0]
+        return entries(0.0, 0.0 * Z, stderr)
     Q, R, S = left
     xp, AtQ, QS = namespace(Z), op.rmatmat(Q), Q @ S
     known = xp.sum(Q * AtQ, axis=1)
-    return known + mean(Z * QS * xp.sum(S * R, axis=0)[None, :] - QS * (AtQ @ S))
+    return entries(known, Z * QS * xp.sum(S * R, axis=0)[None, :] - QS * (AtQ @ S), stderr)
 
 
 # --- the estimators ----------------------------------------------------------------------------------------------
@@ -173,3 +180,13 @@ def averaged(known: Any, samples: Vector) -> Estimate:
     centre = scalar(namespace(samples).sum(samples)) / k
     away = samples - centre
     return Estimate(known + centre, sqrt(float(dot(away, away)) / (k * (k - 1))) if k > 1 else nan)
+
+
+def entries(known: Any, samples: Matrix, stderr: bool) -> Any:
+    """(n,) known + the mean of the columns of (n, k); with the standard errors of that mean, if they are asked for."""
+    k, centre = samples.shape[1], mean(samples)
+    if not stderr:
+        return known + centre
+    away = samples - centre[:, None]
+    spread = namespace(away).sum(away * away, axis=1)
+    return Estimate(known + centre, (spread / (k * (k - 1))) ** 0.5 if k > 1 else nan + 0.0 * spread)

@@ -28,9 +28,9 @@ from typing import Any, NamedTuple
 from refopt.curvature.blocks import BlockDiagonal
 from refopt.curvature.kron import Kron, flat, matrices, stack, to_scipy
 from refopt.curvature.pieces import checked_damping, column_order
-from refopt.curvature.room import LIMIT, PARTS, fits
 from refopt.linalg.arrays import DOUBLE, as_type, spectral
 from refopt.ops import Matrix, Vector, device, dimension, namespace, scalar, symmetrised
+from refopt.room import LIMIT, PARTS, fits
 
 ENOUGH = 1e-14  #: of the residual of (F̂ + λI)⁻¹v, relative to v
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from refopt.files import write_npz
 from refopt.networks.activations import Tanh
 from refopt.networks.layer import Layer
 from refopt.networks.linear import Linear
 from refopt.networks.sequential import Chain, Sequential
+from refopt.ops import device, namespace
 
 
 class Given(Chain):
@@ -63,12 +65,12 @@ def _dense(arrays: list[Any], activation: Layer) -> Sequential:
 
 
 def save(path: Any, network: Layer, x: Any) -> None:
-    """Write the named arrays of x (P,) to an npz file."""
-    arrays: dict[str, Any] = network.unravel(x)
-    np.savez(Path(path), **arrays)
+    """Write the named arrays of x (P,), of any kind, to an npz file: the whole of it or nothing."""
+    write_npz(path, network.unravel(x), "network")
 
 
-def load(path: Any, network: Layer) -> np.ndarray:
-    """(P,) from an npz file that ``save`` wrote for the same layers."""
+def load(path: Any, network: Layer, like: Any = None) -> Any:
+    """(P,) from an npz file that ``save`` wrote for the same layers: of NumPy, or of the kind and device of `like`."""
     with np.load(Path(path), allow_pickle=False) as file:
-        return network.ravel({name: file[name] for name in file.files})
+        x = network.ravel({name: file[name] for name in file.files})
+    return x if like is None else namespace(like).asarray(x, device=device(like))

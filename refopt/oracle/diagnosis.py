@@ -14,15 +14,16 @@ must be what rounding explains: of inputs that change in the last digit. α is t
 that nothing explains may be a sampled Fisher matrix: its distance from the exact one is held beside draws of ours.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import copy
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from refopt.curvature import ggn
 from refopt.oracle import factors
-from refopt.oracle.candidates import Array, Candidate, factored, matrices, structured, summed
+from refopt.oracle.candidates import Array, Candidate, factored, kroneckers, matrices, structured, summed
 from refopt.oracle.damped import damped
 from refopt.oracle.differences import differences
 from refopt.oracle.iterates import eps_of, host
@@ -31,8 +32,10 @@ from refopt.oracle.mistakes import decayed, lost_terms, mistaken, transformed
 from refopt.oracle.readings import Explanation, View, good
 from refopt.oracle.reductions import scale_in_words
 from refopt.oracle.sampled import estimated, samples_of
-from refopt.oracle.telling import CLOSE, Diagnosis, of_damped, of_differences, of_samples, told
+from refopt.oracle.telling import CLOSE, Diagnosis, of_damped, of_differences, of_entries, of_relative, of_samples, told
 from refopt.supervised import Supervised
+
+KFAC = ["kfac-exact", "kfac-empirical", "kfac-forward-only", "kfac-monte-carlo"]
 
 
 def diagnose(
@@ -41,20 +44,24 @@ def diagnose(
 ) -> Diagnosis:  # fmt: skip
     """Say what `theirs` is: a matrix (P, P), a diagonal (P,), the product with v, or Kronecker factors [(A, G), …].
 
+    Of one side alone {"A": {layer: matrix}} or {"G": …}, layers being counted from 0.
+
     problem: a ``Supervised`` (or ``LeastSquares``, or ``Problem``) and x (P,), in our order.   v is in *their* order.
     claim: what they say it is, "fisher", "ggn", "hessian" or "empirical", to be told how far that is.   labels: those
     that they sampled.   accuracy: the relative error that they allow themselves, such as 1e-5 of differences.
     Cost: each matrix once, P² for each reading; 2P³ where nothing else explains it, for its inverse.
     """
     x = np.asarray(host(x), float)
+    if isinstance(theirs, Mapping):
+        return _of_one_side(theirs, problem, x, labels, accuracy, claim)
     if isinstance(theirs, list | tuple) and all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in theirs):
+        _known(claim, KFAC)
         return _of_factors(theirs, problem, x, labels, accuracy)
     theirs, v = host(theirs), None if v is None else np.asarray(host(v), float)
     _check(theirs, x.size, v)
     eps = eps_of(theirs)
     case = _Case(problem, x, labels, max(accuracy, _rounding(problem, x, eps)), claim, seed, eps)
-    if claim and claim not in (kinds := [c.kind for c in case.plain] + ["monte-carlo"]):
-        raise ValueError(f"claim is {claim!r}; it can be {', '.join(kinds)}")
+    _known(claim, [c.kind for c in case.plain] + ["monte-carlo"] + [kind for kind, *_ in kroneckers(problem, x)])
     return case.diagnosed(np.asarray(theirs, float), v)
 
 
@@ -109,8 +116,38 @@ class _Case:
         found = differences(theirs, self.problem, self.x, v, H, self.eps)
         return of_differences(found, self.tolerance) if found else None
 
+    def _mostly(self, theirs: Array) -> Diagnosis | None:
+        """A diagonal that is right but for a tenth of its entries at most."""
+        for candidate in self.plain:
+            d = np.diag(candidate.matrix)
+            alpha = float(np.median(theirs[d != 0.0] / d[d != 0.0])) if d.any() else 0.0
+            off = np.abs(theirs - alpha * d) > self.tolerance * np.abs(theirs)
+            if alpha > 0.0 and off.any() and 10 * off.sum() <= off.size:
+                return of_entries(candidate, alpha, theirs, off, self.problem, self.tolerance)
+        return None
+
+    def _relative(self, theirs: Array) -> Diagnosis | None:
+        """α(K + λ diag K), in any order: the entries beside the diagonal give α, those on it λ."""
+        probes = np.random.default_rng(self.seed).choice([-1.0, 1.0], (len(theirs), 3))
+        for candidate, layout in product(self.plain, self.orders):
+            back, K, d = np.argsort(layout.order), candidate.matrix, np.diag(candidate.matrix)
+            own = np.diag(theirs)
+            T = (theirs @ probes[layout.order] - own[:, None] * probes[layout.order])[back]
+            beside = candidate.times(probes) - d[:, None] * probes
+            alpha = float((beside * T).sum() / ((beside * beside).sum() or 1.0))
+            if alpha > 0.0 and np.linalg.norm(T - alpha * beside) <= 10.0 * self.tolerance * np.linalg.norm(theirs):
+                lam = float(d @ own[back] / (d @ d)) / alpha - 1.0
+                rest = theirs[np.ix_(back, back)] - alpha * (K + lam * np.diag(d))
+                residual = float(np.linalg.norm(rest) / np.linalg.norm(theirs))
+                if residual <= self.tolerance and lam > self.tolerance:
+                    return of_relative(candidate, layout, alpha, lam, residual, self.problem, self.tolerance)
+        return None
+
     def _otherwise(self, theirs: Array) -> Diagnosis | None:
         """What is no αK + λI, but made of such."""
+        near = self._mostly(theirs) if theirs.ndim == 1 else self._relative(theirs)
+        if near is not None:
+            return near
         if theirs.ndim == 1:
             estimate = estimated(theirs, self.plain, self.orders[0])
             return of_samples(estimate, self.tolerance) if estimate else None
@@ -190,6 +227,30 @@ def _of_factors(theirs: Any, problem: Any, x: Array, labels: Any, accuracy: floa
     return Diagnosis(kind, reduction, "row", bias, damping, scale, best.residual, text, others, tolerance, defect)
 
 
+def _of_one_side(
+    theirs: Mapping[str, Any], problem: Any, x: Array, labels: Any, accuracy: float, claim: str
+) -> Diagnosis:  # fmt: skip
+    """The factors A, or G, of some layers."""
+    _known(claim, KFAC)
+    (side, given), *more = theirs.items()
+    if more or side not in ("A", "G"):
+        raise ValueError(f"factors of one side are {{'A': …}} or {{'G': …}}; given: {', '.join(theirs)}")
+    tolerance = max(accuracy, _rounding(problem, x, max(eps_of(host(M)) for M in given.values())))
+    found = factors.alone(side, given, problem, x, labels)
+    if not found:
+        raise ValueError(f"these matrices have not the shapes of the layers' factors {side}")
+    names = [name for k, (name, _) in enumerate(layers_of(problem, x.size)) if k in given]
+    right = [each for each in found if each[0].residual <= tolerance and not any(each[0].defects)]
+    best, bias = next((each for each in right if claim == f"kfac-{each[0].fisher}"), found[0])
+    text, scale = factors.told_alone(side, best, bias, names, tolerance)
+    kind = "" if best.residual > tolerance else f"kfac-{best.fisher}" if best.fisher else claim or "kfac-exact"
+    layout = {"last": "joint", "first": "joint-first", "none": "separate"}[bias]
+    others = [f"{each.fisher} ({each.sharing})" for each, _ in right if each[:2] != best[:2]]
+    defect = "; ".join(dict.fromkeys(filter(None, best.defects))) if kind else ""
+    damping = max(best.dampings)
+    return Diagnosis(kind, "", "row", layout, damping, scale, best.residual, text, others, tolerance, defect)
+
+
 def _inverses(pairs: Any, tolerance: float) -> tuple[list[tuple[Array, Array]], float] | None:
     """The inverse of every factor, and the largest of their condition numbers."""
     all_of = [[np.asarray(host(M), float) for M in pair] for pair in pairs]
@@ -197,11 +258,18 @@ def _inverses(pairs: Any, tolerance: float) -> tuple[list[tuple[Array, Array]], 
     return ([(np.linalg.inv(M), np.linalg.inv(N)) for M, N in all_of], worst) if tolerance * worst < CLOSE else None
 
 
-def _check(theirs: Array, size: int, v: Any) -> None:
+def _known(claim: str, kinds: list[str]) -> None:
+    if claim and claim not in kinds:
+        raise ValueError(f"claim is {claim!r}; it can be {', '.join(dict.fromkeys(kinds))}")
+
+
+def _check(theirs: Array, size: int, v: Array | None) -> None:
     shapes = [(size,)] if v is not None else [(size, size), (size,)]
     if theirs.shape not in shapes:
         wanted = " or ".join(map(str, shapes))
         raise ValueError(f"x has {size} parameters, so theirs must have shape {wanted}; it has {theirs.shape}")
+    if v is not None and v.shape != (size,):
+        raise ValueError(f"x has {size} parameters, so v must have shape {(size,)}; it has {v.shape}")
     if theirs.dtype.kind not in "fiu" or not np.isfinite(theirs).all():
         raise ValueError("theirs must hold finite real numbers")
     if not theirs.any():

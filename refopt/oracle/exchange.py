@@ -1,22 +1,28 @@
 """Exchange without frameworks: one npz file, without pickles, that says what is to be judged, and the verdict on it.
 
-what        "matrix", "diagonal", "product", "factors", "trajectory", "pruning" or "root"
-claim       what they say it is: "fisher", "ggn", "hessian", "empirical"; of a trajectory the method, "bfgs"
+what        "matrix", "diagonal", "product", "factors", "update", "trajectory", "pruning" or "root"
+claim       what they say it is: "fisher", "ggn", "hessian", "empirical"; of factors "kfac-exact", "kfac-empirical",
+            "kfac-forward-only", "kfac-monte-carlo"; of an update or a trajectory the method, "bfgs"
 network     layers in this library's notation: "Sequential(Linear(64, 32), Tanh(), Linear(32, 10))"
 x           (P,) parameters, in the order of PyTorch's `named_parameters()`;   or x.0, x.1, … array by array
 X, y        inputs (N, …) and labels;   loss, reduction   by their names here
-theirs      the matrix (P, P), diagonal or product (P,);   factors: A.0, G.0, A.1, G.1, … layer by layer
+theirs      the matrix (P, P), diagonal or product (P,);   factors: A.0, G.0, A.1, G.1, … layer by layer; or those of
+            one side alone, of all layers or of some
 v           (P,), for a product, in the order of theirs;   labels  that were sampled, for a Fisher matrix
 accuracy    the relative error that is no error, such as 1e-5 of differences
 precision   "bfloat16", "float16" or "float32", of theirs, where the arrays in the file are of a finer type
 
-trajectory: points (k, n), and where they have them gradients (k, n), values (k,), m, v (k, n), H (k, n, n), and the
-method's options as option.step, option.beta1, …;   root: A (n, n), p, theirs (n, n)
+trajectory: points (k, n), and where they have them gradients (k, n), values (k,), m, v (k, n), H, B, J (k, n, n),
+damping (k,), t (k,), steps taken before; the randomness of each step, batch (k, size), indices of samples, labels (k,
+…), probes and their products (k, S, n); batch.0, batch.1, … where shapes differ from step to step; and the method's
+options as option.step, option.beta1, …;   update: one step, theirs = x₊ − x, from x (n,), with the same of that step
+as gradients.0, m.0, v.0, t.0, batch.0, …;   root: A (n, n), p, theirs (n, n)
 
 pruning: the claim "magnitude", "wanda", "obd", "obs", "sparsegpt" or "refit", none where that is to be found; W (out,
 n) before and theirs (out, n) after; X (n, N), the calibration inputs, a sample or token in each column, or hessian (n,
 n), a multiple of XXᵀ, or a diagonal (n,) or (out, n), or both; where they have it mask (out, n), True where a weight is
-kept; and as they had them option.sparsity, option.damping (percdamp), option.block_size
+kept, which without theirs is judged alone; as they had them option.sparsity, option.damping (percdamp),
+option.block_size
 
 refopt judge dump.npz                   prints the verdict; ends with 0, 1 or 2: it is, it is not, no file to judge
 refopt.oracle.judge("dump.npz")         the same as a ``Verdict``;   a dict of arrays will do
@@ -38,10 +44,14 @@ from refopt.oracle.prunings.verdict import CORRECTS, Pruning, pruned
 from refopt.oracle.replaying import Replay, replay
 
 PRUNING = ("sparsity", "damping", "block_size")
-THEIRS = ("theirs", "A", "G", "points", "gradients", "values", "m", "v", "H", "B")  #: what ``precision`` is about
+THEIRS = ("theirs", "A", "G", "points", "gradients", "values", "m", "v", "H", "B", "J")  #: what ``precision`` is about
 TEXTS = ("what", "claim", "network", "loss", "reduction", "problem", "precision")
 PRECISIONS = ("bfloat16", "float16", "float32", "float64")
-FIELDS = {"gradients": "g", "values": "f", "m": "m", "v": "v", "H": "H", "B": "B"}
+CARRIED = ("m", "v", "H", "B", "J", "damping", "t", "batch", "labels", "probes", "products")
+FIELDS = {"gradients": "g", "values": "f"} | {name: name for name in CARRIED}
+NUMBERS = ("t", "values", "damping")  #: of each step
+AXES = {"matrix": 2, "diagonal": 1, "product": 1}
+WHOLE = ("full", "kfac")  #: of what nothing was left out
 SAME = ({"ggn", "fisher"},)  #: the same matrix for losses whose outputs are natural parameters
 
 
@@ -58,8 +68,8 @@ def judge(dump: Any) -> Verdict:
     entries = read(dump)
     what = str(entries.get("what", ""))
     judges = {
-        "matrix": _matrix, "diagonal": _matrix, "product": _matrix, "factors": _matrix, "trajectory": _trajectory,
-        "pruning": _pruning, "root": _root,
+        "matrix": _matrix, "diagonal": _matrix, "product": _matrix, "factors": _matrix, "update": _update,
+        "trajectory": _trajectory, "pruning": _pruning, "root": _root,
     }  # fmt: skip
     if what not in judges:
         raise ValueError(f"what is {what!r}; it must be one of {', '.join(judges)}")
@@ -87,14 +97,14 @@ def _check(name: str, value: Any) -> None:
     """What kind of value each entry is."""
     if name in TEXTS:
         wanted, fits = "a text", isinstance(value, str)
-    elif name in ("p", "accuracy"):
+    elif name in ("p", "accuracy") or name.rpartition(".")[0] in NUMBERS:
         wanted, fits = "a number", isinstance(value, int | float)
     elif name.startswith("option."):
         wanted, fits = "a number or a text", not isinstance(value, np.ndarray)
     else:
         fits = isinstance(value, np.ndarray) and value.ndim > 0 and value.dtype.kind in "fiub"
         wanted = "an array of real numbers"
-        if fits and name not in (*FIELDS, "points") and not np.isfinite(value).all():
+        if fits and name.partition(".")[0] not in (*FIELDS, "points") and not np.isfinite(value).all():
             raise ValueError(f"the dump's {name} has entries that are not finite")
     if not fits:
         given = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else repr(value)
@@ -131,13 +141,13 @@ def _needed(entries: Mapping[str, Any], *names: str) -> list[Any]:
     return [entries[name] for name in names]
 
 
-def _numbered(entries: Mapping[str, Any], name: str) -> list[Any]:
+def _numbered(entries: Mapping[str, Any], name: str) -> dict[int, Any]:
     """The entries name.0, name.1, … in order."""
     wrong = [key for key in entries if key.rpartition(".")[0] == name and not key.rpartition(".")[2].isdecimal()]
     if wrong:
         raise ValueError(f"{wrong[0]!r} must be {name}.0, {name}.1, …")
     found = {int(key.rpartition(".")[2]): value for key, value in entries.items() if key.rpartition(".")[0] == name}
-    return [found[k] for k in sorted(found)]
+    return dict(sorted(found.items()))
 
 
 # --- curvature ---------------------------------------------------------------------------------------------------
@@ -149,24 +159,41 @@ def _matrix(entries: dict[str, Any]) -> Verdict:
 
     text, X, y, loss = _needed(entries, "network", "X", "y", "loss")
     network = parse(text)
-    x = entries["x"] if "x" in entries else network.ravel(_numbered(entries, "x"))
+    x = entries["x"] if "x" in entries else network.ravel([*_numbered(entries, "x").values()])
+    if np.shape(x) != (network.size,):
+        wanted = f"the network has {network.size} parameters, so x must have shape {(network.size,)}"
+        raise ValueError(f"{wanted}; it has {np.shape(x)}")
     problem = Supervised(network, loss, _doubled(X), _doubled(y), entries.get("reduction", "mean"))
     claim, how = entries.get("claim", ""), {name: entries[name] for name in ("labels", "accuracy") if name in entries}
     if entries["what"] == "factors":
-        theirs: Any = list(zip(_numbered(entries, "A"), _numbered(entries, "G"), strict=True))
-        found = diagnose(theirs, problem, x, **how)
+        found = diagnose(_factors(entries), problem, x, claim=claim, **how)
     else:
         (theirs,) = _needed(entries, "theirs")
+        if theirs.ndim != AXES[entries["what"]]:
+            raise ValueError(f"a {entries['what']} has {AXES[entries['what']]} axes; theirs has shape {theirs.shape}")
         v = _needed(entries, "v")[0] if entries["what"] == "product" else None
         found = diagnose(theirs, problem, x, v, claim, **how)
     kinds = next((same for same in SAME if claim in same and problem.loss.name != "gaussian"), {claim})
     near = max(1e-6, 2.0 * found.residual)
-    usual = abs(found.scale - 1.0) <= near and found.damping == 0.0 and (found.vec, found.bias) in USUAL
-    right = bool(found) and not found.defect and (not claim or found.kind in kinds) and usual
-    return Verdict(right, found.sentence, found)
+    order = ("row", "joint" if entries["what"] == "factors" else "after", False)
+    usual = abs(found.scale - 1.0) <= near and found.damping == 0.0
+    usual = usual and (found.vec, found.bias, found.backwards) == order
+    claimed = not claim or (found.kind in kinds and found.structure in WHOLE)
+    return Verdict(bool(found) and not found.defect and usual and claimed, found.sentence, found)
 
 
-USUAL = {("row", "after"), ("row", "joint")}
+def _factors(entries: Mapping[str, Any]) -> Any:
+    """The pairs (A, G) of all layers; or the factors of one side, {"A": {layer: matrix}}."""
+    sides = {side: given for side in ("A", "G") if (given := _numbered(entries, side))}
+    if not sides:
+        raise ValueError("the dump lacks A.0, G.0, A.1, G.1, …: the factors of each layer")
+    if len(sides) == 1:
+        return sides
+    A, G = sides.values()
+    if single := sorted(A.keys() ^ G.keys()):
+        k = single[0]
+        raise ValueError(f"the dump has one of A.{k} and G.{k}: give both, or the factors of one side alone")
+    return [(A[k], G[k]) for k in A]
 
 
 def _doubled(array: Any) -> Any:
@@ -179,11 +206,23 @@ def _doubled(array: Any) -> Any:
 
 def _trajectory(entries: dict[str, Any]) -> Verdict:
     method, points = _needed(entries, "claim", "points")
-    steps: list[Record] = [{"x": x} for x in points]
+    return _replayed(entries, method, [{"x": x} for x in points])
+
+
+def _update(entries: dict[str, Any]) -> Verdict:
+    """One step, as a run of two points."""
+    method, x, theirs = _needed(entries, "claim", "x", "theirs")
+    if x.shape != theirs.shape:
+        raise ValueError(f"an update is x₊ − x, of the shape of x, {x.shape}; theirs has shape {theirs.shape}")
+    return _replayed(entries, method, [{"x": x}, {"x": x + theirs}])
+
+
+def _replayed(entries: dict[str, Any], method: str, steps: list[Record]) -> Verdict:
     for name, field in FIELDS.items():
-        for step, value in zip(steps, entries.get(name, ()), strict=False):
-            if np.isfinite(value).all():
-                step[field] = value
+        values = dict(enumerate(entries[name])) if name in entries else _numbered(entries, name)
+        for k, value in values.items():
+            if k < len(steps) and np.isfinite(value).all():
+                steps[k][field] = value
     options = {name.partition(".")[2]: value for name, value in entries.items() if name.startswith("option.")}
     found = replay(method, _problem(entries), steps, options or None)
     return Verdict(bool(found), found.sentence, found)
@@ -201,22 +240,40 @@ def _problem(entries: dict[str, Any]) -> Any:
     from refopt.supervised import Supervised
 
     text, X, y, loss = _needed(entries, "network", "X", "y", "loss")
-    return Supervised(parse(text), loss, X, y, entries.get("reduction", "mean"))
+    return Supervised(parse(text), loss, _doubled(X), _doubled(y), entries.get("reduction", "mean"))
 
 
 # --- prunings ----------------------------------------------------------------------------------------------------
 
 
 def _pruning(entries: dict[str, Any]) -> Verdict:
+    if "theirs" not in entries and "mask" in entries:
+        return _mask(entries)
     theirs, W = _needed(entries, "theirs", "W")
     given = {name: entries.get(name) for name in ("X", "hessian", "mask")}
-    options = {name: entries[f"option.{name}"] for name in PRUNING if f"option.{name}" in entries}
-    if wrong := [name for name in entries if name.startswith("option.") and name.partition(".")[2] not in PRUNING]:
-        raise ValueError(f"a pruning has no {', '.join(wrong)}; its options are option.{', option.'.join(PRUNING)}")
+    options = _pruning_options(entries)
     claim = entries.get("claim", "")
     found = pruned(theirs, W, **given, claim=claim, **options)
     named = {found.method, found.correction} if claim in CORRECTS else {found.method}
     return Verdict(bool(found) and (not claim or claim in named), found.sentence, found)
+
+
+def _pruning_options(entries: Mapping[str, Any]) -> dict[str, Any]:
+    if wrong := [name for name in entries if name.startswith("option.") and name.partition(".")[2] not in PRUNING]:
+        raise ValueError(f"a pruning has no {', '.join(wrong)}; its options are option.{', option.'.join(PRUNING)}")
+    return {name: entries[f"option.{name}"] for name in PRUNING if f"option.{name}" in entries}
+
+
+def _mask(entries: dict[str, Any]) -> Verdict:
+    """A mask alone: whether the weights that go are those of the claim; what became of the others is not asked."""
+    W, mask = _needed(entries, "W", "mask")
+    if W.shape != mask.shape:
+        raise ValueError(f"a mask has the shape of W, {W.shape}; it has {mask.shape}")
+    X, hessian, claim = (entries.get(name) for name in ("X", "hessian", "claim"))
+    found = pruned(np.where(mask != 0, W, 0.0), W, X, hessian, mask, **_pruning_options(entries))
+    right = bool(found.mask) and not found.defects and claim in (None, "", found.mask)
+    other = f" It is not {claim}'s, which you say it is." if claim and claim != found.mask else ""
+    return Verdict(right, found.sentence + other, found)
 
 
 # --- roots -------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ each as αK + λI with one K for all layers: what it should be, or what a mistak
 two is free, because only G ⊗ A matters; the product of both is told.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,6 +81,38 @@ def fits(pairs: Any, problem: Any, x: Array, labels: Any = None) -> list[Fit]:
                 turned = [k._replace(matrices=[_input(M, bias) for M in k.matrices]) for k in inputs]
                 found += [Fit(A, G, swapped, bias, backwards) for A in _read(As, turned) for G in _read(Gs, outputs)]
     return sorted(found, key=_simplicity)
+
+
+def alone(side: str, given: Mapping[int, Any], problem: Any, x: Array, labels: Any = None) -> list[tuple[Reading, str]]:
+    """The readings of the factors of one side, of the layers that are given, and where A has the bias; best first."""
+    order = sorted(given)
+    theirs = [np.asarray(host(given[k]), float) for k in order]
+    known = kinds(problem, x, labels)[side == "G"]
+    if order[-1] >= (count := len(known[0].matrices)):
+        raise ValueError(f"there is no {side}.{order[-1]}: the network has {count} layers with factors, from 0 on")
+    found = []
+    for bias in ("last", "first", "none") if side == "A" else ("last",):
+        turned = [k._replace(matrices=[_input(k.matrices[j], bias) if side == "A" else k.matrices[j] for j in order])
+                  for k in known]  # fmt: skip
+        found += [(reading, bias) for reading in _read(theirs, turned)]
+    return sorted(found, key=lambda each: (each[0].residual > 1e-8, any(each[0].defects), each[0].residual))
+
+
+def told_alone(side: str, best: Reading, bias: str, names: list[str], tolerance: float) -> tuple[str, float]:
+    """The sentence on the factors of one side, and the scale."""
+    what = f"{best.fisher} K-FAC".strip()
+    off = [f"{rest:.3g} in layer {name}" for name, rest in zip(names, best.residuals, strict=True) if rest > tolerance]
+    if off:
+        return f"Nothing explains {side}: it is off by {', '.join(off)}, where {what}'s comes closest.", 1.0
+    text = f"Yours is {side} of {what}, of layer {', '.join(names)}"
+    text += {"last": "", "first": ", the coordinate of the bias first", "none": ", without the bias"}[bias]
+    if any(abs(alpha - 1.0) > 1e-6 for alpha in best.alphas):
+        text += f", times {', '.join(f'{alpha:.6g}' for alpha in best.alphas)}"
+    if any(best.dampings):
+        text += f", with {', '.join(f'{lam:.6g}' for lam in best.dampings)} added to the diagonal"
+    text += f", to {best.residual:.1e} where rounding explains {tolerance:.1e}."
+    wrong = "; ".join(dict.fromkeys(filter(None, best.defects)))
+    return text + f" That is a mistake: {wrong}." * bool(wrong), max(best.alphas, key=lambda alpha: abs(alpha - 1.0))
 
 
 def _exchanges(given: list[tuple[Array, Array]], As: list[Array]) -> Iterator[tuple[int, ...]]:

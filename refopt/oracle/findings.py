@@ -143,6 +143,13 @@ def factors(findings: list[Finding]) -> list[float]:
     return ratios if ratios and close and np.isfinite(ratios).all() and len(steps[0].ours) > 1 else []
 
 
+def scheduled(findings: list[Finding]) -> list[float]:
+    """Those factors where they change from step to step, and nothing else disagrees."""
+    ratios = factors(findings)
+    rest = [f for f in findings if not f.equation.startswith("x₊")]
+    return [] if constant_factor(findings) or min(ratios, default=0.0) <= 0.0 or first_of(rest) else ratios
+
+
 def constant_factor(findings: list[Finding]) -> float:
     """That factor where it is the same throughout and not 1, else 0."""
     ratios = factors(findings)

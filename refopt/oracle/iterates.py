@@ -22,7 +22,7 @@ import numpy as np
 NAMES = {
     "fun": "f", "jac": "g", "grad": "g", "gradient": "g", "hess": "B", "hess_inv": "H",
     "exp_avg": "m", "exp_avg_sq": "v", "mu": "m", "nu": "v", "sum": "v", "square_avg": "v", "momentum_buffer": "m",
-    "trace": "m",
+    "trace": "m", "count": "t",
 }  # fmt: skip
 MATRICES = ("H", "B", "S", "Y", "J", "probes", "products", "labels")
 
@@ -60,6 +60,10 @@ def taken(name: str, value: Any) -> Any:
     value = getattr(value, "todense", lambda: value)()  # SciPy's product form of an L-BFGS matrix
     if isinstance(value, bool | str | int | float) or value is None:
         return value
+    if name == "masks":
+        return tuple(map(host, value))
+    if name == "t":  # of PyTorch a float32
+        return int(host(value).reshape(-1)[0])
     array = flat([value]) if not hasattr(value, "dtype") else host(value)
     return array if name in MATRICES or array.ndim == 0 else array.reshape(-1)
 
@@ -146,6 +150,8 @@ class Recorder:
         for theirs in set().union(*states):
             if theirs in NAMES and all(hasattr(state.get(theirs), "dtype") for state in states):
                 fields[NAMES[theirs]] = flat([state[theirs] for state in states])
+        if "step" in states[0]:
+            fields["t"] = taken("t", states[0]["step"])
         self.records.append(fields)
 
     def optax(self, params: Any, opt_state: Any = None, grads: Any = None) -> None:
@@ -154,7 +160,7 @@ class Recorder:
         if grads is not None:
             fields["g"] = flat(grads)
         for theirs, value in named_leaves(opt_state):
-            fields.setdefault(NAMES[theirs], flat(value))
+            fields.setdefault(NAMES[theirs], taken("t", value) if NAMES[theirs] == "t" else flat(value))
         self.records.append(fields)
 
 

@@ -62,7 +62,8 @@ def mathematical(chunk: str) -> bool:
         or re.fullmatch(r"[A-Z]{2,}\d*", core)
     ):
         return False
-    names = re.findall(r"[A-Za-zäéèöüïç]{3,}", re.sub("|".join(FUNCTIONS), " ", core))
+    products = r"(?<![A-Z])[A-Z]{2,3}(?=[ᵀ⁻])"  # QAQᵀ is no name
+    names = re.findall(r"[A-Za-zäéèöüïç]{3,}", re.sub(f"{'|'.join(FUNCTIONS)}|{products}", " ", core))
     if any(re.search("[aeiouäéèöü]", name) or name.isupper() for name in names):
         return False
     if not core.isascii():

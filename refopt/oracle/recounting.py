@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from refopt.oracle.fifty import Digits
-from refopt.oracle.findings import Finding, constant_factor, factors
+from refopt.oracle.findings import Finding, constant_factor
 from refopt.oracle.rules import Path
 
 
@@ -67,10 +67,16 @@ def _explanation(findings: list[Finding], said: list[str], guess: Mapping[str, A
         return f" With {given} every step agrees: is that what it was run with?"
     if scale := constant_factor(findings):
         return f" Every step is {scale:.6g} times ours."
-    if scales := factors(findings):
-        some = ", ".join(f"{scale:.4g}" for scale in scales[:5])
-        return f" Each step is a multiple of ours, {some}{', …' if len(scales) > 5 else ''}: the step has a schedule."
     return ""
+
+
+def paced(name: str, factors: list[float], steps: int) -> str:
+    """Of a run whose step has a schedule."""
+    some = ", ".join(f"{scale:.4g}" for scale in factors[:5])
+    return (
+        f"These {steps} steps are {name}'s, but for their lengths. Each step is a multiple of ours, {some}"
+        f"{', …' if len(factors) > 5 else ''}: the step has a schedule, which is not judged."
+    )
 
 
 def searched(path: Path) -> dict[str, int]:

@@ -23,10 +23,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refopt.oracle.fifty import Digits, digits
-from refopt.oracle.findings import Finding, Run, decided, explains, first_of, judged_of
+from refopt.oracle.findings import Finding, Run, decided, explains, first_of, judged_of, scheduled
 from refopt.oracle.guesses import OPEN, guessed
 from refopt.oracle.iterates import records
-from refopt.oracle.recounting import in_digits, searched, sentence_of
+from refopt.oracle.recounting import in_digits, paced, searched, sentence_of
 from refopt.oracle.rulebook import RULES, Rule, named, options_of
 
 ENOUGH = 4  #: iterates; of fewer too many options might be guessed
@@ -78,13 +78,16 @@ def replay(method: Any, problem: Any, iterates: Iterable[Any], params: Any = Non
         options, how, guess = options._replace(**guess), how | guess, {}
         findings = run.judged(rule, options, {key: value for key, value in how.items() if key not in options._fields})
         first = None
+    pace = scheduled(findings) if first and not wrong and not guess and hasattr(options, "step") else []
+    first = None if pace else first
     hidden = rule.hidden if any(entry.get(rule.hidden) is None for entry in path) else ""
     verdict = "undecided" if first and hidden else "disagrees" if first or whole < len(path) else "agrees"
     verdict = verdict if decided(findings) else "undecided"
     search = searched(run.path(0, options)) if rule.searches else {}
     said = [rule.defects[known].says for known in wrong]
-    known = None if first or not decided(findings) else _certain(rule, run, options, how, findings)
+    known = None if first or pace or not decided(findings) else _certain(rule, run, options, how, findings)
     sentence = sentence_of(name, first, findings, how, said, search, whole - 1, guess) + in_digits(known)
+    sentence = paced(name, pace, whole - 1) if pace else sentence
     if first and hidden:
         sentence += f" Trials that were refused teach {hidden} too, and leave no trace: give {hidden} in the records."
     if whole < len(path):

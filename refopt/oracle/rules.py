@@ -255,15 +255,19 @@ def updates(method: str, exactly: Any = None) -> Callable[..., Iterator[Seen]]:
     module = import_module(f"refopt.stochastic.{method}")
     means = () if method == "shampoo" else ("m", "v")  # of which its public codes keep others
 
-    def rule(path: Path, update: Any = module.update, ahead: bool = False) -> Iterator[Seen]:
+    def rule(path: Path, update: Any = module.update, ahead: bool = False, signs: bool = True) -> Iterator[Seen]:
         if exactly and is_fine(path.x(0)) and update is module.update:
             update = exactly
         state = module.init(None, np.asarray(path.x(0), float), path.params)
         carries, roots = [name for name in ("m", "v") if hasattr(state, name)], hasattr(state, "L")
+        if not ahead and not roots:
+            state = begun(state, path.records[0], carries)
         for k in path.steps:
             record = path.records[k]
             draw = Draw(probes=record.get("probes"), labels=record.get("labels"))
             more = {"products": record["products"]} if "products" in record else {}
+            if signs and more and draw.probes is not None:
+                yield Seen(k, "z = ±1", np.abs(draw.probes), np.ones_like(draw.probes))
             state = update(state._replace(x=path.x(k)), path.g(k), path.params, draw, **more)
             unseen = any(record.get(name) is None for name in carries)
             drift = None if roots else path.eps * k * unseen
@@ -276,6 +280,13 @@ def updates(method: str, exactly: Any = None) -> Callable[..., Iterator[Seen]]:
                     state = state._replace(**{name: theirs})
 
     return rule
+
+
+def begun(state: Any, record: Record, carries: list[str]) -> Any:
+    """The state of a run whose records begin in the midst of it: with the means and the steps taken of the first."""
+    alike = lambda name: np.shape(record[name]) == np.shape(getattr(state, name))
+    own = {name: record[name] for name in carries if record.get(name) is not None and alike(name)}
+    return state._replace(**own, t=record.get("t") or 0) if own else state
 
 
 def top(x: Array) -> float:

@@ -29,6 +29,8 @@ class Diagnosis(NamedTuple):
     alternatives: list[str]  #: other readings that fit as well
     tolerance: float = 0.0  #: what rounding explains of the residual
     defect: str = ""  #: a mistake that it is, by name
+    structure: str = "full"  #: or "block-diagonal", "array-diagonal", "diagonal" of what it is; "kfac"
+    backwards: bool = False  #: the last layer comes first
 
     def __bool__(self) -> bool:
         return bool(self.kind)
@@ -72,7 +74,7 @@ def told(
         text += f" {count} other reading{'s fit' if count > 1 else ' fits'} as well."
     return Diagnosis(
         what.kind, reduction, best.layout.stacking, best.layout.bias, best.damping, best.alpha, best.residual, text,
-        alternatives, tolerance, what.defect,
+        alternatives, tolerance, what.defect, what.structure, best.layout.reversed,
     )  # fmt: skip
 
 
@@ -119,11 +121,19 @@ def _nothing(view: View, found: list[Explanation], problem: Any, tolerance: floa
         share = _shares(whole - best.alpha * K - best.damping * one, parts)
         worst = max(share, key=lambda name: share[name])
         text += f"; {100 * share[worst]:.3g} % of the square of that is in {worst}"
-    text += "."
+    text += _row(whole - best.alpha * K - best.damping * one, best.layout.order) + "."
     if view.theirs.ndim == 2:
         apart = float(np.linalg.norm(view.theirs - view.theirs.T) / np.linalg.norm(view.theirs))
         text += f" Yours is not symmetric: it differs from its transpose by {100 * apart:.3g} %." * (apart > tolerance)
     return Diagnosis("", "", *fields, text, [], tolerance)
+
+
+def _row(R: Array, order: Array) -> str:
+    """The one row, or entry, in which most of R sits, as they count it."""
+    rows = (R * R).reshape(len(R), -1).sum(1)
+    k = int(np.argmax(rows))
+    where = "row" if R.ndim == 2 else "entry"
+    return f", most of it in {where} {int(np.argmax(order == k))}" if rows[k] > 0.5 * rows.sum() else ""
 
 
 def _shares(R: Array, parts: list[tuple[str, slice]]) -> dict[str, float]:
@@ -136,6 +146,31 @@ def _shares(R: Array, parts: list[tuple[str, slice]]) -> dict[str, float]:
     }  # fmt: skip
 
 
+def of_entries(what: Candidate, alpha: float, theirs: Array, off: Array, problem: Any, tolerance: float) -> Diagnosis:
+    """A diagonal of which a few entries are wrong."""
+    ours, k, count = alpha * np.diag(what.matrix), int(np.argmax(off)), int(off.sum())
+    name = next(name for name, part in blocks_of(problem, len(theirs)) if part.start <= k < part.stop)
+    words, where = scale_in_words(alpha, problem)[0], f", in layer {name}" * bool(name)
+    text = (
+        f"Nothing explains yours. It is the diagonal of {what.words}, {words}, but for {count} of {off.size} entries, "
+        f"the first entry {k}{where}: {theirs[k]:.6g}, not {ours[k]:.6g}."
+    )
+    residual = float(np.linalg.norm(theirs - ours) / np.linalg.norm(theirs))
+    return Diagnosis("", "", "row", "after", 0.0, alpha, residual, text, [], tolerance)
+
+
+def of_relative(
+    what: Candidate, layout: Any, alpha: float, lam: float, residual: float, problem: Any, tolerance: float
+) -> Diagnosis:  # fmt: skip
+    words, reduction = scale_in_words(alpha, problem)
+    text = f"Yours is {what.words}, {words}{'' if layout.usual else f', {layout.words}'}, with {lam:.6g} times its own "
+    text += f"diagonal added to it, to {residual:.1e} where rounding explains {tolerance:.1e}."
+    return Diagnosis(
+        what.kind, reduction, layout.stacking, layout.bias, lam, alpha, residual, text, [], tolerance, what.defect,
+        backwards=layout.reversed,
+    )  # fmt: skip
+
+
 # --- what is sampled, and what is damped factor by factor -----------------------------------------------------------
 
 
@@ -143,7 +178,7 @@ def of_samples(found: Sampled, tolerance: float) -> Diagnosis:
     reduction = "" if abs(found.scale - 1.0) <= 1e-6 else f"{found.scale:.6g}"
     return Diagnosis(
         found.kind, reduction, found.layout.stacking, found.layout.bias, 0.0, found.scale, found.residual, found.text,
-        [], max(tolerance, found.residual), found.defect,
+        [], max(tolerance, found.residual), found.defect, backwards=found.layout.reversed,
     )  # fmt: skip
 
 
@@ -172,5 +207,5 @@ def of_damped(found: Damped, problem: Any, tolerance: float) -> Diagnosis:
     text += f"its factors damped, (G + √λ/π I) ⊗ (A + π√λ I) with {damping} and {found.rule}."
     return Diagnosis(
         found.kind, reduction, found.layout.stacking, found.layout.bias, lam if same else 0.0, found.alpha,
-        found.residual, text, [], tolerance,
+        found.residual, text, [], tolerance, structure="kfac", backwards=found.layout.reversed,
     )  # fmt: skip

@@ -71,7 +71,7 @@ def prune(
     sparsity: float | None = None,
     pattern: tuple[int, int] | None = None,
     *,
-    method: str = "sparsegpt",
+    method: str | Callable[..., Pruned] = "sparsegpt",
     inputs: str = "pruned",
     layers: Any = None,
     loss: Callable[[Any], Any] | None = None,
@@ -80,12 +80,17 @@ def prune(
     """Prune every linear map of a network on calibration inputs X (N, …): a share of its weights, or n of every m.
 
     net: a ``Sequential``, or any other network of ``refopt.networks``.   x: (P,).   method: "sparsegpt", "obs",
-    "wanda" or "magnitude"; `options` are handed on to it.   layers: names of those to prune, as in `net.unravel`
+    "wanda" or "magnitude", or a function of W (out, n), its inputs (n, N) and `sparsity`, such as a refit of another's
+    mask; `options` are handed on to it.   layers: names of those to prune, as in `net.unravel`
     without ".W"; by default all, but for the arrays that several layers share.   inputs: "pruned" or "dense".   loss: a
     function of x.
     """
-    if method not in METHODS:
-        raise ValueError(f"no method is called {method!r}: choose one of {', '.join(METHODS)}")
+    if not callable(method) and method not in METHODS:
+        raise ValueError(f"no method is called {method!r}: choose one of {', '.join(METHODS)}, or give a function")
+    if not isinstance(net, Layer):
+        raise TypeError(f"net is a network of refopt.networks, whose layers are known, not a {type(net).__name__}")
+    if pattern is not None and method == "obs":
+        raise ValueError("'obs' takes sparsity=…, no pattern: for that choose sparsegpt, wanda or magnitude")
     if inputs not in ("pruned", "dense"):
         raise ValueError(f"inputs is {inputs!r}: choose pruned or dense")
     targets = linear_maps(net)
@@ -96,7 +101,10 @@ def prune(
     if pattern is not None:
         options["pattern"] = pattern
     x, X = reals(x), X if hasattr(X, "dtype") else np.asarray(X)
+    if tuple(x.shape) != (net.size,):
+        raise ValueError(f"the network has {net.size} parameters, shape ({net.size},); x has shape {tuple(x.shape)}")
     xp, new, reports, mask = namespace(x), x, list[LayerReport](), x == x
+    pruned_by = method if callable(method) else METHODS[method]
     for name, (place, slot) in targets.items():
         if layers is not None and name not in layers:
             continue
@@ -104,7 +112,7 @@ def prune(
         W = xp.reshape(new[part], (rows, prod(rest)))
         a = inputs_of(net, new if inputs == "pruned" else x, X)[place]
         A = xp.reshape(a, (-1, W.shape[1])).T
-        done = METHODS[method](W, A, sparsity, **options)
+        done = pruned_by(W, A, sparsity, **options)
         scale = scalar(xp.sum((W @ A) ** 2)) / A.shape[1]
         error = (done.actual_increase / scale) ** 0.5 if scale else 0.0
         new, mask = _put(new, part, done.weights), _put(mask, part, done.mask)

@@ -6,14 +6,14 @@
 
 α, μ, γ and λ follow from the exact Fisher matrix: ``refopt.kfac_type`` has their equations, and the deviations.
 
-J. Martens & R. Grosse, *ICML* 2015, arXiv:1503.05671, Algorithm 2;  R. Grosse & J. Martens, *ICML* 2016,
+J. Martens & R. Grosse, *ICML* 2015, arXiv:1503.05671, §9;  R. Grosse & J. Martens, *ICML* 2016,
 arXiv:1602.01407, for convolutions.
 Shapes: x, g, Δ, δ (P,); A̅ (in + 1, in + 1), G̅ (out, out) of each layer.
 Cost of a step: two gradients, two sweeps forward for M, N(in² + out²) flops for the factors of a layer and 2P(in + out)
 for Δ; every T₃ steps 5(in³ + out³)/3 for inverses, every T₂ three times those, Δ and M, every T₁ a value of f.
 
 The two factors' inverses are kept. With the rule "exact", which is not the source's, it is their eigenvectors, and
-F̂(γ) = G̅ ⊗ A̅ + γ²I. λ is in the units of f; λ₀ = 1 suits a mean, the source's 150 sums over pixels.
+F̂(γ) = G̅ ⊗ A̅ + γ²I. λ is in the units of f; λ₀ = 1 suits a mean, 150 sums over pixels.
 """
 
 from typing import Any

@@ -5,7 +5,7 @@
 
 Ξ and Λ are those of ``refopt.curvature.tridiagonal``; α, μ, γ and λ those of K-FAC, in ``refopt.kfac_type``.
 
-J. Martens & R. Grosse, *ICML* 2015, arXiv:1503.05671, §4.3 and Algorithm 2.
+J. Martens & R. Grosse, *ICML* 2015, arXiv:1503.05671, §4.3 and §9.
 Shapes: as in ``kfac``, and between layers (in + 1, inⱼ + 1), (out, outⱼ).
 Cost of a step: that of K-FAC, with some 4P(in + out) flops for Δ, and 40(in³ + out³) for each γ every T₃ steps.
 """

@@ -138,6 +138,21 @@ def test_samples_of_the_model_and_of_other_data():
     assert abs(others[0, 0] - 9) < 5 * 9 * (2 / 4000) ** 0.5
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("jac", [lambda theta, y: y - theta, "3-point"], ids=["given", "differences"])
+def test_densities_of_every_kind(namespace, jac, dtype):
+    """N(θ, I) in two variables: scores y − θ, and differences of a quadratic without error but rounding."""
+    theta, samples = np.array([0.5, -1.0], dtype), np.random.default_rng(8).standard_normal((6, 2)).astype(dtype)
+    log_prob = lambda theta, y: -0.5 * (y - theta) @ (y - theta)
+    F = curvature.fisher_from_log_prob(log_prob, namespace.asarray(theta), namespace.asarray(samples), jac)
+    assert namespace.owns(F)
+    scores = (samples - theta).astype(float)
+    eps = float(np.finfo(dtype).eps)
+    loss = 1e2 * (eps if callable(jac) else eps ** (2 / 3))
+    np.testing.assert_allclose(namespace.to_numpy(F), scores.T @ scores / 6, rtol=0, atol=loss * (scores**2).max())
+    assert namespace.to_numpy(F).dtype == dtype
+
+
 def test_integer_parameters_are_numbers():
     F = curvature.fisher_from_log_prob(lambda theta, y: -0.5 * (y - theta[0]) ** 2, np.array([2]), np.array([1.0, 4.0]))
     near(F, np.array([[2.5]]))

@@ -93,6 +93,10 @@ def test_hutchinson_estimates_the_diagonal_not_the_row_sums():
     estimate = curvature.diagonal(problem, x, estimator="hutchinson", probes=k, rng=1)
     deviation = np.sqrt(((H**2).sum(1) - np.diag(H) ** 2) / k)
     assert np.all(np.abs(estimate - np.diag(H)) <= 5 * deviation)
+    again, errors = curvature.diagonal(problem, x, estimator="hutchinson", probes=k, rng=1, stderr=True)
+    assert (again == estimate).all()
+    np.testing.assert_allclose(errors, deviation, rtol=0.5, atol=1e-3 * deviation.max())
+    assert curvature.diagonal(problem, x, stderr=True).stderr.tolist() == [0.0] * x.size
     ones = curvature.diagonal(problem, x, estimator="hutchinson", probes=np.ones((x.size, 1)))
     near(ones, H.sum(1))
     assert np.linalg.norm(ones - np.diag(H)) > np.linalg.norm(np.diag(H))
@@ -333,3 +337,12 @@ def test_parameters_are_real_and_finite(name):
         getattr(curvature, name)(problem, x + 0j)
     with pytest.raises(ValueError, match="x is not finite"):
         getattr(curvature, name)(problem, np.where(x == x[3], np.nan, x))
+
+
+def test_the_hessian_of_a_problem_is_refused_where_it_does_not_fit():
+    problem, x = problem_of()
+    with pytest.raises(MemoryError, match=r"hvp\(x, v\), refopt\.curvature\.operators\.hessian"):
+        problem.hess(x, limit=8 * x.size**2 - 1)
+    assert problem.hess(x, limit=8 * x.size**2).shape == (x.size, x.size)
+    with pytest.raises(MemoryError, match=r"operators\.jacobian\(…\), with \.matvec, \.rmatvec"):
+        curvature.jacobian(problem, x, limit=8)

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from refopt.curvature import BlockDiagonal, Diagonal, Kron, Reordered
+import refopt
+from refopt.curvature import BlockDiagonal, Dense, Diagonal, Kron, Reordered, column_stacked, ekfac, kfac_tridiagonal
+from refopt.networks import Linear, Sequential, Tanh
 
 D = Diagonal(np.array([2.0, 0.0, 0.5]))
 ORDER = np.array([3, 0, 2, 4, 1, 5, 6])
@@ -40,3 +42,51 @@ def test_another_order():
     V = vectors.dense()
     assert V @ np.diag(values) @ V.T == pytest.approx(M, abs=1e-14)
     assert (R.dense("column") == INNER.dense("column")).all()
+
+
+def of_a_network(make):
+    rng = np.random.default_rng(1)
+    net = Sequential(Linear(2, 3), Tanh(), Linear(3, 2, bias=False), Tanh(), Linear(2, 2))
+    problem = refopt.Supervised(net, "squared", rng.standard_normal((9, 2)), rng.standard_normal((9, 2)))
+    return make(problem, net.init(2))
+
+
+A, G = np.diag([1.0, 2.0, 4.0]) + 0.5, np.array([[2.0, 1.0], [1.0, 3.0]])
+BLOCKS = {
+    "weights": Kron(A, G),
+    "with a bias": Kron(A, G, bias=True),
+    "dense": Dense(A),
+    "diagonal": Diagonal(np.array([2.0, 1.0, 0.5])),
+    "layers": BlockDiagonal((Kron(A, G, bias=True), Kron(G, A), np.eye(2))),
+    "EKFAC": of_a_network(ekfac),
+    "tridiagonal": of_a_network(kfac_tridiagonal),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_all_of_it_column_by_column(name):
+    """For a Kronecker product, beside A ⊗ G itself; for the others, beside what they call their columns' order."""
+    block = BLOCKS[name]
+    C, M = column_stacked(block), block.dense("column")
+    if type(block) is Kron:
+        assert (np.kron(A, G) == M).all()
+    n, v = len(M), np.random.default_rng(0).standard_normal((len(M), 2))
+    near = lambda found, expected: np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11 * abs(expected).max())
+    near(C.dense(), M)
+    near(C.matvec(v), M @ v)
+    near(C.matvec(v[:, 0]), M @ v[:, 0])
+    near(C.solve(v, 0.1), np.linalg.solve(M + 0.1 * np.eye(n), v))
+    near(np.array(C.logdet(0.1)), np.linalg.slogdet(M + 0.1 * np.eye(n))[1])
+    near(np.array(C.trace()), np.trace(M))
+    if name != "tridiagonal":
+        values, vectors = C.eigh()
+        V = vectors.dense()
+        near(V * values @ V.T, M)
+        near(V.T @ V, np.eye(n))
+
+
+def test_factored_damping_column_by_column():
+    v = np.arange(6.0)
+    pi = ((np.trace(A) / 3) / (np.trace(G) / 2)) ** 0.5
+    damped = np.kron(A + pi * 0.3 * np.eye(3), G + 0.3 / pi * np.eye(2))
+    assert column_stacked(Kron(A, G, bias=True)).solve(v, 0.09, "pi") == pytest.approx(np.linalg.solve(damped, v))

@@ -121,7 +121,12 @@ def test_xtrace_and_xdiag_are_their_definition(case, seed):
         assert value == pytest.approx(np.mean(samples), abs=loss * size)
         if len(samples) > 1:
             assert stderr == pytest.approx(np.std(samples, ddof=1) / len(samples) ** 0.5, abs=loss * size)
-    assert xdiag(B, Z) == pytest.approx(np.mean(diagonals, axis=0), abs=loss * size)
+    d, error = xdiag(B, Z, stderr=True)
+    assert (d == xdiag(B, Z)).all()
+    assert d == pytest.approx(np.mean(diagonals, axis=0), abs=loss * size)
+    if len(diagonals) > 1:
+        spread = np.std(diagonals, axis=0, ddof=1) / len(diagonals) ** 0.5
+        assert error == pytest.approx(spread, abs=loss * size)
 
 
 def test_columns_left_out():
@@ -141,6 +146,21 @@ def test_the_standard_error_is_that_of_repeated_estimates(method):
     values, errors = runs.T
     assert abs(values.mean() - np.trace(A)) <= 4 * values.std() / 20
     assert np.sqrt((errors**2).mean()) == pytest.approx(values.std(), rel=0.3)
+
+
+@pytest.mark.parametrize(("estimate", "least"), [(hutchinson, 0.8), (xdiag, 0.5)])
+def test_the_standard_errors_of_a_diagonal_are_those_of_repeated_estimates(estimate, least):
+    """Over 400 runs means lie within 5 standard errors; what one run says of each entry is its spread, to 20 %.
+
+    XDiag's parts share k − 2 products each, and are not independent: it says too little, but half of it or more.
+    """
+    rng = np.random.default_rng(0)
+    runs = [estimate(A, 8, rng, stderr=True) for _ in range(400)]
+    values, errors = (np.array(part) for part in zip(*runs, strict=True))
+    assert (abs(values.mean(axis=0) - np.diag(A)) <= 5 * values.std(axis=0) / 20).all()
+    ratio = np.sqrt((errors**2).mean(axis=0)) / values.std(axis=0)
+    assert (least < ratio).all()
+    assert (ratio < 1.2).all()
 
 
 def test_better_estimates_from_the_same_products():
@@ -198,6 +218,9 @@ def test_every_kind_of_array(namespace):
             assert d.dtype == given_.dtype
             assert namespace.to_numpy(d) == pytest.approx(estimate(numbers.astype(float), Z.astype(float)), **close)
             assert namespace.owns(estimate(given_, 3, 0))
+            for part in estimate(given_, probes, stderr=True):
+                assert namespace.owns(part)
+                assert part.dtype == given_.dtype
 
 
 @pytest.mark.parametrize(
@@ -225,6 +248,8 @@ def test_wrong_arguments_are_named(call, error, message):
 
 def test_one_probe_has_no_standard_error():
     assert np.isnan(trace(A, "hutchinson", 1, 0).stderr)
+    for estimate in (hutchinson, xdiag):
+        assert np.isnan(estimate(A, 1, 0, stderr=True).stderr).all()
 
 
 def test_nothing_global_is_drawn_from():

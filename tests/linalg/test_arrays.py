@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from refopt.linalg import power_iteration
-from refopt.linalg.arrays import lower_inverse, real, square, symmetric
+from refopt.linalg.arrays import lower_inverse, real, right_singular, square, symmetric
 from refopt.linalg.lanczos import lanczos, quadrature
 
 
@@ -80,3 +80,21 @@ def test_lanczos_ends_where_the_next_vector_is_rounding(part, steps, scale):
     assert len(found.alpha) == steps
     theta, weights = quadrature(found.alpha, found.beta)
     assert theta @ weights == pytest.approx(scale, rel=1e-9, abs=0.0)
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (4, 4)])
+def test_right_singular_vectors(namespace, shape):
+    A = np.random.default_rng(sum(shape)).standard_normal(shape)
+    s, Vt = right_singular(namespace.asarray(A))
+    assert namespace.owns(s)
+    s, Vt, k = namespace.to_numpy(s), namespace.to_numpy(Vt), min(shape)
+    assert (np.diff(s) <= 0.0).all()
+    assert Vt @ Vt.T == pytest.approx(np.eye(k), abs=1e-14)
+    # AᵀA loses a few n eps of its largest eigenvalue
+    assert (Vt.T * s**2) @ Vt == pytest.approx(A.T @ A, abs=1e-14 * s[0] ** 2 * max(shape))
+
+
+def test_right_singular_vectors_of_nothing_and_of_what_is_not_finite():
+    assert right_singular(np.zeros((3, 2), np.float32))[0].tolist() == [0.0, 0.0]
+    with pytest.raises(np.linalg.LinAlgError, match="did not converge"):  # NumPy is asked again, and says so
+        right_singular(np.full((3, 2), np.nan))

@@ -10,7 +10,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from scipy.optimize import line_search
 
-from refopt.linesearch import noise_floor, strong_wolfe
+from refopt.linesearch import hager_zhang, noise_floor, strong_wolfe
 from refopt.linesearch.wolfe import between
 from refopt.ops import dot
 from refopt.problem import Problem
@@ -177,6 +177,18 @@ def test_negative_curvature_along_the_direction():
     assert point.f < 0.9
 
 
+@pytest.mark.parametrize("find", [strong_wolfe, hager_zhang])
+def test_a_search_that_runs_out_of_trials_ends_at_a_whole_point(find):
+    """(x − 5)⁴ is still steep at 1, but lower than at 0: f and g are those of 1. Of a constant nothing is lower."""
+    problem = Problem(lambda x: float((x[0] - 5.0) ** 4), lambda x: 4.0 * (x - 5.0) ** 3)
+    flat = Problem(lambda x: 1.0, lambda x: -np.ones(1))
+    x, p = np.zeros(1), np.ones(1)
+    point = find(problem, x, 625.0, problem.grad(x), p, 1e-4, 0.1, 1, 1.0)
+    assert (point.x, point.f, point.g, point.alpha) == (1.0, 256.0, -256.0, 1.0)
+    assert (point.lower, point.wolfe, point.nfev, point.njev) == (True, False, 1, 1)
+    assert not find(flat, x, 1.0, flat.grad(x), p, 1e-4, 0.1, 1, 1.0).lower
+
+
 # --- the trials themselves, worked by hand ---------------------------------------------------------------------------
 
 
@@ -240,6 +252,18 @@ def test_a_tenth_of_the_interval_is_kept_from_its_ends():
     """The parabola from a very high far end would have its minimum at 5e-7; a too high trial is never passed again."""
     tried = trials_of(lambda a: 1e6 * a * a - a, lambda a: 2e6 * a - 1, c2=0.1)
     assert tried[:3] == pytest.approx([1.0, 0.1, 0.01], rel=8 * EPS)
+
+
+def test_the_value_at_the_far_end_counts_when_the_near_end_moves():
+    """Slope −1 all the way to a step up by 1000 between ½ and 1: a tenth of (0, 1), and then a tenth of (0.1, 1)."""
+    tried = trials_of(lambda a: -a if a < 0.5 else 1e3, lambda a: -1.0, c2=0.1, trials=3)
+    assert tried == pytest.approx([1.0, 0.1, 0.19], rel=8 * EPS)
+
+
+@pytest.mark.parametrize(("risen", "told"), [(10.0, False), (11.0, True)])
+def test_a_rise_by_ten_times_the_noise_tells_nothing(risen, told):
+    """With slope −1 at 0 and none known at 1 that leaves the middle; the parabola is lowest at 1/24, within a tenth."""
+    assert between(0.0, 0.0, -1.0, 1.0, risen, 0.0, False, 1.0) == (0.1 if told else 0.5)
 
 
 @pytest.mark.parametrize("start", [0.0, 1.0])

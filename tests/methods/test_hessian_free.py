@@ -11,7 +11,7 @@ import refopt
 from methods.second_order import problem_of, quadratic, states_of
 from problems import PROBLEMS
 from refopt.krylov import conjugate_gradients
-from refopt.linesearch import SEARCHES
+from refopt.linesearch import SEARCHES, Point
 from refopt.methods import hessian_free
 from refopt.problem import Problem
 from strategies import nonzero_vectors, seeds, spd
@@ -216,6 +216,26 @@ def test_where_f_has_lost_its_digits_slopes_tell_the_ratio():
     states = states_of(hessian_free, problem, np.ones(2), 4)
     lams = [state.lam for state in states]
     assert lams[1] == pytest.approx(2 / 3 * lams[0])  # on a quadratic ρ = 1
+
+
+@pytest.mark.parametrize(("promised", "by_slopes"), [(10.0, True), (11.0, False)])
+def test_up_to_ten_times_the_noise_slopes_tell_the_ratio(promised, by_slopes):
+    """From f = 0, slope −1, to f = −3, slope 0, one away: 3 is gained, or by the trapezoid rule ½."""
+    problem = Problem(None, noise=1.0)
+    state = begun()._replace(f=0.0, g=-np.ones(1), promised=promised)
+    point = Point(np.ones(1), -3.0, np.zeros(1), 1.0, 1, 1, True, True)
+    assert hessian_free.ratio(problem, state, point) == (0.5 if by_slopes else 3.0) / promised
+
+
+def test_the_noise_is_that_of_the_point_left():
+    """However large f is where it leads: that a step has failed is no noise."""
+    point = Point(np.ones(1), 1e30, np.zeros(1), 1.0, 1, 1, True, True)
+    assert hessian_free.ratio(Problem(None), begun()._replace(g=-np.ones(1), promised=1.0), point) == -1e30
+
+
+def begun():
+    problem = Problem(lambda x: float(x @ x), lambda x: 2 * x, hvp=lambda x, p: 2 * p)
+    return hessian_free.init(problem, np.zeros(1), hessian_free.Params())
 
 
 def test_negative_curvature_ahead_does_not_lead_back_along_a_start_without_slope():

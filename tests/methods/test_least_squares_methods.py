@@ -147,14 +147,14 @@ def test_certified_fits(method):
 # --- Gauss-Newton ----------------------------------------------------------------------------------------------------
 
 
-@given(seeds, st.integers(1, 4), sizes)
-def test_shortest_is_the_pseudoinverse(seed, rank, n):
+@given(seeds, st.integers(1, 4), sizes, st.sampled_from([2.0**-30, 1.0, 2.0**30]))
+def test_shortest_is_the_pseudoinverse(seed, rank, n, unit):
     rng = np.random.default_rng(seed)
     rank = min(rank, n)
     J = np.linalg.qr(rng.standard_normal((6, rank)))[0] * (1 + 9 * rng.random(rank))
     J = J @ np.linalg.qr(rng.standard_normal((n, rank)))[0].T
     J, r = np.column_stack([J, J[:, 0]]), rng.standard_normal(6)  # one column more, which is another's copy
-    p = gauss_newton.shortest(*triangular(J, r))
+    p = unit * gauss_newton.shortest(*triangular(unit * J, r))  # whatever the unit of x
     known = -np.linalg.pinv(J, rcond=1e-10) @ r
     # three rounds of damping leave (eps κ²)³, rounding eps κ²; the range of J has κ ≤ 20
     assert size(p - known) <= 1e3 * 400 * EPS * (size(known) + size(r))
@@ -290,6 +290,7 @@ def test_a_step_that_is_taken_says_so(method):
     problem, x = squares("bard")
     state = method.init(problem, x, method.Params())
     new = method.step(problem, state._replace(rejected=3, taken=False), method.Params())
+    assert (state.promised, state.rejected, state.taken, state.ok) == (0.0, 0, True, True)
     assert (new.taken, new.ok, new.rejected) == (True, True, 0)
     assert new.f < state.f
 
@@ -317,3 +318,40 @@ def test_a_step_that_the_slopes_speak_against_is_refused_where_f_is_noise():
     assert (new.x == state.x).all()
     assert (new.nfev, new.njev) == (2, 2)
     assert new.radius < state.radius
+
+
+def test_a_search_goes_on_where_the_slopes_speak_against_its_point():
+    """The same for Gauss-Newton, whose first α is 0.6 here; of one that is fixed only the Jacobian must be finite."""
+    problem = LeastSquares(lambda x: x, lambda x: np.array([[1.0 if x[0] > 0.5 else -9.0]]), noise=1e3)
+    searched, fixed = gauss_newton.Params(step=0.6), gauss_newton.Params(step=0.6, search=3, trials=5)
+    state = gauss_newton.init(problem, np.ones(1), searched)
+    new = gauss_newton.step(problem, state, searched)
+    assert new.taken
+    assert 0.06 <= new.alpha <= 0.3  # a tenth of the last, or a half, or between
+    assert new.x == pytest.approx(1.0 - new.alpha)
+    assert gauss_newton.step(problem, state, fixed).x == pytest.approx(0.4)
+    broken = problem._replace(jacobian=lambda x: np.full((1, 1), 1.0 if x[0] == 1.0 else np.nan))
+    assert not gauss_newton.step(broken, state, fixed).taken
+
+
+@pytest.mark.parametrize("method", [dogleg_method, lm, *BROYDEN], ids=["dogleg", "lm", "good", "bad"])
+@pytest.mark.parametrize(("slope", "taken"), [(-0.5, True), (-1.0, False)])
+def test_a_step_that_gains_nothing_is_not_taken(method, slope, taken):
+    """f is constant, but its slopes are said to be 1 and −½, or −1: the trapezoid rule gives ¼‖p‖, or 0. η = 0."""
+    problem = LeastSquares(lambda x: np.ones(1), lambda x: np.array([[1.0 if x[0] == 1.0 else slope]]), noise=1e3)
+    params = method.Params(factor=0.5, eta=0.0)
+    assert method.step(problem, method.init(problem, np.ones(1), params), params).taken is taken
+
+
+@pytest.mark.parametrize("method", [dogleg_method, lm, *BROYDEN], ids=["dogleg", "lm", "good", "bad"])
+@pytest.mark.parametrize("rescale", [True, False])
+def test_scales_grow_with_the_columns_if_they_may(method, rescale):
+    """On r = eˣ − 9 from 0, by a step of ½, to where slopes have grown: Dᵢ is the largest ‖Jᵢ‖ so far, or the first."""
+    problem = LeastSquares(lambda x: np.exp(x) - 9.0, lambda x: np.diag(np.exp(x)))
+    params = method.Params(factor=0.5, rescale=rescale)
+    state = method.init(problem, np.zeros(1), params)
+    new = method.step(problem, state, params)
+    assert new.taken
+    assert new.x[0] > 0.4
+    norms = abs(new.J[:, 0]) if rescale else np.ones(1)
+    assert new.d == pytest.approx(norms, rel=4 * EPS)

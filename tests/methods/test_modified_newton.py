@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from methods.second_order import states_of
 from refopt.linesearch import strong_wolfe
-from refopt.methods import modified_newton, saddle_free_newton
+from refopt.methods import modified_newton, newton_cg, saddle_free_newton
 from refopt.problem import Problem
 from refopt.subproblem import cauchy, decrease, dogleg, promise
 from strategies import nonzero_vectors, spd, symmetric_indefinite, vectors
@@ -171,14 +171,17 @@ def test_the_promise_is_infinite_beside_negative_curvature(B):
     assert promise(np.zeros(len(B)), B) == np.inf
 
 
-@pytest.mark.parametrize("method", [modified_newton, saddle_free_newton])
+@pytest.mark.parametrize("method", [modified_newton, saddle_free_newton, newton_cg])
 def test_the_search_has_the_constants_that_are_asked_for(method):
     """On √(1 + t²) from 2, where Newton's step −t(1 + t²) goes too far: c₂ = 0.6 ends sooner than c₂ = 0.01."""
     problem = Problem(
-        lambda x: float(1 + x @ x) ** 0.5, lambda x: x / (1 + x @ x) ** 0.5, lambda x: np.diag((1 + x**2) ** -1.5)
+        lambda x: float(1 + x @ x) ** 0.5,
+        lambda x: x / (1 + x @ x) ** 0.5,
+        lambda x: np.diag((1 + x**2) ** -1.5),
+        hvp=lambda x, p: (1 + x**2) ** -1.5 * p,
     )
-    x = np.array([2.0])
-    new = method.step(problem, method.init(problem, x, None), method.Params(c1=0.01, c2=0.6))
+    x, params = np.array([2.0]), method.Params(c1=0.01, c2=0.6)
+    new = method.step(problem, method.init(problem, x, params), params)
     f, g, p = problem.fun(x), problem.grad(x), -x * (1 + x**2)
     wanted, closer = (strong_wolfe(problem, x, f, g, p, 0.01, c2, 40, 1.0) for c2 in (0.6, 0.01))
     assert new.x == pytest.approx(wanted.x, rel=1e-12)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import refopt
 from problems import PROBLEMS
 from refopt import zoo
-from refopt.linesearch import SEARCHES
+from refopt.linesearch import SEARCHES, Point
 from refopt.loop import iterate
 from refopt.methods import bfgs, broyden, dfp, sr1
 from refopt.problem import Problem
@@ -169,9 +169,12 @@ def test_sr1_learns_an_indefinite_hessian_from_whatever_steps(A, data):
      ([1.0, 0.0], [1.0 + 1e-9, 1.0], False), ([1.0, 0.0], [-3.0, 1.0], True), ([1.0, 0.0], [np.inf, 0.0], False),
      ([1.0, 0.0], [1e9, 0.0], False)],
 )  # fmt: skip
-def test_an_update_is_safe_where_it_is_defined_and_drowns_nothing(s, y, safe):
-    assert sr1.learns(np.eye(2), np.array(s), np.array(y), 1e-8, False) is safe
-    fresh = sr1.learns(np.eye(2), np.array(s), np.array(y), 1e-8, True)
+@pytest.mark.parametrize("unit", [2.0**-20, 1.0, 2.0**20])
+def test_an_update_is_safe_where_it_is_defined_and_drowns_nothing(s, y, safe, unit):
+    """In any unit of f."""
+    B, s, g = unit * np.eye(2), np.array(s), unit * np.array(y)
+    assert sr1.learns(B, s, g, 1e-8, False) is safe
+    fresh = sr1.learns(B, s, g, 1e-8, True)
     assert fresh is (safe or y[0] == 1e9)  # nothing can drown yet
 
 
@@ -289,6 +292,20 @@ def test_the_rank_one_update_is_the_books(data, n):
     assert broyden.update(H.copy(), s, y) == pytest.approx(wanted, abs=100 * EPS * scale)
 
 
+@pytest.mark.parametrize("unit", [2.0**-20, 1.0, 2.0**20])
+@pytest.mark.parametrize(("cosine", "learns"), [(0.49, False), (0.51, True)])
+def test_broyden_skips_by_the_angle_between_r_and_y(cosine, learns, unit):
+    """cos ∠(r, y) > skip = ½, in any unit of x.   H = I, r = s − y of the length of y."""
+    y = unit * np.array([1.0, 0.0])
+    r = unit * np.array([cosine, (1 - cosine**2) ** 0.5])
+    problem, params = Problem(lambda x: 0.0, lambda x: -unit * np.ones(2)), broyden.Params(skip=0.5)
+    state = broyden.primed(broyden.init(problem, np.zeros(2), params), np.eye(2))
+    point = Point(y + r, -1.0, state.g + y, 1.0, 1, 1, True, True)
+    new = broyden.advance(state, point, params)
+    wanted = broyden.update(np.eye(2), y + r, y) if learns else np.eye(2)
+    assert np.abs(new.H - wanted).max() <= 100 * EPS
+
+
 def test_sr1_learns_nothing_from_what_it_knows():
     """B is the Hessian: y = Bs, and r = 0 decides no update."""
     problem = Problem(lambda x: x @ x, lambda x: 2.0 * x)
@@ -308,3 +325,12 @@ def test_a_search_of_sr1_that_finds_nothing_lower_shrinks_the_region():
     assert new.rejected == 1
     assert new.radius < state.radius
     assert [sr1.step(problem, state._replace(rejected=k), params).ok for k in (28, 29)] == [True, False]
+
+
+@pytest.mark.parametrize(("promised", "radius"), [(1e-9, 2.0), (0.0, 2.0), (1e9, 1.0)])
+def test_what_sr1_gains_is_more_than_a_promise_of_nothing(promised, radius):
+    """From 1 to 0 on x², to the edge of the region: as for any promise that is kept, it doubles."""
+    problem, params = Problem(lambda x: float(x @ x), lambda x: 2.0 * x), sr1.Params(search=SEARCHES.index("armijo"))
+    state = sr1.init(problem, np.ones(1), params)._replace(radius=1.0)
+    new = sr1.sought(problem, state, -np.ones(1), promised, True, params)
+    assert (new.taken, new.x, new.radius) == (True, 0.0, radius)

@@ -9,9 +9,8 @@ import refopt
 from methods.second_order import double_well_saddle, problem_of, states_of
 from problems import PROBLEMS
 from refopt import zoo
-from refopt.krylov import forcing_term, steihaug
 from refopt.loop import iterate
-from refopt.methods import trust_ncg
+from refopt.methods import newton_cg, trust_krylov, trust_ncg
 from refopt.problem import Problem
 
 EPS = 2.0**-52
@@ -193,17 +192,49 @@ def test_resume_makes_ready_again(entry):
     state = entry.module.init(
         problem_of(problem)._replace(hvp=lambda x, p: problem.hess(x) @ p), problem.x0, entry.module.Params()
     )
-    again = entry.module.resume(state._replace(ok=False))
+    used = {name: 7 for name in ("weak", "rejected") if name in state._fields}
+    again = entry.module.resume(state._replace(ok=False, **used))
     assert again.ok
     assert (again.x == state.x).all()
+    assert all(getattr(again, name) == 0 for name in used)
 
 
-def test_a_step_that_is_known_is_not_computed_again():
-    """Of trust-ncg: products are spent on the next one only."""
+@pytest.mark.parametrize(("method", "most"), [(trust_ncg, ()), (trust_krylov, (50,))], ids=["ncg", "krylov"])
+def test_a_step_that_is_known_is_not_computed_again(method, most):
+    """Products are spent on the next one only."""
     B = np.diag([1.0, 4.0, 9.0])
     problem = Problem(lambda x: 0.5 * (x @ B @ x), lambda x: B @ x, hvp=lambda x, p: B @ p)
-    state = trust_ncg.init(problem, np.ones(3), trust_ncg.Params(radius=0.1))
-    new = trust_ncg.step(problem, state, trust_ncg.Params())
-    following = steihaug(problem, new.x, new.g, new.radius, forcing_term(new.g, new.steep))
+    state = method.init(problem, np.ones(3), method.Params(radius=0.1))
+    new = method.step(problem, state, method.Params())
+    fresh = method.planned(problem, new, *most)
     assert state.promised > 0.0
-    assert new.nhvp - state.nhvp == following.products
+    assert new.nhvp - state.nhvp == fresh.nhvp - new.nhvp > 0
+
+
+@pytest.mark.parametrize(("method", "most"), [(trust_ncg, ()), (trust_krylov, (50,))], ids=["ncg", "krylov"])
+def test_after_a_new_start_of_the_region_the_step_is_found_anew(method, most):
+    """resume makes the region as large as at the start; the step of the small one would end a tenth as far away."""
+    B = np.diag([1.0, 4.0, 9.0])
+    problem = Problem(lambda x: 0.5 * (x @ B @ x), lambda x: B @ x, hvp=lambda x, p: B @ p)
+    small = method.init(problem, np.ones(3), method.Params(radius=0.1))
+    again = method.resume(small)
+    new = method.step(problem, again, method.Params())
+    wanted = method.planned(problem, again, *most)
+    assert np.linalg.norm(wanted.p) > 2 * np.linalg.norm(small.p)
+    assert (new.x == small.x + wanted.p).all()
+
+
+def test_newton_cg_forgets_weak_searches_after_one_that_meets_its_conditions():
+    problem = Problem(lambda x: x @ x, lambda x: 2.0 * x, hvp=lambda x, p: 2.0 * p)
+    state = newton_cg.init(problem, np.ones(2), newton_cg.Params())._replace(weak=2)
+    new = newton_cg.step(problem, state, newton_cg.Params())
+    assert (new.taken, new.ok, new.weak) == (True, True, 0)
+
+
+def test_newton_cg_spends_no_products_where_a_search_found_nothing():
+    problem = Problem(lambda x: float((x != 1.0).any()), lambda x: 2.0 * x, hvp=lambda x, p: 2.0 * p)
+    state = newton_cg.init(problem, np.ones(2), newton_cg.Params())
+    new = newton_cg.step(problem, state, newton_cg.Params(trials=5))
+    assert (new.taken, new.ok) == (False, False)
+    assert new.nhvp == state.nhvp > 0
+    assert (new.x == state.x).all()

@@ -28,7 +28,7 @@ TABLE = ROOT / "docs" / "mutation.csv"
 SELECTED = "not jit and not gpu and not peers and not slow"
 TESTS = (  #: of these packages; all of them are reached by these, every branch
     "methods", "linesearch", "linalg", "test_subproblem.py", "test_region.py", "test_krylov.py", "test_linearised.py",
-    "test_inexact.py",
+    "test_inexact.py", "test_departure.py",
 )  # fmt: skip
 
 Judged = tuple[Mutant, Fate, str]  #: and why it is equivalent, if it is listed

@@ -102,6 +102,37 @@ def test_arrays_for_given_layers(tmp_path):
         networks.load(tmp_path / "net.npz", Linear(2, 2))
 
 
+@pytest.mark.parametrize("name", ["net", "net.npz"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_file_holds_every_kind(namespace, dtype, name, tmp_path):
+    layers, place = Linear(3, 2), tmp_path / name
+    x = namespace.asarray(np.arange(8.0).astype(dtype))
+    networks.save(place, layers, x)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert networks.load(place, layers).dtype == dtype
+    again = networks.load(place, layers, like=x)
+    assert namespace.owns(again)
+    assert again.dtype == x.dtype
+    np.testing.assert_array_equal(namespace.to_numpy(again), np.arange(8.0))
+
+
+def test_a_file_is_the_old_one_until_the_new_one_is_whole(tmp_path, monkeypatch):
+    layers, place = Linear(3, 2), tmp_path / "net.npz"
+    networks.save(place, layers, np.ones(8))
+
+    def full(file, **arrays):
+        file.write(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="no space"):
+        networks.save(place, layers, np.zeros(8))
+    assert [path.name for path in tmp_path.iterdir()] == ["net.npz"]
+    np.testing.assert_array_equal(networks.load(place, layers), np.ones(8))
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        networks.save(tmp_path / "none" / "net.npz", layers, np.ones(8))
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [

@@ -285,3 +285,32 @@ def test_a_thousand_parameters_take_less_than_ten_seconds():
     start = time.process_time()
     assert "Nothing explains yours. The closest is the Hessian" in diagnose(theirs, problem, x).sentence
     assert time.process_time() - start < 10.0 or sys.gettrace()
+
+
+def test_damping_by_their_own_diagonal_is_recognised():
+    """Marquardt's (H + λ diag H), in every order and reduction."""
+    for kind in ("hessian", "empirical"):
+        K = MATRICES[kind]
+        for layout in layouts(CLASSES, len(P))[::5]:
+            theirs = (3.0 * (K + 0.02 * np.diag(np.diag(K))))[np.ix_(layout.order, layout.order)]
+            found = diagnose(theirs, CLASSES, P)
+            assert (found.kind, found.vec, found.bias) == (kind, layout.stacking, layout.bias), found.sentence
+            assert found.damping == pytest.approx(0.02, rel=1e-6)
+            assert "with 0.02 times its own diagonal added to it" in found.sentence
+    assert not diagnose(K + np.diag(np.linspace(0.01, 0.02, len(P)) * np.diag(K)), CLASSES, P)
+
+
+def test_a_few_wrong_entries_of_a_diagonal_are_no_estimate():
+    theirs = np.diag(MATRICES["ggn"]).copy()
+    theirs[[7, 9]] *= [2.0, 3.0]
+    found = diagnose(theirs, CLASSES, P)
+    assert not found
+    assert "but for 2 of 43 entries, the first entry 7, in layer 0:" in found.sentence
+
+
+def test_one_wrong_row_is_named():
+    theirs = MATRICES["hessian"].copy()
+    theirs[3] += 0.5 * np.abs(theirs).max()
+    found = diagnose(theirs, CLASSES, P)
+    assert not found
+    assert "most of it in row 3" in found.sentence

@@ -10,6 +10,8 @@ from refopt import curvature
 from refopt.__main__ import main
 from refopt.networks import parse
 from refopt.oracle import judge
+from refopt.oracle.layouts import layouts
+from refopt.sampled import Draw
 
 NETWORK = "Sequential(Linear(4, 3), Tanh(), Linear(3, 3))"
 NET = parse(NETWORK)
@@ -185,3 +187,129 @@ def test_a_root_in_fifty_digits_is_right_to_what_float64_leaves():
     digits = lambda X: float(judge({"what": "root", "A": A, "p": 3, "theirs": X}).sentence.split("holds to ")[1][:4])
     assert digits(theirs) > 14.0
     assert 8.5 < digits(theirs * (1 + 1e-9)) < 9.5
+
+
+# --- orders and parts, sides and steps ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", layouts(PROBLEM, x.size)[1:], ids=lambda layout: layout.words)
+def test_another_order_is_not_right(layout):
+    """Their parameters are said to be in our order: x, and so the rows."""
+    verdict = judge(GIVEN | {"what": "matrix", "claim": "hessian", "theirs": H[np.ix_(layout.order, layout.order)]})
+    assert not verdict.right, verdict.sentence
+    assert layout.words in verdict.sentence
+
+
+def test_a_part_is_not_the_whole():
+    blocks = np.zeros_like(H)
+    blocks[:15, :15], blocks[15:, 15:] = H[:15, :15], H[15:, 15:]
+    for part in (np.diag(np.diag(H)), blocks):
+        assert not judge(GIVEN | {"what": "matrix", "claim": "hessian", "theirs": part}).right
+        assert judge(GIVEN | {"what": "matrix", "theirs": part}).right  # no more is claimed
+
+
+def test_dense_kfac_can_be_claimed():
+    for fisher in ("exact", "empirical"):
+        theirs = curvature.kfac(PROBLEM, x, fisher=fisher).dense()
+        verdict = judge(GIVEN | {"what": "matrix", "claim": "kfac-exact", "theirs": theirs})
+        assert verdict.right is (fisher == "exact"), verdict.sentence
+
+
+A_0, A_1 = (block.A for block in curvature.kfac(PROBLEM, x).blocks)
+G_0, G_1 = (block.G for block in curvature.kfac(PROBLEM, x).blocks)
+
+
+@pytest.mark.parametrize(
+    ("entries", "right", "said"),
+    [
+        ({"A.0": A_0, "A.1": A_1}, True, "Yours is A of K-FAC, of layer 0, 2, to "),
+        ({"A.1": A_1}, True, "of layer 2"),
+        ({"G.0": G_0, "claim": "kfac-exact"}, True, "Yours is G of exact K-FAC, of layer 0"),
+        ({"G.0": G_0, "claim": "kfac-empirical"}, False, "exact"),
+        ({"G.0": 20.0 * G_0}, False, "times 20"),
+        ({"A.1": A_1 + 0.1 * np.eye(4)}, False, "with 0.1 added to the diagonal"),
+        ({"A.0": np.roll(A_0, 1, (0, 1))}, False, "the coordinate of the bias first"),
+        ({"A.0": A_0[:-1, :-1]}, False, "without the bias"),
+        ({"A.0": A_0 @ A_0, "A.1": A_1}, False, "it is off by"),
+    ],
+)
+def test_factors_of_one_side(entries, right, said):
+    verdict = judge(GIVEN | {"what": "factors"} | entries)
+    assert verdict.right is right, verdict.sentence
+    assert said in verdict.sentence
+
+
+def adam():
+    """Iterates, gradients, averages and t before each step."""
+    z, m, v, run = np.linspace(-1.0, 2.0, 5), np.zeros(5), np.zeros(5), []
+    for t in range(12):
+        g = np.cos(z) + z
+        run.append((z, g, m, v, t))
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        z = z - 0.01 * (m / (1 - 0.9 ** (t + 1))) / (np.sqrt(v / (1 - 0.999 ** (t + 1))) + 1e-8)
+    return run
+
+
+def test_one_update_in_the_midst_of_a_run(tmp_path):
+    (z, g, m, v, t), (after, *_) = adam()[6:8]
+    step = {"what": "update", "claim": "adam", "x": z, "gradients.0": g, "m.0": m, "v.0": v, "option.step": 0.01}
+    assert judge(written(tmp_path, **step, **{"t.0": t}, theirs=after - z)).right
+    wrong = judge(written(tmp_path, **step, **{"t.0": t}, theirs=(after - z) * np.arange(5)))
+    assert not wrong.right
+    assert "x₊ = x + p at step 0" in wrong.sentence
+    assert not judge(written(tmp_path, **step, **{"t.0": t + 5}, theirs=after - z)).right
+
+
+def test_a_run_from_its_midst():
+    names = ("points", "gradients", "m", "v", "t")
+    run = {name: np.array(column[4:]) for name, column in zip(names, zip(*adam(), strict=True), strict=True)}
+    assert judge({"what": "trajectory", "claim": "adam", "option.step": 0.01} | run).right
+
+
+def test_the_randomness_of_a_run(tmp_path):
+    module, params, draw = refopt.stochastic.kfac, refopt.stochastic.kfac.Params(), np.random.default_rng(5)
+    state, points, batches, labels = module.init(PROBLEM, x, params), [], [], []
+    for size in (12, 12, 9, 12):
+        batches.append(np.sort(draw.choice(20, size, replace=False)))
+        there = PROBLEM.batch(X[batches[-1]], y[batches[-1]]).at(state.x)
+        labels.append(np.stack([there.sample(draw) for _ in range(module.needs(params).labels)]))
+        points.append(state.x)
+        state = module.step(PROBLEM, state, params, Draw(batches[-1], labels[-1]))
+    run = {name: value for name, value in GIVEN.items() if name != "x"} | {"what": "trajectory", "claim": "kfac"}
+    run |= {"points": np.array([*points, state.x])} | {f"labels.{k}": drawn for k, drawn in enumerate(labels)}
+    assert judge(written(tmp_path, **run, **{f"batch.{k}": batch for k, batch in enumerate(batches)})).right
+    batches[2] = np.arange(9)
+    assert not judge(written(tmp_path, **run, **{f"batch.{k}": batch for k, batch in enumerate(batches)})).right
+
+
+def test_a_mask_alone(tmp_path):
+    draw = np.random.default_rng(3)
+    W, inputs = draw.standard_normal((4, 32)), draw.standard_normal((32, 32)) @ draw.standard_normal((32, 100))
+    swept = refopt.pruning.sparsegpt(W, inputs, sparsity=0.5, block_size=16).weights != 0.0
+    dump = {"what": "pruning", "W": W, "X": inputs, "claim": "sparsegpt"}
+    assert judge(written(tmp_path, **dump, mask=swept)).right
+    wrong = judge(written(tmp_path, **dump, mask=np.abs(W) > np.median(np.abs(W))))
+    assert not wrong.right
+    assert "It is not sparsegpt's, which you say it is" in wrong.sentence
+    assert not judge(written(tmp_path, **dump, mask=draw.random(W.shape) > 0.5)).right
+
+
+@pytest.mark.parametrize(
+    ("entries", "complaint"),
+    [
+        ({"what": "matrix", "theirs": np.diag(H)}, r"a matrix has 2 axes; theirs has shape \(27,\)"),
+        ({"what": "diagonal", "theirs": H}, "a diagonal has 1 axes"),
+        ({"what": "product", "theirs": x, "v": x[:3]}, r"v must have shape \(27,\); it has \(3,\)"),
+        ({"what": "matrix", "theirs": H, "x": x[:4]}, "the network has 27 parameters, so x must have shape"),
+        ({"what": "factors"}, "the dump lacks A.0, G.0"),
+        ({"what": "factors", "A.0": A_0, "A.1": A_1, "G.0": G_0}, "the dump has one of A.1 and G.1"),
+        ({"what": "factors", "A.7": A_1}, "there is no A.7: the network has 2 layers"),
+        ({"what": "factors", "A.0": np.eye(9)}, "have not the shapes"),
+        ({"what": "factors", "A.0": A_0, "G.0": G_0, "A.1": A_1, "G.1": G_1, "claim": "kfac"}, "it can be kfac-exact"),
+        ({"what": "update", "claim": "adam", "theirs": x[:3]}, "an update is x₊ − x, of the shape of x"),
+        ({"what": "pruning", "W": H, "mask": x}, "a mask has the shape of W"),
+    ],
+)
+def test_what_does_not_fit_is_said(entries, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        judge(GIVEN | entries)

@@ -149,3 +149,8 @@ def test_words_and_formulas_alternate():
         "With <code>B</code>, <math><mi>x</mi><mo>=</mo><mn>1</mn></math>: a step"
     )
     assert html("a = b") == "<math><mi>a</mi><mo>=</mo><mi>b</mi></math>"
+
+
+def test_a_product_of_three_matrices_is_no_name():
+    assert html("QAQᵀ") == "<math><mi>Q</mi><mi>A</mi><msup><mi>Q</mi><mrow><mo>T</mo></mrow></msup></math>"
+    assert html("BFGS, KFAC⁻¹") == "BFGS, KFAC⁻¹"

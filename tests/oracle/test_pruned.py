@@ -183,6 +183,27 @@ def test_the_loss_stands_beside_its_bound():
     assert plain.refit_ratio == pytest.approx(plain.loss / loss(by_refit(W, X, mask)), rel=1e-9)
 
 
+@pytest.mark.parametrize("seed", [3, 5, 12, 23, 25, 27, 37, 38, 42, 54])
+def test_nothing_right_is_accused(seed):
+    """Layers of few outputs or inputs, fewer samples than inputs, blocks that do not divide, float32."""
+    rng = np.random.default_rng(seed)
+    out, n = int(rng.integers(1, 9)), int(rng.choice([3, 5, 8, 12, 20, 33]))
+    N, dtype = int(rng.choice([n // 2 + 1, n + 3, 4 * n])), rng.choice([float, np.float32])
+    X = (rng.standard_normal((n, n)) @ rng.standard_normal((n, N))).astype(dtype)
+    W = rng.standard_normal((out, n)).astype(dtype)
+    block, damping, sparsity = int(rng.choice([2, 4, 7, 128])), *rng.choice([0.003, 0.01, 0.1], 1), 0.5
+    made = {
+        "sparsegpt": literal(W, X, sparsity, blocksize=block, percdamp=damping)[0],
+        "wanda": pruning.wanda(W, X, sparsity).weights,
+        "magnitude": pruning.magnitude(W, X, sparsity).weights,
+        "obs": pruning.obs_rows(W, X, sparsity, damping=damping).weights,
+    }
+    for claim, weights in made.items():
+        found = pruned(weights, W, X, claim=claim, block_size=block if claim == "sparsegpt" else None)
+        assert found, found.sentence
+        assert found.method == claim, found.sentence
+
+
 # --- what is wrong is found, and where ---------------------------------------------------------------------------
 
 SAID = {

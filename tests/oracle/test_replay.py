@@ -222,7 +222,7 @@ OPTIONS = {
     "soap": {"shapes": SHAPES, "every": 2},
 }  # fmt: skip
 OPTIONS["adamw"]["weight_decay"] = 0.1
-WRONG = [(name, defect) for name in OPTIONS for defect in RULES[name].defects]
+WRONG = [(name, wrong) for name in OPTIONS for wrong, known in RULES[name].defects.items() if "update" in known.how]
 
 
 def gradients_run(name, update=None, steps=9):
@@ -375,9 +375,15 @@ def test_another_eps_and_another_step_length_at_once():
     assert found.guess == pytest.approx({"eps": 1e-3, "step": 0.05})
 
 
-def test_a_schedule_is_named():
+def test_a_schedule_is_named_and_no_error():
     found = replay("adam", None, adams_run(lambda t, p: min(1.0, t / 5) * p), {"step": 0.01})
-    assert "Each step is a multiple of ours, 0.2, 0.4, 0.6, 0.8, 1, …: the step has a schedule." in found.sentence
+    assert "Each step is a multiple of ours, 0.2, 0.4, 0.6, 0.8, 1, …: the step has a schedule" in found.sentence
+    assert found.verdict == "agrees"
+    assert found.first is None
+    uphill = replay("adam", None, adams_run(lambda t, p: (1.0 if t < 5 else -1.0) * p), {"step": 0.01})
+    assert uphill.verdict == "disagrees"
+    aside = replay("adam", None, adams_run(lambda t, p: t / 5 * p * (1 + 0.1 * (t > 5) * (p == p[2]))), {"step": 0.01})
+    assert aside.verdict == "disagrees"
 
 
 def test_another_method_is_named():
@@ -427,3 +433,57 @@ def test_no_defect_is_named_on_a_run_that_drowns(start):
 def test_words_of_choices():
     assert "ahead" not in replay("adam", None, adams_run(), {"step": 0.01}).sentence
     assert "(H₀ = I)" in replay("bfgs", PROBLEM, quasi_newton_run(bfgs_update)).sentence
+
+
+def adam_run(begin, wrong=False):
+    """Records of Adam from a step on, as a recorder has them; where wrong, with v that never falls."""
+    x, m, v, most, run = START, np.zeros(3), np.zeros(3), np.zeros(3), []
+    for t in range(20):
+        g = rosen_der(x)
+        run.append({"x": x, "g": g, "m": m, "v": v, "t": np.float32(t)})
+        m, v = 0.9 * m + 0.1 * g, 0.9 * v + 0.1 * g * g
+        most = np.maximum(most, v) if wrong else v
+        x = x - 0.01 * (m / (1 - 0.9 ** (t + 1))) / (np.sqrt(most / (1 - 0.9 ** (t + 1))) + 1e-8)
+    return run[begin:]
+
+
+@pytest.mark.parametrize("begin", [0, 1, 9])
+def test_records_that_begin_in_the_midst_of_a_run(begin):
+    options = {"step": 0.01, "beta2": 0.9}
+    found = replay("adam", None, adam_run(begin), options)
+    assert found, found.sentence
+    for lacking in ("m", "v", "t") if begin else ():
+        run = [{name: value for name, value in entry.items() if name != lacking} for entry in adam_run(begin)]
+        assert replay("adam", None, run, options).verdict == "disagrees"
+
+
+def test_a_defect_is_named_from_the_beginning():
+    assert replay("adam", None, adam_run(0, wrong=True), {"step": 0.01, "beta2": 0.9}).defects == ["largest v"]
+
+
+def test_a_damping_that_accumulates_is_named():
+    """λI is added to one matrix in place, step by step, while the Hessian is that of the quartic's own point."""
+    A, x, points, heap = np.diag([1.0, 3.0, 9.0]), np.array([1.0, -2.0, 0.5]), [], 0.0
+    problem = refopt.Problem(
+        lambda x: 0.5 * x @ A @ x + 0.25 * (x**4).sum(), lambda x: A @ x + x**3, lambda x: A + 3.0 * np.diag(x**2)
+    )
+    for _ in range(8):
+        points.append(x)
+        heap += 0.5
+        x = x - np.linalg.solve(problem.hess(x) + heap * np.eye(3), problem.grad(x))
+    assert replay("damped-newton", problem, points, {"damping": 0.5}).defects == ["damping heaped"]
+
+
+@pytest.mark.parametrize("gaussian", [True, False])
+def test_probes_that_are_no_signs_are_named(gaussian):
+    draw, A = np.random.default_rng(2), np.diag([1.0, 3.0, 9.0]) + 0.5
+    x, m, v, run = np.array([1.0, -2.0, 0.5]), 0.0, 0.0, []
+    for t in range(1, 9):
+        z = draw.standard_normal((1, 3)) if gaussian else draw.choice([-1.0, 1.0], (1, 3))
+        run.append({"x": x, "g": A @ x, "probes": z, "products": z @ A})
+        D = (z * (z @ A))[0]
+        m, v = 0.9 * m + 0.1 * (A @ x), 0.999 * v + 0.001 * D * D
+        x = x - 0.1 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    found = replay("adahessian", None, [*run, {"x": x}], {"step": 0.1, "eps": 1e-8})
+    assert found.defects == ["no signs"] * gaussian, found.sentence
+    assert bool(found) != gaussian

@@ -257,6 +257,27 @@ def test_some_layers_and_shared_ones():
             prune(tied, x, X, 0.5, **arguments)
 
 
+def test_a_method_of_ones_own():
+    """A refit of SparseGPT's masks: no layer is worse on the inputs of the network as it was."""
+    net, x, X = network()
+    swept = prune(net, x, X, 0.5, inputs="dense")
+    fitted = prune(net, x, X, 0.5, inputs="dense", method=lambda W, A, s: refit(W, A, sparsegpt(W, A, s).mask))
+    assert (fitted.mask == swept.mask).all()
+    for ours, theirs in zip(fitted.layers, swept.layers, strict=True):
+        assert ours.actual_increase <= theirs.actual_increase * (1 + 1e-9)
+    assert (fitted.x != swept.x).any()
+
+
+def test_what_is_no_network_or_has_other_parameters_is_named():
+    net, x, X = network()
+    with pytest.raises(TypeError, match=r"a network of refopt\.networks"):
+        prune(lambda x, X: X @ x, x, X, 0.5)
+    with pytest.raises(ValueError, match=rf"the network has {net.size} parameters"):
+        prune(net, x[:-1], X, 0.5)
+    with pytest.raises(ValueError, match="'obs' takes sparsity"):
+        prune(net, x, X, pattern=(2, 4), method="obs")
+
+
 def test_networks_of_all_array_kinds(namespace):
     net, x, X = network()
     reference = prune(net, x, X, 0.5)

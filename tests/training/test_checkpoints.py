@@ -97,6 +97,9 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         train(PROBLEM, X0, "adam", 3, 5, 3, options)
     with pytest.raises(ValueError, match="of a run with dtype 'float64', this one has 'float32'"):
         train(PROBLEM, X0.astype(np.float32), "adam", 3, 7, 3, options)
+    others = refopt.Supervised(PROBLEM.network, PROBLEM.loss, PROBLEM.X[::-1], PROBLEM.y[::-1])
+    with pytest.raises(ValueError, match=r"with data of checksum \d+, this one has \d+: go on as it began"):
+        train(others, X0, "adam", 3, 7, 3, options)
     with pytest.raises(ValueError, match=r"with the seed \(3,\), not \(4,\)"):
         train(PROBLEM, X0, "adam", 3, 7, 4, options)
     with pytest.raises(ValueError, match="resume needs the option checkpoint"):

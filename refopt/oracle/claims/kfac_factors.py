@@ -9,11 +9,14 @@ from itertools import product
 
 import numpy as np
 
+from refopt import curvature
 from refopt.curvature import factored
 from refopt.linalg import kron
+from refopt.networks import Linear
 from refopt.oracle.claim import Fails, claim
 from refopt.oracle.claims.kronecker import KFAC
 from refopt.oracle.draw import bulk, condition, eye, inverse, least, size, solve
+from refopt.supervised import Supervised
 
 SHARED = "R. Eschenhagen et al., NeurIPS 2023, arXiv:2311.00636, §3"
 KUNSTNER = "F. Kunstner, L. Balles & P. Hennig, NeurIPS 32 (2019), arXiv:1905.12558"
@@ -292,3 +295,44 @@ def away(step, other, Phi, inside):
 )  # fmt: skip
 def invariance(step, other, Phi, inside):
     return moved(step, other, Phi, inside)
+
+
+def classified(draw, blocks, logits=0):
+    """The Fisher matrix of a softmax on Wa + b, over its labels; and K-FAC's, all labels counted."""
+    N, n, classes = draw.size(2, 4), draw.size(1, 3), draw.size(2, 3)
+    X, weights = draw.matrix(N, n), logits * draw.matrix(classes, n)
+    A, G = blocks(X, weights)
+    p = np.exp(X @ weights.T)
+    p /= p.sum(axis=1, keepdims=True)
+    a = np.column_stack([X, np.ones(N)])
+    F = sum(np.kron(np.diag(q) - q[:, None] * q, row[:, None] * row) for q, row in zip(p, a, strict=True)) / N
+    return {"X": X, "F": F, "A": A, "G": G}
+
+
+def blocks(X, weights):
+    """A and G of one layer with a softmax behind it, its biases 0; the order is that of a homogeneous coordinate."""
+    problem = Supervised(Linear(X.shape[1], len(weights)), "cross-entropy", X, np.zeros(len(X), int))
+    (block,) = curvature.kfac(problem, np.concatenate([weights.ravel(), np.zeros(len(weights))])).blocks
+    return block.A, block.G
+
+
+@claim(
+    "kfac.equal-logits",
+    "K-FAC's block of the last layer, under a softmax, is that of the Fisher matrix",
+    KFAC + "§3.1",
+    classified,
+    "conditional",
+    given="all logits are zero, as before the first step: then ∇²ℓ is the same for all samples; or there is one sample",
+    uses=("kfac_factors.blocks",),
+    scale=lambda X: size(X) ** 2 + len(X),
+    because=SUMS,
+    exact=False,
+    fails=(Fails("logits that differ", lambda draw, blocks: unequal(draw, blocks), relative_gap),),
+)
+def equal_logits(F, A, G):
+    return gap(F, A, G)
+
+
+def unequal(draw, blocks):
+    made = classified(draw, blocks, 1)
+    return made if size(relative_gap(made["F"], made["A"], made["G"])) > 1e-3 else unequal(draw, blocks)

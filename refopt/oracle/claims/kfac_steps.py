@@ -3,10 +3,11 @@
 import numpy as np
 
 from refopt import curvature
-from refopt.networks import Linear, Sequential
+from refopt.networks import Linear, Sequential, Tanh
 from refopt.oracle.claim import Fails, claim
 from refopt.oracle.claims.kronecker import KFAC
 from refopt.oracle.draw import bulk, condition, excess, eye, least, size, solve
+from refopt.stochastic import kfac
 from refopt.supervised import Supervised
 
 FEW = "sums of a few products of this size"
@@ -157,6 +158,42 @@ def gammas(draw, candidates):
 )
 def three_gammas(gamma, omega, found):
     return found[0] - gamma, found.min() - omega * gamma, found[1] * found[2] - gamma**2
+
+
+def scheduled(draw):
+    """Ten steps, no other γ tried, every fourth with new inverses; what is kept after each beside what is due."""
+    net, N, every = Sequential(Linear(2, 2), Tanh(), Linear(2, 2)), 4, 4
+    problem = Supervised(net, "squared", draw.matrix(N, 2), draw.matrix(N, 2))
+    params = kfac.Params(candidates_every=0, inverse_every=every, damping=float(draw.magnitude(1)), fisher="exact")
+    state, rows, kept, kappa = kfac.init(problem, draw.vector(net.size), params), [], (), 1.0
+    first = state.gamma**2 - params.damping - params.l2
+    for k in range(1, 11):
+        root, state = (state.damping + params.l2) ** 0.5, kfac.step(problem, state, params)
+        if k <= 3 or k % every == 0:
+            damped = [
+                (A + pi * root * eye(A), G + root / pi * eye(G))
+                for A, G in state.factors
+                for pi in [((np.trace(A) / len(A)) / (np.trace(G) / len(G))) ** 0.5]
+            ]
+            kept = tuple(np.linalg.inv(M) for pair in damped for M in pair)
+            kappa = max(kappa, *(condition(M) for pair in damped for M in pair))
+        found = [M for arrays in state.inverse for M in arrays]
+        rows += [(M - due).ravel() / size(due) for M, due in zip(found, kept, strict=True)]
+    return {"first": first / (params.damping + params.l2), "rows": np.concatenate(rows), "kappa": kappa}
+
+
+@claim(
+    "kfac-step.inverses",
+    "Inverses of the present averages, damped by γ = √(λ + η), in the first three steps and every T₃; kept in between",
+    KFAC + "§6.6 and §8",
+    scheduled,
+    given="no other γ is tried; γ₀ = √(λ₀ + η)",
+    scale=lambda kappa: (1, kappa),
+    because="an inverse loses eps κ",
+    exact=False,
+)
+def of_schedule(first, rows):
+    return first, rows
 
 
 def tikhonov(draw, inverse_of):

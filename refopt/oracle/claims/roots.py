@@ -95,6 +95,20 @@ def invariant(A, p, X, M):
     return np.linalg.matrix_power(X, p) @ A - M
 
 
+@claim(
+    "roots.commuting",
+    "X and M are symmetric and commute with A in every step of the coupled iteration, as polynomials of A do",
+    IANNAZZO,
+    stepped,
+    given="they begin as multiples of I and A",
+    uses=("linalg.newton_step",),
+    scale=lambda A, p, X, M: size(A) * (size(X) + size(M)) * (p + 1) ** 4,
+    because="powers of T, ‖T‖ ≤ (p + 1)/p or so",
+)
+def commuting(A, X, M):
+    return A @ X - X @ A, A @ M - M @ A, X - X.T, M - M.T
+
+
 def fifty(A, p):
     """A^{−1/p} from eigenvectors of fifty digits."""
     import mpmath as mp

@@ -83,3 +83,33 @@ def run(draw):
 def newton(z, g):
     reach = size(g) / np.linalg.eigvalsh(hessian(1.0, 1.0))[0]
     return excess(size(z - 1) - 2 * reach), excess(size(z - 1) - 1e-4)
+
+
+def counted(draw):
+    """The points of that run; and those of a loop written out, as long as ‖∇f‖ > 1e-6."""
+    path, z, literal = [], np.array([-1.0, 1.0]), []
+    minimize(
+        lambda z: value(*z), z, method="modified-newton", jac=lambda z: gradient(*z), hess=lambda z: hessian(*z),
+        callback=lambda z: path.append(z), options={"search": "armijo"},
+    )  # fmt: skip
+    while size(g := gradient(*z)) > 1e-6:
+        p, alpha = -np.linalg.solve(hessian(*z), g), 1.0
+        while value(*(z + alpha * p)) > value(*z) + 1e-4 * alpha * (g @ p):
+            alpha /= 2
+        z = z + alpha * p
+        literal.append(z)
+    return {"path": np.array(path), "literal": np.array(literal)}
+
+
+@claim(
+    "rosenbrock.newton-steps",
+    "From (−1, 1) Newton's method that halves its steps, c₁ = 1e-4, has ‖∇f‖ ≤ 1e-6 after 20 of them, and not before",
+    NW + "Algorithm 3.1 and exercise 3.1",
+    counted,
+    scale=lambda: (1, condition(hessian(1.0, 1.0))),
+    because="a number of steps is whole, and the last ones square the error; each solve loses eps κ",
+    fixed=True,
+    exact=False,
+)
+def newton_steps(path, literal):
+    return len(literal) - 20, path[:20] - literal[:20]

@@ -347,3 +347,29 @@ def factored_form(L, s, y, c, B_new):
     v = L.T @ s
     J = L + (y - c * (L @ v))[:, None] * v / (c * (v @ v))
     return J @ J.T - B_new
+
+
+def mixed(draw, update):
+    """ŷ = θy + (1 − θ)Bs, with the largest θ ≤ 1 for which sᵀŷ ≥ sᵀBs/5; y may be anything."""
+    B, s, y = draw.spd(n := draw.size(), 30), draw.vector(n), draw.vector(n)
+    bend, slope = s @ B @ s, s @ y
+    theta = 1 if 5 * slope >= bend else draw.array("4/5")[()] * bend / (bend - slope)
+    y_new = theta * y + (1 - theta) * (B @ s)
+    return {"B": B, "s": s, "y": y, "y_new": y_new, "B_new": update(B, y_new, s)}
+
+
+@claim(
+    "secant.powell-damping",
+    "With ŷ = θy + (1 − θ)Bs, sᵀŷ = max(sᵀy, sᵀBs/5) in place of y, BFGS keeps B ≻ 0 whatever y is, and B₊s = ŷ",
+    NW + "Procedure 18.2",
+    mixed,
+    given="B ≻ 0, s ≠ 0; θ = 1, or ⅘sᵀBs/(sᵀBs − sᵀy) where sᵀy < sᵀBs/5",
+    uses=BFGS_OF_B,
+    scale=lambda B, s, y, y_new: (
+        size(s) * (size(y) + size(B) * size(s)), terms(B, s, y_new) * size(s), terms(B, s, y_new),
+    ),
+    because=ROUNDED,
+)  # fmt: skip
+def powell_damping(B, s, y, y_new, B_new):
+    bend, slope = s @ B @ s, s @ y
+    return s @ y_new - max(slope, bend / 5), B_new @ s - y_new, excess(-least(B_new))

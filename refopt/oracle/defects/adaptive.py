@@ -29,7 +29,7 @@ def adam(
         b1, b2 = (o.beta2, o.beta1) if swapped else (o.beta1, o.beta2)
         m = b1 * state.m + g if plain else mean(state.m, g, b1)
         v = mean(state.v, square(g, m), b2)
-        most["v"] = v if t == 1 else np.maximum(most["v"], v)
+        most["v"] = np.maximum(most["v"] if state.g.any() else state.v, v)  # a run begins with g = 0
         u, w = max(1, t - late), most["v"] if peak else v
         m_hat = corrected(m, b1, u) if "m" in correct else m
         v_hat = corrected(w, b2, u) if "v" in correct else w
@@ -115,6 +115,8 @@ ADAMW = {
                          {"update": adam(decays="after")}),
 }  # fmt: skip
 ADAHESSIAN = {
+    "no signs": Defect("the probes are no random signs: of others z ∘ Hz has a larger variance",
+                       "Gaussian probes", {"signs": False}),
     "Hz for z ∘ Hz": Defect("Hz is averaged without z: the sums of the rows with random signs, not the diagonal",
                             "missing product", {"update": adahessian(absolute=True)}),
     "|D| for D²": Defect("v is the mean of |D|, not of D²", "missing square", {"update": adahessian(squared=False)}),

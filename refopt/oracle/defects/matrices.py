@@ -34,7 +34,17 @@ def summed(path: Path, k: int) -> Array:
     return fisher(path, k) / getattr(path.problem, "c", 1.0)
 
 
+def heaped(path: Path, k: int) -> Array:
+    """H, to which the damping of every step before was added for good."""
+    return path.B(k) + k * getattr(path.params, "damping", 0.0) * np.eye(path.x(k).size)
+
+
 NEWTON = {
+    "damping heaped": Defect(
+        "the damping accumulates: each step adds λI to what the steps before added",
+        "a matrix changed in place",
+        {"matrix": heaped},
+    ),
     "old H": Defect("the Hessian is that of the step before", "stale", {"matrix": stale}),
     "diagonal": Defect("of the Hessian only the diagonal is used", "diagonal", {"matrix": only_diagonal}),
 }

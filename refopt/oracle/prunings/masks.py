@@ -82,12 +82,13 @@ def groups(shape: tuple[int, int], gone: Array, aside: Array, width: int = 0) ->
 
 
 def _alike(parts: list[Groups], gone: Array, aside: Array | None) -> Iterator[Groups]:
-    """Those of which all groups lose as many, or one more; without `aside` exactly as many."""
+    """Those of which all groups lose as many, or one more, and some not all; without `aside` exactly as many."""
     for part in parts:
         labels = part.labels.ravel()
         counts = [np.bincount(labels, gone.ravel())]
+        mixed = (counts[0] > 0) & (counts[0] < np.bincount(labels))
         counts += [] if aside is None else [np.bincount(labels, (gone & ~aside).ravel())]
-        if min(map(np.ptp, counts)) <= (aside is not None):
+        if mixed.any() and min(map(np.ptp, counts)) <= (aside is not None):
             yield part
 
 

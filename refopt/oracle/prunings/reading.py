@@ -39,6 +39,7 @@ from refopt.oracle.prunings.corrections import (
 from refopt.oracle.prunings.layer import Layer
 from refopt.oracle.prunings.masks import Reading, Score
 
+SURE = 1e-3  #: of ‖W‖: where rounding explains more, several corrections may fit, and the closest is taken
 NEAR = 0.05  #: of ‖W‖: what is further is not explained by rounding
 FEW = 8  #: rows that are looked at until something fits: they do not depend on each other
 WIDTHS = (128, 256, 64, 32, 16, 512, 8, 4, 2)  #: of blocks, in use
@@ -79,12 +80,13 @@ def kept(layer: Layer, given: float | None, width: int | None, claimed: str) -> 
     for number, stage in enumerate(stages):
         for correction in stage():
             tried.append(_judged(correction, few))
-            if tried[-1].fits and number and few.stored == few.eps:  # of few digits several may fit
+            if tried[-1].fits and number and few.stored == few.eps and tried[-1].tolerance < SURE:
                 break
         fit = sorted(
             (k for k in tried if k.fits), key=lambda k: (k.correction.kind != claimed, k.correction.defect != "")
         )
-        if fit and (number or not claimed or fit[0].correction.kind == claimed):
+        sure = fit and (number > 1 or fit[0].tolerance < SURE or few.stored > few.eps)
+        if sure and (number or not claimed or fit[0].correction.kind == claimed):
             alike = [k for k in fit if k.correction.kind == fit[0].correction.kind]
             return _judged(min(alike, key=lambda k: k.residual).correction, layer)
     plain = fit or [k for k in tried if not k.correction.defect]
@@ -237,9 +239,10 @@ def _scores(layer: Layer, held: Kept, given: float | None, width: int | None) ->
 
 
 def _read(layer: Layer, score: Score) -> Iterator[Reading]:
+    """In the widest groups that fit, and on to the method's own."""
     slack = 100.0 * layer.eps + 4.0 * layer.stored * (layer.stored > layer.eps)
     for part in masks.groups(layer.W.shape, layer.gone, layer.aside, score.width):
         reading = masks.read(score, part, layer.gone, slack, layer.aside)
         yield reading
-        if not reading.wrong:
+        if not (reading.wrong or reading.departure):
             return
