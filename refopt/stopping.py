@@ -9,8 +9,8 @@ Three things must hold before a run may say CONVERGED, and scaling or shifting f
 Norms of g are ∞-norms; ef = max(10 eps |f|, N) is the noise of f, N what was measured of it (0 until then).
 (b) is the relative gradient of J. E. Dennis & R. B. Schnabel, *Numerical Methods for Unconstrained Optimization and
 Nonlinear Equations*, §7.2, with f₀ − f in place of |f|. From a start so high that beside f₀ − f everything is small,
-F = max(1, |f|) sets the measure, with differences F in (b) and 1e-2 F in (c). Where the Hessian is seen, (c) is infinite
-while it has a negative eigenvalue: a saddle is not an end.
+F = max(1, |f|) sets the measure, with differences F in (b) and 1e-2 F in (c). Where the Hessian is seen, (c) is
+infinite while it has a negative eigenvalue: a saddle is not an end.
 """
 
 from enum import IntEnum

@@ -74,7 +74,7 @@ def hutchinson(A: Any, probes: Any = None, rng: Any = None, n: Any = None, stder
     """
     op = operator(A, n)
     Z = probe_matrix(op, probes, rng, COUNT)
-    return entries(0.0, Z * op.matmat(Z), stderr)
+    return entries(0, Z * op.matmat(Z), stderr)
 
 
 def xdiag(A: Any, probes: Any = None, rng: Any = None, n: Any = None, stderr: bool = False) -> Any:
@@ -86,7 +86,7 @@ def xdiag(A: Any, probes: Any = None, rng: Any = None, n: Any = None, stderr: bo
     Z = probe_matrix(op, probes, rng, COUNT)
     left = without_each(op.matmat(Z))
     if left is None:
-        return entries(0.0, 0.0 * Z, stderr)
+        return entries(0, 0.0 * Z, stderr)
     Q, R, S = left
     xp, AtQ, QS = namespace(Z), op.rmatmat(Q), Q @ S
     known = xp.sum(Q * AtQ, axis=1)

@@ -165,7 +165,8 @@ def scheduled(draw):
     net, N, every = Sequential(Linear(2, 2), Tanh(), Linear(2, 2)), 4, 4
     problem = Supervised(net, "squared", draw.matrix(N, 2), draw.matrix(N, 2))
     params = kfac.Params(candidates_every=0, inverse_every=every, damping=float(draw.magnitude(1)), fisher="exact")
-    state, rows, kept, kappa = kfac.init(problem, draw.vector(net.size), params), [], (), 1.0
+    state, rows, kappa = kfac.init(problem, draw.vector(net.size), params), [], 1.0
+    kept: tuple[np.ndarray, ...] = ()
     first = state.gamma**2 - params.damping - params.l2
     for k in range(1, 11):
         root, state = (state.damping + params.l2) ** 0.5, kfac.step(problem, state, params)

@@ -349,7 +349,7 @@ def factored_form(L, s, y, c, B_new):
     return J @ J.T - B_new
 
 
-def mixed(draw, update):
+def damped(draw, update):
     """ŷ = θy + (1 − θ)Bs, with the largest θ ≤ 1 for which sᵀŷ ≥ sᵀBs/5; y may be anything."""
     B, s, y = draw.spd(n := draw.size(), 30), draw.vector(n), draw.vector(n)
     bend, slope = s @ B @ s, s @ y
@@ -362,7 +362,7 @@ def mixed(draw, update):
     "secant.powell-damping",
     "With ŷ = θy + (1 − θ)Bs, sᵀŷ = max(sᵀy, sᵀBs/5) in place of y, BFGS keeps B ≻ 0 whatever y is, and B₊s = ŷ",
     NW + "Procedure 18.2",
-    mixed,
+    damped,
     given="B ≻ 0, s ≠ 0; θ = 1, or ⅘sᵀBs/(sᵀBs − sᵀy) where sᵀy < sᵀBs/5",
     uses=BFGS_OF_B,
     scale=lambda B, s, y, y_new: (
