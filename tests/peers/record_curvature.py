@@ -2,7 +2,8 @@
 
 It takes torch, curvlinops-for-pytorch, backpack-for-pytorch and nngeometry: one npz file for each model in
 ``tests/peers/curvature``, with inputs, labels, parameters in the order of `named_parameters()`, and what each package
-says; of symmetric matrices the upper triangle.
+says; of symmetric matrices the upper triangle, or, beyond the dense model and the mean of the cross-entropy, products
+of the matrix that has this upper triangle (``test_curvature.py`` says of which Hessian the lower one is another).
 """
 
 from importlib.metadata import version
@@ -11,12 +12,22 @@ from pathlib import Path
 import numpy as np
 
 DATA = Path(__file__).parent / "curvature"
-MODELS = ("mlp", "convolutional", "transformer", "tokens")
+MODELS = ("mlp", "convolutional", "transformer", "tokens", "tied")
 PACKAGES = ("torch", "curvlinops-for-pytorch", "backpack-for-pytorch", "nngeometry")
 
 
 def packed(M):
     return M[np.triu_indices(len(M))]
+
+
+def kept_of(name, loss, reduction, M):
+    """What is kept of a matrix, or of a diagonal."""
+    if M.ndim == 1:
+        return M
+    if name == "mlp" or (loss, reduction) == ("cross-entropy", "mean"):
+        return packed(M)
+    upper = np.triu(M, 1)
+    return (upper + upper.T + np.diag(np.diag(M))) @ np.random.default_rng(2).standard_normal((len(M), 3))
 
 
 def record(name):
@@ -30,14 +41,14 @@ def record(name):
     X = torch.from_numpy(peer.inputs(name, rng))
     x = torch.nn.utils.parameters_to_vector(model.parameters()).detach().numpy()
     kept = {"X": X.numpy(), "x": x, "versions": ", ".join(f"{package} {version(package)}" for package in PACKAGES)}
-    for loss in peer.LOSSES if name == "mlp" else ("cross-entropy",):
+    for loss in peer.LOSSES:
         y = peer.labels(name, loss, rng)
         kept[f"{loss}/y"] = y
-        for reduction in ("mean", "sum") if name == "mlp" else ("mean",):
+        for reduction in ("mean", "sum"):
             found = peer.matrices(name, model, loss, reduction, X, torch.from_numpy(y))
             kept["jacobian"] = found.pop("torch/jacobian")
             for what, M in found.items():
-                kept[f"{loss}/{reduction}/{what}"] = packed(M) if M.ndim == 2 else M
+                kept[f"{loss}/{reduction}/{what}"] = kept_of(name, loss, reduction, M)
     return kept
 
 

@@ -5,6 +5,7 @@ import backpack.extensions as extensions
 import curvlinops
 import nngeometry.metrics
 import nngeometry.object
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -27,24 +28,44 @@ class Block(nn.Module):
         return (x + self.mha(z, z, z, need_weights=False)[0]).mean(dim=1)
 
 
+class Tied(nn.Module):
+    """Causal attention over embedded tokens, read out by the embedding itself; tokens one after the other, (N·T, V)."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.mha = nn.Embedding(3, 4), nn.MultiheadAttention(4, 2, batch_first=True)
+        self.norm = nn.LayerNorm(4)
+
+    def forward(self, x):
+        z = self.embedding(x)
+        later = torch.triu(torch.full((x.shape[1], x.shape[1]), -torch.inf), 1)
+        z = self.norm(z + self.mha(z, z, z, need_weights=False, attn_mask=later)[0])
+        return nn.functional.linear(z, self.embedding.weight).flatten(0, 1)
+
+
 MODELS = {
     "mlp": lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3)),
     "convolutional": lambda: nn.Sequential(nn.Conv2d(1, 2, 2), nn.Sigmoid(), nn.Flatten(), nn.Linear(8, 3)),
     "transformer": lambda: nn.Sequential(Block(), nn.Linear(4, 3)),
     "tokens": lambda: nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 3), nn.Flatten(0, 1)),
+    "tied": Tied,
 }
 
 
 def inputs(name, rng):
+    if name == "tied":
+        return rng.integers(0, 3, (N, 3))
     shape = {"mlp": (3,), "convolutional": (1, 3, 3), "transformer": (3, 4), "tokens": (3, 2)}[name]
     return rng.standard_normal((N, *shape))
 
 
 def labels(name, loss, rng):
     """Of the tokens one after the other."""
+    count = N * 3 if name in ("tokens", "tied") else N
     if loss == "cross-entropy":
-        return rng.integers(0, 3, N * 3 if name == "tokens" else N)
-    return rng.integers(0, 2, (N, 3)).astype(float) if loss == "binary-cross-entropy" else rng.standard_normal((N, 3))
+        return rng.integers(0, 3, count)
+    shape = count, 3
+    return rng.integers(0, 2, shape).astype(float) if loss == "binary-cross-entropy" else rng.standard_normal(shape)
 
 
 def matrices(name, model, loss, reduction, X, y):
@@ -114,3 +135,21 @@ def by_nngeometry(model, loss, X):
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X), batch_size=len(X))
     F = nngeometry.metrics.FIM(model, loader, nngeometry.object.PMatDense, variant=variant)
     return {"nngeometry/fisher": F.to_torch()}
+
+
+def hessians(name, loss):
+    """∇²fun of a new model by ``vmap`` over second sweeps backward, as above, and by one sweep after the other."""
+    torch.manual_seed(0)
+    model, rng = MODELS[name](), np.random.default_rng(1)
+    X, y = torch.from_numpy(inputs(name, rng)), torch.from_numpy(labels(name, loss, rng))
+    parameters, fun = dict(model.named_parameters()), LOSSES[loss]()
+    with sdpa_kernel(SDPBackend.MATH):
+        at_once = by_torch(model, fun, X, y)["torch/hessian"]
+        gradients = torch.autograd.grad(fun(model(X), y), list(parameters.values()), create_graph=True)
+        rows = [
+            torch.autograd.grad(entry, list(parameters.values()), retain_graph=True, materialize_grads=True)
+            for g in gradients for entry in g.reshape(-1)
+        ]  # fmt: skip
+    each = torch.stack([torch.cat([part.reshape(-1) for part in row]) for row in rows])
+    x = nn.utils.parameters_to_vector(model.parameters())
+    return [array.detach().numpy() for array in (X, y, x, at_once, each)]
