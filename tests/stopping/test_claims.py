@@ -75,14 +75,15 @@ def test_no_false_claim_anywhere(method, variant, derivatives, gtol):
     keep(method, row, found)  # what is worse never becomes the record
 
 
+EVERY = " ".join(method for method in METHODS if refopt.available()[method].door == "minimize")
 #: the rows that are known to hold false claims
 CLAIMS = {
-    ("2-point", "1e-6 from the answer"): "bfgs l-bfgs trust-exact trust-dogleg trust-ncg trust-krylov newton-cg modified-newton saddle-free-newton",
-    ("2-point", "1e-9 from the answer"): "bfgs l-bfgs trust-exact trust-dogleg trust-ncg trust-krylov newton-cg modified-newton saddle-free-newton",
+    ("2-point", "1e-6 from the answer"): EVERY,
+    ("2-point", "1e-9 from the answer"): EVERY,
     ("2-point", "f in float32"): "trust-exact trust-ncg trust-krylov newton-cg modified-newton",
     ("2-point", "from the answer"): "newton-cg",
-    ("2-point", "plus 1e8"): "bfgs l-bfgs trust-exact trust-dogleg trust-ncg trust-krylov newton-cg modified-newton saddle-free-newton",
-    ("2-point", "rescaled variables"): "bfgs l-bfgs trust-exact trust-dogleg trust-ncg trust-krylov newton-cg modified-newton saddle-free-newton",
+    ("2-point", "plus 1e8"): EVERY,
+    ("2-point", "rescaled variables"): EVERY,
     ("2-point", "times 1e-12"): "modified-newton saddle-free-newton",
     ("2-point", "times 1e12"): "bfgs l-bfgs trust-ncg newton-cg modified-newton",
     ("2-point", "x in float32"): "trust-ncg trust-krylov newton-cg",
@@ -96,7 +97,7 @@ CLAIMS = {
     ("analytic", "1e-6 from the answer"): "bfgs",
     ("analytic", "plus 1e8"): "newton-cg dogleg",
     ("analytic", "x in float32"): "modified-newton",
-}  # fmt: skip
+}
 
 
 @methods
