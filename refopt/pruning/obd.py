@@ -18,8 +18,10 @@ from refopt.pruning.result import Pruned, like, limits, lowest, numbers, total
 
 CAUTIONS = {
     "hessian": "",
-    "ggn": "the Gauss-Newton diagonal leaves out what the curvature of the model adds to the Hessian's",
-    "fisher": "the Fisher diagonal is the Hessian's where the model is right; elsewhere they differ",
+    "ggn": "the Gauss-Newton diagonal leaves out what the curvature of the model adds to the Hessian's "
+    "(claim gauss-newton.dropped-term)",
+    "fisher": "the Fisher diagonal is the Hessian's where the model is right; elsewhere they differ "
+    "(claim fisher.hessian)",
     "empirical": "observed labels make an empirical Fisher matrix: where gradients vanish, so does it, whatever the "
     "curvature (claim pruning.obd-curvature)",
     "adam": "Adam averages squares of batch means: weight by weight between 1/B and 1 times a mean of squares, "

@@ -1,12 +1,15 @@
 """OBD, and the Hessians and inverses that pruning starts from."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from refopt import exact, pruning
-from refopt.pruning import factored, fisher_inverse, inverse, layer_hessian, obd, obs
+from refopt.oracle import find
+from refopt.pruning import CAUTIONS, factored, fisher_inverse, inverse, layer_hessian, obd, obs
 from strategies import basis, seeds, spd, vectors
 
 # --- OBD -------------------------------------------------------------------------------------------------------------
@@ -174,3 +177,9 @@ def test_what_they_refuse():
     assert obs(np.array([0.5, 1.0]), nearly, count=1).order.tolist() == [0]
     assert fisher_inverse(np.ones((1, 0)), 1.0, 2) == []
     assert pruning.fisher_inverse(np.ones((3, 0)), 1.0).shape == (0, 0)
+
+
+@pytest.mark.parametrize("of", [of for of, caution in CAUTIONS.items() if caution])
+def test_a_caution_names_claims_that_are_in_the_ledger(of):
+    (name,) = re.findall(r"claims? ([\w.*-]+)\)", CAUTIONS[of])
+    assert find(name)
