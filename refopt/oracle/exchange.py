@@ -2,12 +2,12 @@
 
 what        "matrix", "diagonal", "product", "factors", "update", "trajectory", "pruning" or "root"
 claim       what they say it is: "fisher", "ggn", "hessian", "empirical"; of factors "kfac-exact", "kfac-empirical",
-            "kfac-forward-only", "kfac-monte-carlo"; of an update or a trajectory the method, "bfgs"
+"kfac-forward-only", "kfac-monte-carlo"; of an update or a trajectory the method, "bfgs"
 network     layers in this library's notation: "Sequential(Linear(64, 32), Tanh(), Linear(32, 10))"
 x           (P,) parameters, in the order of PyTorch's `named_parameters()`;   or x.0, x.1, … array by array
 X, y        inputs (N, …) and labels;   loss, reduction   by their names here
 theirs      the matrix (P, P), diagonal or product (P,);   factors: A.0, G.0, A.1, G.1, … layer by layer; or those of
-            one side alone, of all layers or of some
+one side alone, of all layers or of some
 v           (P,), for a product, in the order of theirs;   labels  that were sampled, for a Fisher matrix
 accuracy    the relative error that is no error, such as 1e-5 of differences
 precision   "bfloat16", "float16" or "float32", of theirs, where the arrays in the file are of a finer type
