@@ -449,12 +449,14 @@ def adam_run(begin, wrong=False):
 
 @pytest.mark.parametrize("begin", [0, 1, 9])
 def test_records_that_begin_in_the_midst_of_a_run(begin):
+    """Without its means a run is another; without t, that of the corrections for the start, it may have a schedule."""
     options = {"step": 0.01, "beta2": 0.9}
     found = replay("adam", None, adam_run(begin), options)
     assert found, found.sentence
     for lacking in ("m", "v", "t") if begin else ():
         run = [{name: value for name, value in entry.items() if name != lacking} for entry in adam_run(begin)]
-        assert replay("adam", None, run, options).verdict == "disagrees"
+        found = replay("adam", None, run, options)
+        assert found.verdict == "disagrees" or (lacking == "t" and "the step has a schedule" in found.sentence)
 
 
 def test_a_defect_is_named_from_the_beginning():
