@@ -1,6 +1,6 @@
 """When a run ends, and what it may claim.
 
-Three things must hold before a run may say CONVERGED, and scaling or shifting f changes none of them:
+Three things must hold before a run may say CONVERGED. Scaling or shifting f changes none of them, but for F:
 
     (a)  ‖g‖ ≤ min(gtol · max over visited states of ‖g‖,  max(gtol, 1e-6) · ‖g(x₀)‖)
     (b)  maxᵢ |gᵢ| wᵢ ≤ min(gtol (f₀ − f), 1e-3 F) + ef        wᵢ = max(|xᵢ|, |x₀ᵢ|)

@@ -9,7 +9,8 @@ Each takes the mask as theirs has it, so that a weight that went by another rule
 by these formulas, and not by those of ``refopt.pruning``, which are another way to the same numbers.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,7 +45,7 @@ class Correction(NamedTuple):
     damping: Damping
     made: Callable[[Array, Array, Array], Array]  #: of W, gone and the damped H
     factor: Callable[[Array], Factor] | None = None
-    how: dict[str, Any] = {}  # noqa: RUF012
+    how: Mapping[str, Any] = MappingProxyType({})  #: options of the sweep
     defect: str = ""
 
 
