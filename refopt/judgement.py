@@ -17,6 +17,7 @@ from refopt.refinement import refine
 
 SAFE = 1e-7  #: a gradient this much smaller than at the start is small without any further proof
 MANY = 200  #: variables, too many to ask for a Newton step
+LITTLE = 2.0**-52  #: of all that was gained, a part that is not worth a step: its last digit
 
 
 def share(f: float, tests: Any, exact: float, rough: float) -> float:
@@ -25,6 +26,11 @@ def share(f: float, tests: Any, exact: float, rough: float) -> float:
     ``rough`` with differences, which at f* = 0 cannot say how small f is.
     """
     return max(1.0, abs(f)) * (rough if tests.differences > 0.0 else exact)
+
+
+def trifle(f0: float, f: float, tests: Any) -> float:
+    """What a step may promise that is not worth taking, beside all that was gained and F."""
+    return min(LITTLE * (f0 - f), share(f, tests, 1e-10, 1e-2))
 
 
 def safe(problem: Problem, watch: Any, promised: float, tests: Any, sees_hessian: bool) -> bool:
@@ -66,7 +72,7 @@ def stationary(problem: Problem, watch: Any, promised: float, tests: Any, sees_h
     unmoved = watch.f0 - watch.f <= nothing(problem, watch, tests)
     near = unmoved or nearby(watch.x, watch.size) or watch.gnorm <= (1e-3 if sees_hessian else 1e-4) * watch.g0
     if n <= MANY and most >= 2 * n + 1:
-        if unmoved or watch.gnorm <= max(1e-2 * watch.g0, norm_inf(known.errors)):
+        if unmoved or tests.differences > 0.0 or watch.gnorm <= max(1e-2 * watch.g0, norm_inf(known.errors)):
             best = perfected(problem, watch, tests, near, known, most)
             if best is None or best.x is watch.x or tests.differences == 0.0:
                 return best
@@ -94,7 +100,7 @@ def perfected(problem: Problem, watch: Any, tests: Any, near: bool, known: Accur
     best = refine(problem, watch.x, watch.f, watch.g, watch.size, known.noise, ef, enough, most, known.bias)
     (x, f, g, gain, stuck, lowest), errors = best, known.errors
     gnorm, stuck = norm_inf(g), stuck and lowest >= f - enough  # a gain that is real shows in f
-    good = gain <= enough and gnorm <= 5.0 * SAFE * watch.g0
+    good = gain <= max(enough, trifle(watch.f0, f, tests)) and gnorm <= 5.0 * SAFE * watch.g0
     if gnorm <= norm_inf(errors) and (near or gnorm <= 0.1 * watch.g0):
         good = good or gain <= 100.0 * eps(x) * abs(f)
         good = good or (noise_only(g, errors, x, watch.size) and (gain <= enough or (stuck and near)))

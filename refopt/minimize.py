@@ -13,7 +13,7 @@ from refopt import driver, stopping
 from refopt import loop as loops
 from refopt.accounts import Account
 from refopt.catalogue import Entry, as_dict, find, nonnegative, split_options
-from refopt.derivatives.differences import start_sizes
+from refopt.derivatives.differences import relative_step, start_sizes
 from refopt.inputs import (
     FLOAT,
     Later,
@@ -42,7 +42,8 @@ def minimize(
         minimized by a compiled loop.
     x0 : (n,) numbers, or an array of any kind (NumPy, CuPy, PyTorch, ...), which ``fun`` then receives. Not modified.
     method : a name from ``refopt.available()``, or SciPy's for the same.
-    jac : callable ``-> (n,)``, True, "autograd", "2-point", "3-point", "cs", or None for 3-point differences.
+    jac : callable ``-> (n,)``, True, "autograd", "2-point", "3-point", "cs", or None for 3-point differences. Where
+        "2-point" leaves a run stuck it goes on with 3-point differences.
     hess : callable ``-> (n, n)``, "autograd", "2-point", "3-point", "cs", or None for differences of the gradient.
         It may return a sparse matrix, and where products suffice a ``LinearOperator``.
     hessp : callable ``hessp(x, p, *args) -> (n,)``, the Hessian times p, for the methods that need products only.
@@ -69,23 +70,59 @@ def minimize(
         x, (fun, jac, hess, hessp), args = vector(x0), account.functions, account.args
         plan = planned(x, fun, args, method, jac, hess, hessp, tol, options)
         ignore_unused(plan.entry, hess=hess, hessp=hessp)
-        method, params, tests, common = plan.method, plan.params, plan.tests, plan.common
-        problem = Later(generic_problem, plan, fun, args, x)
-        loop = plan.loop or loops.generic(method, stopping, problem())
-        kept = np.zeros((x.shape[0] + 1,) * 2) if loop.keeps else None
-        if kept is not None:
-            loop = loops.keeping(loop, kept)
-        if plan.arrays:
-            loop = primed(loop, method, {name: start_array(name, common[name], x) for name in plan.arrays})
-        if tests.differences > 0.0:
-            loop = loops.with_wider_differences(loop, method, stopping, problem)
-        size = start_sizes(x) if tests.differences > 0.0 else absolute(x)
-        think = driver.thinker(stopping, method, problem, params, tests)
-        hessians = partial(evaluations, problem, kept) if callable(plan.hess) else None
-        describe = partial(outcome, tests, began, hessians)
-        report = driver.reporter(callback, bool(common.get("disp")), partial(driver.so_far, describe))
-        trace, budget = bool(common.get("trace")), account.budget
-        return describe(driver.drive(loop, think, x, size, params, tests, plan.limits, began, report, trace, budget))
+        perform = partial(performed, fun, args, x, callback, account.budget, began)
+        run, describe = perform(plan)
+        if plan.jac == "2-point" and run.ending.status in STUCK and not run.ending.success:
+            central, so_far = centrally(plan, run)
+            if room(central, so_far):
+                run, describe = perform(central, so_far)
+        return describe(run)
+
+
+STUCK = (stopping.Status.PRECISION, stopping.Status.LINE_SEARCH)  #: as one-sided differences leave a run now and then
+
+
+def performed(
+    fun: Any, args: Any, x: Any, callback: Any, budget: Any, began: float, plan: "Plan", after: Any = None
+) -> tuple[driver.Run, Callable[[driver.Run], Any]]:
+    """The run that is planned, from x or from where an earlier one ended, and what makes its result."""
+    method, params, tests, common = plan.method, plan.params, plan.tests, plan.common
+    problem = Later(generic_problem, plan, fun, args, x)
+    loop = plan.loop or loops.generic(method, stopping, problem())
+    kept = np.zeros((x.shape[0] + 1,) * 2) if loop.keeps else None
+    if kept is not None:
+        loop = loops.keeping(loop, kept)
+    if plan.arrays:
+        loop = primed(loop, method, {name: start_array(name, common[name], x) for name in plan.arrays})
+    if tests.differences > 0.0:
+        loop = loops.with_wider_differences(loop, method, stopping, problem)
+    if after:
+        again = driver.begun_again(stopping, method, problem(after.watch.rough), after.state, after.watch, params)
+        loop = loop._replace(begin=lambda *_: (*again, 0))
+    size = start_sizes(x) if tests.differences > 0.0 else absolute(x)
+    think = driver.thinker(stopping, method, problem, params, tests)
+    hessians = partial(evaluations, problem, kept) if callable(plan.hess) else None
+    describe = partial(outcome, tests, began, hessians, after)
+    report = driver.reporter(callback, bool(common.get("disp")), partial(driver.so_far, describe))
+    trace = bool(common.get("trace"))
+    return driver.drive(loop, think, x, size, params, tests, plan.limits, began, report, trace, budget), describe
+
+
+def centrally(plan: "Plan", run: driver.Run) -> tuple["Plan", driver.Run]:
+    """Plan and run to go on with central differences; what was spent stays spent."""
+    x, old = run.watch.x, plan.tests
+    tests = old._replace(differences=relative_step("3-point", x), per_gradient=2 * x.shape[0])
+    more = stopping.spent(run.state, tests)[0] - stopping.spent(run.state, old)[0]
+    limits = plan.limits._replace(maxiter=plan.limits.maxiter - run.nit)
+    plan = plan._replace(jac="3-point", tests=tests, limits=limits)
+    return plan, run._replace(state=run.state._replace(nfev=run.state.nfev - more))
+
+
+def room(plan: "Plan", run: driver.Run) -> bool:
+    """Whether the limit of evaluations leaves another state."""
+    tests = plan.tests
+    gradients = 1 + tests.gradients_per_hessian + tests.gradients_per_product
+    return tests.maxfun - stopping.spent(run.state, tests)[0] > tests.per_hessian + gradients * tests.per_gradient + 1
 
 
 class Plan(NamedTuple):
@@ -153,8 +190,10 @@ def primed(loop: loops.Loop, method: Any, arrays: dict[str, Any]) -> loops.Loop:
     return loop._replace(begin=begin)
 
 
-def outcome(tests: stopping.Tests, began: float, hessians: Any, run: driver.Run) -> Any:
+def outcome(tests: stopping.Tests, began: float, hessians: Any, after: Any, run: driver.Run) -> Any:
     """The OptimizeResult of a run: the best point seen, and the curvature that the method ended with."""
+    if after:
+        run = run._replace(nit=after.nit + run.nit, trace=after.trace[:-1] + run.trace)
     state, watch = run.state, run.watch
     result = driver.result(run, tests, began, x=watch.x, fun=watch.f, jac=watch.g)
     for field, name in (("H", "hess_inv"), ("B", "hess"), ("history", "history")):

@@ -17,13 +17,11 @@ from enum import IntEnum
 from math import inf
 from typing import Any, NamedTuple
 
-from refopt.judgement import SAFE, centred, safe, share, stationary
+from refopt.judgement import LITTLE, SAFE, centred, safe, share, stationary, trifle
 from refopt.linesearch import noise_floor
 from refopt.noise import Differences, differences_of, measure_f
 from refopt.ops import Vector, absolute, eps, finite, larger, namespace, norm, norm_inf, weighted_max
 from refopt.problem import Problem
-
-LITTLE = 2.0**-52  #: of all that was gained, a part that is not worth a step: its last digit
 
 
 class Status(IntEnum):
@@ -160,8 +158,7 @@ def settle(problem: Problem, old: Watch, x: Vector, f: float, g: Vector, promise
     What is claimed of a point is claimed of no other: it becomes the best one, and must be as low as that was.
     """
     ef = noise_floor(problem, x, f)
-    little = min(LITTLE * (old.f0 - f), share(f, tests, 1e-10, 1e-2))
-    if promised <= ef or promised <= little or (tests.absolute_only and promised < inf):
+    if promised <= max(ef, trifle(old.f0, f, tests)) or (tests.absolute_only and promised < inf):
         if tests.differences > 0.0 or f > old.f + slack(old, ef):  # noise may look like that
             return old._replace(verdict=STUCK)
         new = best_here(old, x, f, g)
