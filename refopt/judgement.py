@@ -101,7 +101,7 @@ def perfected(problem: Problem, watch: Any, tests: Any, near: bool, known: Accur
     (x, f, g, gain, stuck, lowest), errors = best, known.errors
     gnorm, stuck = norm_inf(g), stuck and lowest >= f - enough  # a gain that is real shows in f
     good = gain <= max(enough, trifle(watch.f0, f, tests)) and gnorm <= 5.0 * SAFE * watch.g0
-    if gnorm <= norm_inf(errors) and (near or gnorm <= 0.1 * watch.g0):
+    if gnorm <= norm_inf(errors) and (near or gnorm <= 0.1 * watch.gmax):
         good = good or gain <= 100.0 * eps(x) * abs(f)
         good = good or (noise_only(g, errors, x, watch.size) and (gain <= enough or (stuck and near)))
     return watch._replace(x=x, f=f, g=g, gnorm=gnorm) if good else None

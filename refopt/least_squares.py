@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from inspect import Parameter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,12 +16,12 @@ from refopt import driver, stopping, stopping_residuals
 from refopt import loop as loops
 from refopt.accounts import Account
 from refopt.budget import Spent
-from refopt.catalogue import Entry, find, nonnegative, split_options
+from refopt.catalogue import Entry, as_dict, find, nonnegative, split_options
 from refopt.derivatives.differences import sizes
 from refopt.inputs import Later, Together, array_function, check_derivatives, own, same_kind, vector
 from refopt.linalg.arrays import lower_inverse
 from refopt.linalg.gram import inverse_gram
-from refopt.minimize import bounding, differenced, given, steps_at_most, why_generic
+from refopt.minimize import bounding, differenced, given, planned, steps_at_most, why_generic
 from refopt.ops import cholesky, device, diagonal, eps, finite, namespace, norm_inf, positive
 from refopt.problem import LeastSquares
 
@@ -64,32 +64,54 @@ def least_squares(
     ValueError for a wrong shape, NaN in ``x0``, an unknown method, bounds, a robust loss; TypeError for an unknown
     option. An exception of the user's functions arrives unchanged.
     """
-    began = time.perf_counter()
+    began, options = time.perf_counter(), as_dict(options)
     refuse(bounds, loss)
-    entry = find(method, "least_squares")
-    params, common = split_options(entry, options)
-    check_derivatives(jac=jac)
     x = vector(x0)
-    tests = wanted(ftol, xtol, gtol, max_nfev, common, jac, x)
-    limits = driver.Limits(steps_at_most(common, x.shape[0]), tests.maxfun, given(common, "maxtime", np.inf))
-    scale, kwargs = fixed_scale(x_scale, x), kwargs or {}
-    with Account((fun, jac), args, tests.maxfun, not kwargs) as account:
+    scale, limit = fixed_scale(x_scale, x), nonnegative("maxfun", given(options, "maxfun", 1e300))
+    limit = limit if max_nfev is None else nonnegative("max_nfev", max_nfev)
+    with Account((fun, jac), args, limit, not kwargs) as account:
         (fun, jac), args = account.functions, account.args
-        problem = Later(generic_problem, fun, jac, args, kwargs, x)
-        loop = prepare(entry, fun, jac, args, kwargs, x, common.get("compiled", "auto"), problem)
+        plan = planned(plan_of, x, fun, jac, args, kwargs or None, method, ftol, xtol, gtol, limit, options)
+        method, params, tests, common = plan.method, plan.params, plan.tests, plan.common
+        problem = Later(generic_problem, fun, jac, args, kwargs or {}, x)
+        loop = plan.loop or loops.generic(method, stopping_residuals, problem())
         if tests.differences > 0.0:
-            loop = loops.with_wider_differences(loop, entry.module, stopping_residuals, problem)
+            loop = loops.with_wider_differences(loop, method, stopping_residuals, problem)
         if scale is not None and "rescale" in params._fields:
-            params, loop = params._replace(rescale=False), scaled(loop, entry.module, scale)
-        think = driver.thinker(stopping_residuals, entry.module, problem, params, tests)
+            params, loop = params._replace(rescale=False), scaled(loop, method, scale)
+        think = driver.thinker(stopping_residuals, method, problem, params, tests)
         describe = partial(driver.so_far, partial(sketch, tests, began))
         report = driver.reporter(callback, bool(common.get("disp")), describe)
         trace, budget = bool(common.get("trace")), account.budget
-        done = driver.drive(loop, think, x, positive(abs(x)), params, tests, limits, began, report, trace, budget)
+        done = driver.drive(loop, think, x, positive(abs(x)), params, tests, plan.limits, began, report, trace, budget)
         with np.errstate(all="ignore"):
             with suppress(Spent):
-                done = completed(entry.module, problem, done, params, tests)
+                done = completed(method, problem, done, params, tests)
             return outcome(tests, began, done)
+
+
+class Plan(NamedTuple):
+    """What is asked of a run, all but its start."""
+
+    method: Any
+    params: Any
+    tests: stopping_residuals.Tests
+    limits: driver.Limits
+    common: dict[str, Any]  #: the options that all methods have
+    loop: loops.Loop | None  #: the compiled one, if it can be
+
+
+def plan_of(
+    x: Any, fun: Any, jac: Any, args: Any, kwargs: Any, method: str, ftol: Any, xtol: Any, gtol: Any, maxfun: float,
+    options: Any,
+) -> Plan:  # fmt: skip
+    entry = find(method, "least_squares")
+    params, common = split_options(entry, options)
+    check_derivatives(jac=jac)
+    tests = wanted(ftol, xtol, gtol, maxfun, common, jac, x)
+    limits = driver.Limits(steps_at_most(common, x.shape[0]), maxfun, given(common, "maxtime", np.inf))
+    loop = compiled_loop(entry, fun, jac, args, kwargs, x, common.get("compiled", "auto"))
+    return Plan(entry.module, params, tests, limits, common, loop)
 
 
 def refuse(bounds: Any, loss: Any) -> None:
@@ -169,14 +191,13 @@ def spread(inverse: Any, cost: float, freedom: int) -> Any:
 
 
 def wanted(
-    ftol: float | None, xtol: float | None, gtol: float | None, max_nfev: int | None, common: dict[str, Any], jac: Any,
-    x: Any,
+    ftol: float | None, xtol: float | None, gtol: float | None, maxfun: float, common: dict[str, Any], jac: Any, x: Any
 ) -> stopping_residuals.Tests:  # fmt: skip
     """The stopping tests that the user asked for; ``gtol_abs`` alone means SciPy's absolute test alone."""
     n, gtol_abs = x.shape[0], given(common, "gtol_abs", 0.0)
-    ftol, xtol, gtol, max_nfev = (
+    ftol, xtol, gtol = (
         None if value is None else nonnegative(name, value)
-        for name, value in (("ftol", ftol), ("xtol", xtol), ("gtol", gtol), ("max_nfev", max_nfev))
+        for name, value in (("ftol", ftol), ("xtol", xtol), ("gtol", gtol))
     )
     return stopping_residuals.Tests(
         gtol=float(common.get("gtol", gtol) or 0.0),
@@ -186,7 +207,7 @@ def wanted(
         absolute_only="gtol" not in common and gtol in (None, 0.0, 1e-8) and gtol_abs > 0.0,
         differences=difference_step(jac, x),
         per_gradient={"2-point": n + 1, "3-point": 2 * n, "cs": n}.get(differenced(jac), 0),
-        maxfun=float(given(common, "maxfun", 1e300) if max_nfev is None else max_nfev),
+        maxfun=float(maxfun),
     )
 
 
@@ -218,14 +239,13 @@ def fixed_scale(x_scale: Any, x: Any) -> Any:
     return scale
 
 
-def prepare(
-    entry: Entry, fun: Any, jac: Any, args: tuple[Any, ...], kwargs: dict[str, Any], x: Any, wish: Any,
-    problem: Callable[[], LeastSquares],
-) -> loops.Loop:  # fmt: skip
-    """The loop that will run: compiled, or generic."""
+def compiled_loop(
+    entry: Entry, fun: Any, jac: Any, args: tuple[Any, ...], kwargs: Any, x: Any, wish: Any
+) -> loops.Loop | None:  # fmt: skip
+    """The loop that will run, if it is compiled."""
     if not callable(fun):
         raise TypeError(f"fun must be callable; it is {type(fun).__name__}")
-    obstacle = "compiled is False" if wish is False else why_generic(entry, fun, jac, None, (*args, *kwargs), x)
+    obstacle = "compiled is False" if not wish else why_generic(entry, fun, jac, None, (*args, *(kwargs or ())), x)
     if not obstacle:
         from refopt import compiled
 
@@ -234,7 +254,7 @@ def prepare(
         return compiled.runner(entry.module, stopping_residuals, functions)
     if wish is True:
         raise ValueError(f"compiled=True is not possible here: {obstacle}")
-    return loops.generic(entry.module, stopping_residuals, problem())
+    return None
 
 
 def generic_problem(

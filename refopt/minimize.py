@@ -68,7 +68,7 @@ def minimize(
     limit = nonnegative("maxfun", given(options, "maxfun", 1e300))
     with Account((fun, jac, hess, hessp), args, limit, "fisher" not in options) as account:
         x, (fun, jac, hess, hessp), args = vector(x0), account.functions, account.args
-        plan = planned(x, fun, args, method, jac, hess, hessp, tol, options)
+        plan = planned(plan_of, x, fun, args, method, jac, hess, hessp, tol, options)
         ignore_unused(plan.entry, hess=hess, hessp=hessp)
         perform = partial(performed, fun, args, x, callback, account.budget, began)
         run, describe = perform(plan)
@@ -141,24 +141,25 @@ class Plan(NamedTuple):
     loop: loops.Loop | None  #: the compiled one, if it can be
 
 
-def planned(x: Any, fun: Any, args: tuple[Any, ...], *asked: Any) -> Plan:
-    """The plan of a run from x. For jitted functions it is remembered: another run begins at once."""
+def planned(make: Callable[..., Any], x: Any, fun: Any, *asked: Any) -> Any:
+    """``make(x, fun, *asked)``, the plan of a run; options are the last that is asked.
+
+    For jitted functions it is remembered, by the length of x: another run begins at once.
+    """
     *rest, options = asked
     if not (jitted(fun) and type(x) is np.ndarray and x.dtype is FLOAT):
-        return plan_of(x, fun, args, *asked)
-    key = x.shape[0], fun, args, *rest, *(options or {}).items()
+        return make(x, fun, *asked)
+    key = make, x.shape[0], len(rest), fun, *rest, *(options or {}).items()
     try:
         hash(key)
-    except TypeError:  # an array among the options
-        return plan_of(x, fun, args, *asked)
+    except TypeError:  # an array among them
+        return make(x, fun, *asked)
     return remembered(*key)
 
 
 @lru_cache(maxsize=256, typed=True)
-def remembered(
-    n: int, fun: Any, args: Any, method: Any, jac: Any, hess: Any, hessp: Any, tol: Any, *given: Any
-) -> Plan:
-    return plan_of(np.zeros(n), fun, args, method, jac, hess, hessp, tol, dict(given))
+def remembered(make: Callable[..., Any], n: int, rest: int, fun: Any, *asked: Any) -> Any:
+    return make(np.zeros(n), fun, *asked[:rest], dict(asked[rest:]))
 
 
 def plan_of(

@@ -5,7 +5,7 @@ import pytest
 
 import refopt
 from bowl import bowl, bowl_grad
-from refopt.minimize import planned
+from refopt.minimize import plan_of, planned
 
 numba = pytest.importorskip("numba")
 
@@ -26,7 +26,7 @@ START = np.array([1.0, -0.5, 0.25])
 
 
 def plan(options=None, *, method="bfgs", jac=bowl_grad, tol=None, n=3):
-    return planned(np.ones(n), bowl, (), method, jac, None, None, tol, options)
+    return planned(plan_of, np.ones(n), bowl, (), method, jac, None, None, tol, options)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_the_same_is_asked_once_and_anything_else_anew():
 def test_what_equals_another_option_is_not_taken_for_it(off):
     assert plan({"compiled": "auto"}).loop is not None
     assert plan({"compiled": off}).loop is None
-    assert planned(START, pair, (), "bfgs", True, None, None, None, None).loop is not None
+    assert planned(plan_of, START, pair, (), "bfgs", True, None, None, None, None).loop is not None
     with pytest.raises(TypeError, match="jac must be callable, True, None"):
         refopt.minimize(pair, START, jac=1)
 
@@ -90,6 +90,6 @@ def test_warnings_and_errors_come_every_time():
 def test_what_is_not_jitted_is_not_remembered():
     """It may be another function every time, and hold much."""
     fun = bowl.py_func
-    assert planned(START, fun, (), "bfgs", bowl_grad, None, None, None, None).loop is None
-    first, second = (planned(START, fun, (), "bfgs", bowl_grad, None, None, None, None) for _ in range(2))
+    assert planned(plan_of, START, fun, (), "bfgs", bowl_grad, None, None, None, None).loop is None
+    first, second = (planned(plan_of, START, fun, (), "bfgs", bowl_grad, None, None, None, None) for _ in range(2))
     assert first is not second

@@ -1,6 +1,5 @@
-"""One-sided differences: where they leave a run stuck, central ones take their place, and what is counted stays true."""
+"""Where one-sided differences leave a run stuck central ones take their place, and what is counted stays true."""
 
-import numpy as np
 import pytest
 
 import refopt
@@ -8,7 +7,7 @@ from refopt.stopping import Status
 from variants import VARIANTS, case
 
 methods = pytest.mark.parametrize("method", ["bfgs", "l-bfgs", "trust-exact", "trust-ncg", "newton-cg"])
-NARROW = VARIANTS["1e-9 from the answer"](case("nist:Bennett5/1", "minimize"))  # f* is 2.6e-4, the gradient hardly shows
+NARROW = VARIANTS["1e-9 from the answer"](case("nist:Bennett5/1", "minimize"))
 
 
 class Counted:
@@ -31,16 +30,17 @@ def test_a_stuck_run_goes_on_with_central_differences(method):
     assert NARROW.truth(result.x) <= NARROW.truth(NARROW.x0)
     assert result.nfev == f.calls
     assert len(result.trace) == result.nit + 1
-    assert steps == sorted(steps) and steps[-1] == result.nit
+    assert steps == sorted(steps)
+    assert steps[-1] == result.nit
 
 
 @methods
 @pytest.mark.parametrize("most", [20, 60, 200, 400])
 def test_its_limits_hold(method, most):
-    """Wherever the limit falls, before the change of differences or after it."""
+    """Wherever the limit falls, before the change of differences or after it; the first point has its derivatives."""
     f = Counted()
     result = refopt.minimize(f, NARROW.x0, jac="2-point", method=method, options={"maxfun": most})
-    assert f.calls == result.nfev <= most + NARROW.x0.shape[0] ** 2 * 6  # the first point has its derivatives in any case
+    assert f.calls == result.nfev <= most + NARROW.x0.shape[0] ** 2 * 6
     steps = refopt.minimize(f, NARROW.x0, jac="2-point", method=method, options={"maxiter": 3})
     assert steps.nit <= 3
     assert steps.success or steps.status in (Status.MAXITER, Status.LINE_SEARCH, Status.PRECISION)
