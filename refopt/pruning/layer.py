@@ -13,11 +13,9 @@ from refopt.pruning.result import Pruned, like, numbers, pieces, total
 
 def layer_of(W: Any, X: Any, hessian: Any) -> tuple[Any, Any]:
     """W, and H (n, n) of its rows, from their inputs or as given."""
-    W = numbers(W)
+    W = numbers(W, "W")
     if W.ndim != 2 or 0 in W.shape:
         raise ValueError(f"W has shape {tuple(W.shape)}: it must be (outputs, inputs), with one of each or more")
-    if W.dtype != object and not bool(namespace(W).all(namespace(W).isfinite(W))):
-        raise ValueError("W has entries that are not finite")
     if (X is None) == (hessian is None):
         raise ValueError("give either the inputs X (inputs, samples) or hessian=…, not both")
     if X is None:
@@ -27,7 +25,7 @@ def layer_of(W: Any, X: Any, hessian: Any) -> tuple[Any, Any]:
     H = layer_hessian(X)
     if H.shape[0] != W.shape[1]:
         raise ValueError(f"X has {H.shape[0]} inputs, W {W.shape[1]}: the arrays of X must be (inputs, samples)")
-    return W, H
+    return W, numbers(H, "the Hessian", ": look for them in X")
 
 
 def report(W: Any, weights: Any, mask: Any, H: Any, scores: Any, increases: Any, order: Any = None) -> Pruned:

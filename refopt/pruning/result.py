@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refopt.ops import device, namespace
+from refopt.ops import device, finite, namespace, scalar
 
 
 class Pruned(NamedTuple):
@@ -26,14 +26,26 @@ class Pruned(NamedTuple):
     caution: str = ""  #: when that curvature misleads
 
 
-def numbers(values: Any) -> Any:
-    """An array of floats or rational numbers: lists become NumPy's, integers the default floats of their library."""
+def numbers(values: Any, what: str = "", advice: str = "") -> Any:
+    """An array of floats or rational numbers: lists become NumPy's, integers the default floats of their library.
+
+    what: its name, where an entry that is not finite is an error.
+    """
     a = values if hasattr(values, "dtype") else np.asarray(values)
-    if a.dtype == object or namespace(a).isdtype(a.dtype, "real floating"):
-        return a
-    if not namespace(a).isdtype(a.dtype, ("integral", "bool")):
-        raise TypeError(f"weights and curvatures are real numbers, not {a.dtype}")
-    return namespace(a).astype(a, namespace(a).empty(0, device=device(a)).dtype)
+    if not ((type(a) is np.ndarray and a.dtype.char in "dfO") or namespace(a).isdtype(a.dtype, "real floating")):
+        xp = namespace(a)
+        if not xp.isdtype(a.dtype, ("integral", "bool")):
+            raise TypeError(f"weights and curvatures are real numbers, not {a.dtype}")
+        a = xp.astype(a, xp.empty(0, device=device(a)).dtype)
+    if what and a.dtype != object and not all_finite(a):
+        raise ValueError(f"{what} has entries that are not finite{advice}")
+    return a
+
+
+def all_finite(a: Any) -> bool:
+    """Whether no entry is infinite or NaN."""
+    xp = namespace(a)
+    return (xp is np and finite(float(np.vdot(a, a)))) or bool(xp.all(xp.isfinite(a)))
 
 
 def like(a: Any, w: Any) -> Any:
@@ -131,14 +143,21 @@ def lowest_of_rows(scores: Any, count: int) -> Any:
 
 def integers(values: Any, like: Any) -> Any:
     """(k,) places, beside the array `like`."""
-    xp = namespace(like)
-    return xp.asarray(list(values), dtype=xp.int64, device=device(like))
+    values = values if type(values) is np.ndarray else list(values)
+    return namespace(like).asarray(values, dtype=namespace(like).int64, device=device(like))
+
+
+def all_but(places: Any, size: int, like: Any) -> Any:
+    """(size,) True but at these places, beside the array `like`."""
+    gone = np.zeros(size, dtype=bool)
+    gone[places] = True
+    return namespace(like).asarray(~gone, device=device(like))
 
 
 def total(values: Any) -> Any:
     """Σ values: a float, or a rational number."""
-    value = namespace(values).sum(values)
-    return float(value) if hasattr(value, "dtype") else value
+    value = values.sum() if type(values) is np.ndarray else namespace(values).sum(values)
+    return scalar(value)
 
 
 def pieces(size: int, least: int = 1) -> list[slice]:
