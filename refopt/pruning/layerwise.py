@@ -8,7 +8,7 @@ rows goes. For the loss of the *network* rows do interact, through the layers ab
 
 E. Frantar, S. P. Singh & D. Alistarh, Optimal brain compression, arXiv:2208.11580, §4.
 Deviations: theirs sorts the increases of all rows at once, which is the same where those of a row rise.
-Shapes: W (out, n), X (n, N).   Cost: 2n²N + 2n³/3, then n³/3 for each row whose order is known to the end.
+Shapes: W (out, n), X (n, N).   Cost: 2n²N + n³, then n³/3 for each row whose order is known to the end.
 """
 
 from math import inf

@@ -13,7 +13,8 @@ rank-one formula of Sherman and Morrison is what *builds* H⁻¹ from gradients 
 B. Hassibi & D. G. Stork, Second order derivatives for network pruning, NIPS 1992, §2 and §3;  E. Frantar, S. P. Singh
 & D. Alistarh, Optimal brain compression, arXiv:2208.11580, §4 (the downdate, and rows apart).
 It needs g = 0: w is a minimum of the loss, as it is for the reconstruction of a layer.
-Shapes: w (n,), H (n, n).   Cost: 2n³/3 for H⁻¹, then n² for each weight that goes.
+Shapes: w (n,), H (n, n).   Cost: n³ flops for H⁻¹, then 2n² for each weight that goes; compiled n²/2 at most, since no
+downdate is written (``kernels.remove``).
 """
 
 from collections.abc import Callable, Sequence

@@ -1,14 +1,18 @@
 """What pruning returns, and how many weights it is asked to take."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from refopt.ops import device, finite, namespace, scalar
 
 
-class Pruned(NamedTuple):
+@dataclass(eq=False)
+class Pruned:
     """Weights of which some are zero, and what that costs.
 
     The increases are those of the quadratic in the Hessian that the method used, its damping included; the actual one
@@ -17,13 +21,38 @@ class Pruned(NamedTuple):
 
     mask: Any  #: True where a weight is kept; of the shape of the weights
     weights: Any  #: zero where the mask is False; the others as the method has corrected them
-    order: Any  #: (count,) places in the raveled weights, in the order in which they went
+    went: Any  #: `order`, where it is not that of the columns
     saliency: Any  #: of every weight, when it was chosen among: what removing it alone would have cost
     increases: Any  #: (count,) increase by each removal, in that order; where a group goes at once, shared evenly
     predicted_increase: Any  #: their sum
     actual_increase: Any = None  #: None where nobody could know it
     label: str = ""  #: which curvature it was
     caution: str = ""  #: when that curvature misleads
+
+    @cached_property
+    def order(self) -> Any:
+        """(count,) places in the raveled weights, in the order in which they went."""
+        return by_columns(self.mask) if self.went is None else self.went
+
+
+def by_columns(mask: Any) -> Any:
+    """(count,) the places of what goes, column by column."""
+    xp, (rows, n) = namespace(mask), mask.shape
+
+    def of(some: slice) -> Any:
+        places = xp.nonzero(xp.reshape(~mask[:, some].T, (-1,)))[0]
+        return places % rows * n + places // rows + some.start
+
+    return strung(map(of, pieces(n)), rows * n - int(xp.count_nonzero(mask)), xp.int64, mask)
+
+
+def strung(parts: Iterable[Any], size: int, dtype: Any, like: Any) -> Any:
+    """The parts one after the other, `size` numbers or fewer, beside the array `like`; no part is held for long."""
+    values, done = namespace(like).empty(size, dtype=dtype, device=device(like)), 0
+    for part in parts:
+        values[done : done + part.shape[0]] = part
+        done += part.shape[0]
+    return values[:done]
 
 
 def numbers(values: Any, what: str = "", advice: str = "") -> Any:

@@ -256,7 +256,7 @@ def test_all_array_kinds(namespace):
     reference = obs(w, H, count=3)
     for dtype, tolerance in ((np.float64, 1e-12), (np.float32, 1e-4)):
         ours = obs(namespace.asarray(w.astype(dtype)), namespace.asarray(H.astype(dtype)), count=3, damping=0.0)
-        assert all(namespace.owns(a) for a in ours[:5])
+        assert all(namespace.owns(a) for a in (ours.mask, ours.weights, ours.order, ours.saliency, ours.increases))
         assert namespace.to_numpy(ours.order).tolist() == reference.order.tolist()
         assert namespace.to_numpy(ours.weights).dtype == dtype
         assert np.allclose(namespace.to_numpy(ours.weights), reference.weights, rtol=0, atol=tolerance)
