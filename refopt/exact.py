@@ -8,6 +8,7 @@ would turn everything after it into floats, so ``checked`` looks through the res
     refopt.exact.run(A, b, x0, H0)        BFGS with the exact search on ½ xᵀAx − bᵀx ends with g = 0 and H = A⁻¹
 """
 
+import dataclasses
 from collections.abc import Callable
 from fractions import Fraction
 from math import isfinite
@@ -48,7 +49,7 @@ def array(values: Any, kind: Kind = Fraction) -> np.ndarray:
 
 
 def checked(result: Any, name: str = "result") -> Any:
-    """`result` as it is, or a TypeError that names the first float in it.   Looks into arrays, tuples and dicts."""
+    """`result` as it is, or a TypeError that names the first float in it.   Looks into whatever holds others."""
     if isinstance(result, float | complex | np.inexact):
         raise TypeError(f"{name} is the float {result!r}: this run was to be exact, but rounded on its way")
     if isinstance(result, np.ndarray):
@@ -59,6 +60,9 @@ def checked(result: Any, name: str = "result") -> Any:
     elif isinstance(result, dict):
         for key, value in result.items():
             checked(value, f"{name}[{key!r}]")
+    elif dataclasses.is_dataclass(result):
+        for field in dataclasses.fields(result):
+            checked(getattr(result, field.name), f"{name}.{field.name}")
     elif isinstance(result, list | tuple):
         fields = getattr(result, "_fields", range(len(result)))
         for field, value in zip(fields, result, strict=True):

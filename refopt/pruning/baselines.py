@@ -11,6 +11,7 @@ by weight, so `increases` are the diagonal's, and `predicted_increase` is the qu
 Shapes: W (out, n), X (n, N).   Cost: out·n for a score, n³/3 for each row that is fitted again.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from refopt.ops import device, diagonal, namespace
@@ -29,7 +30,7 @@ def magnitude(
     if X is hessian is None:
         W = numbers(W)
         made = magnitude(W, None, sparsity, pattern, hessian=namespace(W).eye(W.shape[-1], device=device(W)))
-        return made._replace(saliency=abs(W), increases=None, predicted_increase=None, actual_increase=None, label="")
+        return replace(made, saliency=abs(W), increases=None, predicted_increase=None, actual_increase=None, label="")
     W, H = layer_of(W, X, hessian)
     scores = abs(W)
     return uncorrected(W, chosen(scores, sparsity, pattern, in_rows=False), H, scores)
@@ -51,11 +52,9 @@ def refit(W: Any, X: Any = None, mask: Any = None, *, hessian: Any = None, dampi
     H_damped, dead = prepared(H, damping, W.shape[1])
     rows = [like(refitted(like(W[i, :], H), mask[i, :], H_damped), W) for i in range(W.shape[0])]
     weights = xp.where(mask, xp.where(dead, W, xp.stack(rows)), xp.zeros_like(W))
-    delta = xp.where(dead, xp.zeros_like(W), weights - W)
     made = uncorrected(W, ~mask, H, abs(W))
-    return made._replace(
-        weights=weights, predicted_increase=quadratic(delta, H_damped), actual_increase=quadratic(weights - W, H)
-    )
+    predicted = quadratic(xp.where(dead, W, weights), W, H_damped)
+    return replace(made, weights=weights, predicted_increase=predicted, actual_increase=quadratic(weights, W, H))
 
 
 def refitted(w: Any, kept: Any, H: Any) -> Any:

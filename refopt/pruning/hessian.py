@@ -24,6 +24,7 @@ Shapes: X (n, N), H, V (n, n), d (n,).   Cost: 2n²N flops for H, 2n³/3 for V. 
 """
 
 import sys
+from collections.abc import Iterable
 from math import inf
 from typing import Any
 
@@ -31,8 +32,10 @@ import numpy as np
 from numpy.linalg import LinAlgError
 
 from refopt import exact
-from refopt.ops import cholesky, device, diagonal, eps, namespace, rank_one, symmetrised
-from refopt.pruning.result import among, numbers, whole
+from refopt.ops import _lapack, cholesky, device, diagonal, eps, finite, namespace, rank_one, scalar, symmetrised
+from refopt.pruning.kernels import compiled as _compiled
+from refopt.pruning.kernels import compiles, readable, symmetric_part
+from refopt.pruning.result import among, numbers, pieces, whole
 
 MAX = sys.float_info.max
 
@@ -73,16 +76,31 @@ def _second_moment(X: Any, factor: int) -> Any:
     return factor * H / X.shape[1]
 
 
-def symmetric(H: Any, n: int, what: str) -> Any:
+def symmetric(H: Any, n: int, what: str, fast: bool = False) -> Any:
     """H (n, n) that equals its transpose, to what rounding may have left; ½(H + Hᵀ) then."""
-    xp = namespace(H)
     if tuple(H.shape) != (n, n):
         raise ValueError(f"{what} has shape {tuple(H.shape)}; for {n} weights it must be ({n}, {n})")
-    if n == 0 or bool(xp.all(H == H.T)):
-        return H
-    if bool(xp.max(abs(H - H.T)) > eps(H) ** 0.5 * xp.max(abs(H))):
+    fast = fast and compiles(None, True, H)
+    if fast:
+        part = np.empty((n, n), H.dtype)
+        gap, size = _compiled(symmetric_part)(readable(H), part)
+    else:
+        with np.errstate(invalid="ignore"):  # ∞ − ∞ is NaN, and reported below
+            gap = largest(H[some, :] - H[:, some].T for some in pieces(n, 256))
+        size = largest(H[some, :] for some in pieces(n, 256)) if gap else gap
+    if not finite(gap):
+        raise ValueError(f"{what} has entries that are not finite: look for them in the inputs or gradients")
+    if gap > eps(H) ** 0.5 * size:
         raise ValueError(f"{what} differs from its transpose: it must be symmetric")
-    return symmetrised(H)
+    if not gap:
+        return H
+    return part if fast else symmetrised(H)
+
+
+def largest(parts: Iterable[Any]) -> Any:
+    """The largest size of an entry of any part, infinity where one is NaN."""
+    sizes = (scalar(namespace(a).max(abs(a))) for a in parts)
+    return max((size if size == size else inf for size in sizes), default=0)
 
 
 def prepared(H: Any, damping: float, n: int) -> tuple[Any, Any]:
@@ -100,8 +118,6 @@ def shifted(H: Any, damping: float, n: int, counted: bool = False) -> tuple[Any,
     among("damping", damping, MAX, "it is a multiple of the mean of the diagonal, 0 or more, and finite")
     if n == 0:
         return diagonal(H), diagonal(H) == 0
-    if H.dtype != object and not (bool(xp.isfinite(xp.max(H))) and bool(xp.isfinite(xp.min(H)))):
-        raise ValueError("the Hessian has entries that are not finite: look for them in the inputs or gradients")
     diag = diagonal(H)
     dead = diag == 0
     if bool(xp.any(dead)):
@@ -135,13 +151,15 @@ def factored(H: Any, shift: Any = 0) -> tuple[Any, Any]:
     return xp.flip(M / root[:, None]), xp.flip(root * root)
 
 
-def inverse(H: Any) -> Any:
-    """H⁻¹ (n, n), symmetric to the last bit; H symmetric positive definite."""
+def inverse(H: Any, shift: Any = 0) -> Any:
+    """(H + diag(shift))⁻¹ (n, n), symmetric to the last bit; H + diag(shift) ≻ 0, symmetric."""
     if H.dtype == object:
-        V, d = _rational(H)
+        V, d = _rational(raised(H, shift))
         return (V.T * d) @ V
-    M = _inverse_of_factor(H.copy() if type(H) is np.ndarray else H)
-    return M.T @ M if type(H) is np.ndarray else symmetrised(M.T @ M)
+    M = _inverse_of_factor(raised(H, shift))
+    if type(M) is not np.ndarray:
+        return symmetrised(M.T @ M)
+    return _mirrored(_lapack("lauum", M)(M.T, overwrite_c=1)[0].T) if M.size else M
 
 
 def fisher_inverse(G: Any, damping: float, block_size: int | None = None) -> Any:
@@ -151,11 +169,9 @@ def fisher_inverse(G: Any, damping: float, block_size: int | None = None) -> Any
 
     (n, n), or with `block_size` the list of the diagonal blocks of that size.   Cost: 2Nn · block_size flops.
     """
-    G = numbers(G)
+    G = numbers(G, "G", ": look for them among the gradients")
     if G.ndim != 2 or G.shape[0] == 0:
         raise ValueError(f"G has shape {tuple(G.shape)}: it must be (samples, weights), with one sample or more")
-    if G.dtype != object and not bool(namespace(G).all(namespace(G).isfinite(G))):
-        raise ValueError("G has entries that are not finite: look for them among the gradients")
     rule = "F⁻¹ begins as I/damping, which must be positive and finite"
     among("damping", damping, MAX, rule)
     if damping == 0:
@@ -193,13 +209,19 @@ def _inverse_of_factor(A: Any) -> Any:
         return xp.linalg.solve(L, xp.eye(n, dtype=A.dtype, device=device(A))) if n else L
     if len(A) == 0:
         return A
-    from scipy.linalg import get_lapack_funcs
-
-    potrf, trtri = get_lapack_funcs(("potrf", "trtri"), (A,))
     before = A.diagonal().copy()
-    R, info = potrf(A.T, lower=0, clean=1, overwrite_a=1)  # A.T is A, in the order that LAPACK reads
+    R, info = _lapack("potrf", A)(A.T, overwrite_a=1)  # A.T is A, in the order that LAPACK reads
     _check(info == 0, before, R.diagonal())
-    return trtri(R, lower=0, overwrite_c=1)[0].T
+    return _lapack("trtri", A)(R, overwrite_c=1)[0].T
+
+
+def _mirrored(A: Any) -> Any:
+    """A with what is below its diagonal above it too; there it was zero."""
+    A.reshape(-1)[:: len(A) + 1] /= 2
+    for some in pieces(len(A), 64):
+        A[some, some] += A[some, some].T
+        A[some, some.stop :] = A[some.stop :, some].T
+    return A
 
 
 def _check(ok: bool, diag: Any, pivots: Any) -> None:

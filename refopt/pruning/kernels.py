@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 CHUNK = 2e8  #: flops between two looks for signals
+FEW = 32  #: weights of a row below which a compiled loop is not worth its start
+TILE = 32  #: rows and columns of a matrix that are read together
 
 
 @cache
@@ -21,52 +23,98 @@ def compiled(loop: Any) -> Any:
     return kernel(loop)
 
 
+@cache
+def compiler() -> bool:
+    """Whether there is one."""
+    return find_spec("numba") is not None
+
+
 def compiles(choice: bool | None, worth: bool, *arrays: Any) -> bool:
     """Whether to take a compiled loop for these arrays: as chosen, else where it is worth its start, with numba."""
-    first = arrays[0]
-    fit = all(type(a) is np.ndarray and a.dtype == first.dtype for a in arrays) and first.dtype.char in "fd"
+    kinds = {a.dtype.char if type(a) is np.ndarray else "" for a in arrays}
+    fit = kinds in ({"d"}, {"f"})
     if choice and not fit:
         raise ValueError("compiled loops take NumPy arrays of float64 or float32: pass compiled=False, or None")
-    return fit and (worth and find_spec("numba") is not None if choice is None else choice)
+    return fit and (worth and compiler() if choice is None else choice)
+
+
+def readable(A: Any) -> Any:
+    """A in C order and read-only, so that one machine code serves every A; nothing is copied that need not be."""
+    A = np.ascontiguousarray(A).view()
+    A.flags.writeable = False
+    return A
+
+
+def symmetric_part(A: Any, S: Any) -> tuple[float, float]:
+    """½(A + Aᵀ) into S, for A (n, n); max |a_ij − a_ji|, infinity where an entry is not finite; max |a_ij|, i ≥ j."""
+    n, gap, size = len(A), 0.0, 0.0
+    for above in range(0, n, TILE):
+        for left in range(0, above + 1, TILE):
+            for i in range(above, min(above + TILE, n)):
+                for j in range(left, min(left + TILE, i + 1)):
+                    a, b = A[i, j], A[j, i]
+                    S[i, j] = S[j, i] = (a + b) / 2
+                    if not abs(a - b) <= gap:
+                        gap = abs(a - b) if abs(a - b) > gap else np.inf
+                    size = max(size, abs(a))
+    return gap, size
 
 
 def remove(
-    A: Any, w: Any, c: Any, at: Any, order: Any, increases: Any, first: int, stop: int, spent: float, budget: float
+    P: Any,
+    U: Any,
+    w: Any,
+    d: Any,
+    at: Any,
+    order: Any,
+    increases: Any,
+    first: int,
+    stop: int,
+    spent: float,
+    most: float,
 ) -> tuple[int, float]:
     """Greedy OBS, removals `first` to `stop`; how many are done then, and what they cost: −1 where H⁻¹ is none.
 
-    Of A (n, n), H⁻¹, the lower triangle is used. A weight that goes changes places with the last that is left, so that
-    those left are A[:k, :k] and w[:k], and `at` says which they were.   Cost: k² flops for each.
+    It is the Cholesky factorisation of P = H⁻¹ (n, n), a row of U for each removal, with the pivot of least saliency:
+
+        u_t = (P e_q − Σ_s<t [u_s]_q u_s) / √d_q,     d ← d − u_t²,     w ← w − (w_q / √d_q) u_t
+
+    where d is the diagonal of today's inverse, so that no downdate of it is written. A weight that goes changes places
+    with the last that is left: those left are the first of w, d and of the rows of U, and `at` says which they were.
+    Cost: 2tk flops for the removal after t others that leaves k: n³/6 for half of the weights, n³/3 for all.
     """
     n = len(w)
-    for done in range(first, stop):
-        last, best, least = n - done - 1, -1, 0.0
+    for t in range(first, stop):
+        last, best, least = n - t - 1, -1, 0.0
         for i in range(last + 1):
-            if not A[i, i] > 0:
+            if not d[i] > 0:
                 return -1, spent
-            score = w[i] * w[i] / (2 * A[i, i])
+            score = w[i] * w[i] / (2 * d[i])
             if best < 0 or score < least or (score == least and at[i] < at[best]):
                 best, least = i, score
-        if spent + least > budget:
-            return done, spent
+        if spent + least > most:
+            return t, spent
         spent += least
-        order[done], increases[done] = at[best], least
-        for i in range(best + 1):
-            c[i] = A[best, i]
-        for i in range(best + 1, last + 1):
-            c[i] = A[i, best]
-        pivot, step = A[best, best], w[best] / A[best, best]
-        for i in range(best):
-            A[best, i] = A[last, i]
-        for i in range(best + 1, last):
-            A[i, best] = A[last, i]
-        A[best, best] = A[last, last]
-        c[best], w[best], at[best] = c[last], w[last], at[last]
+        q, u, scale = at[best], U[t], np.sqrt(d[best]) / d[best]
+        step = w[best] * scale
+        order[t], increases[t] = q, least
+        w[best], d[best], at[best], at[last] = w[last], d[last], at[last], q
+        for s in range(t):
+            U[s, best], U[s, last] = U[s, last], U[s, best]
         for i in range(last):
-            w[i] -= step * c[i]
-            part = c[i] / pivot
-            for j in range(i + 1):
-                A[i, j] -= part * c[j]
+            u[i] = P[q, at[i]]
+        for s in range(0, t - 3, 4):
+            a, b, c, e = U[s, last], U[s + 1, last], U[s + 2, last], U[s + 3, last]
+            for i in range(last):
+                u[i] -= a * U[s, i] + b * U[s + 1, i] + c * U[s + 2, i] + e * U[s + 3, i]
+        for s in range(t - t % 4, t):
+            a = U[s, last]
+            for i in range(last):
+                u[i] -= a * U[s, i]
+        for i in range(last):
+            u[i] *= scale
+            w[i] -= step * u[i]
+            d[i] -= u[i] * u[i]
     return max(first, stop), spent
 
 

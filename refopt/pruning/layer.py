@@ -3,21 +3,20 @@
 Shapes: W (out, n), X (n, N), H (n, n).
 """
 
+from dataclasses import replace
 from math import inf
 from typing import Any
 
-from refopt.ops import device, diagonal, namespace
+from refopt.ops import diagonal, namespace
 from refopt.pruning.hessian import layer_hessian, symmetric
 from refopt.pruning.result import Pruned, like, numbers, pieces, total
 
 
 def layer_of(W: Any, X: Any, hessian: Any) -> tuple[Any, Any]:
     """W, and H (n, n) of its rows, from their inputs or as given."""
-    W = numbers(W)
+    W = numbers(W, "W")
     if W.ndim != 2 or 0 in W.shape:
         raise ValueError(f"W has shape {tuple(W.shape)}: it must be (outputs, inputs), with one of each or more")
-    if W.dtype != object and not bool(namespace(W).all(namespace(W).isfinite(W))):
-        raise ValueError("W has entries that are not finite")
     if (X is None) == (hessian is None):
         raise ValueError("give either the inputs X (inputs, samples) or hessian=…, not both")
     if X is None:
@@ -27,25 +26,13 @@ def layer_of(W: Any, X: Any, hessian: Any) -> tuple[Any, Any]:
     H = layer_hessian(X)
     if H.shape[0] != W.shape[1]:
         raise ValueError(f"X has {H.shape[0]} inputs, W {W.shape[1]}: the arrays of X must be (inputs, samples)")
-    return W, H
+    return W, numbers(H, "the Hessian", ": look for them in X")
 
 
 def report(W: Any, weights: Any, mask: Any, H: Any, scores: Any, increases: Any, order: Any = None) -> Pruned:
     """The result for a layer: what went in an order, by these increases (count,); without one, column by column."""
-    actual = quadratic(weights - W, H)
-    order = by_columns(mask, increases.shape[0]) if order is None else order
+    actual = quadratic(weights, W, H)
     return Pruned(mask, weights, order, scores, increases, total(increases), actual, "hessian")
-
-
-def by_columns(mask: Any, count: int) -> Any:
-    """(count,) the places of what goes, column by column."""
-    xp, (rows, n), done = namespace(mask), mask.shape, 0
-    order = xp.empty(count, dtype=xp.int64, device=device(mask))
-    for some in pieces(n):
-        places = xp.nonzero(xp.reshape(~mask[:, some].T, (-1,)))[0]
-        order[done : done + places.shape[0]] = places % rows * n + places // rows + some.start
-        done += places.shape[0]
-    return order
 
 
 def uncorrected(W: Any, gone: Any, H: Any, ranking: Any) -> Pruned:
@@ -54,7 +41,7 @@ def uncorrected(W: Any, gone: Any, H: Any, ranking: Any) -> Pruned:
     weights = xp.where(gone, xp.zeros_like(W), W)
     order = lowest_first(ranking, gone)
     made = report(W, weights, ~gone, H, scores, xp.take(xp.reshape(scores, (-1,)), order), order)
-    return made._replace(predicted_increase=made.actual_increase)
+    return replace(made, predicted_increase=made.actual_increase)
 
 
 def lowest_first(ranking: Any, gone: Any) -> Any:
@@ -64,7 +51,7 @@ def lowest_first(ranking: Any, gone: Any) -> Any:
     return places[: int(xp.sum(xp.astype(gone, xp.int64)))]
 
 
-def quadratic(delta: Any, H: Any) -> Any:
-    """Σᵢ ½ δᵢᵀHδᵢ."""
-    parts = (like(delta[some, :], H) for some in pieces(delta.shape[0]))
+def quadratic(new: Any, old: Any, H: Any) -> Any:
+    """Σᵢ ½ δᵢᵀHδᵢ of δ = new − old, some rows at a time."""
+    parts = (like(new[some, :] - old[some, :], H) for some in pieces(old.shape[0]))
     return sum(total(namespace(H).vecdot(part @ H, part)) for part in parts) / 2

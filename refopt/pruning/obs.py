@@ -13,11 +13,11 @@ rank-one formula of Sherman and Morrison is what *builds* H⁻¹ from gradients 
 B. Hassibi & D. G. Stork, Second order derivatives for network pruning, NIPS 1992, §2 and §3;  E. Frantar, S. P. Singh
 & D. Alistarh, Optimal brain compression, arXiv:2208.11580, §4 (the downdate, and rows apart).
 It needs g = 0: w is a minimum of the loss, as it is for the reconstruction of a layer.
-Shapes: w (n,), H (n, n).   Cost: 2n³/3 for H⁻¹, then n² for each weight that goes.
+Shapes: w (n,), H (n, n).   Cost: n³ flops for H⁻¹, then 2n² for each weight that goes; compiled n²/2 at most, since no
+downdate is written (``kernels.remove``).
 """
 
-import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, chain, pairwise
 from math import inf
 from operator import index
@@ -27,21 +27,21 @@ import numpy as np
 from numpy.linalg import LinAlgError
 
 from refopt.ops import device, diagonal, namespace, outer, scalar
-from refopt.pruning.hessian import ADVICE, inverse, prepared, symmetric
-from refopt.pruning.kernels import CHUNK, compiles, remove
+from refopt.pruning.hessian import ADVICE, inverse, shifted, symmetric
+from refopt.pruning.kernels import CHUNK, FEW, compiles, readable, remove
 from refopt.pruning.kernels import compiled as _compiled
-from refopt.pruning.result import Pruned, integers, like, limits, numbers
+from refopt.pruning.result import Pruned, all_but, integers, like, limits, numbers
 
 LOST = "the inverse Hessian has lost its positive diagonal to rounding: " + ADVICE
-SMALL = 32  #: below this many weights a compiled loop is not worth its start
 
 
 class Removed(NamedTuple):
-    """What greedy OBS leaves: the weights, zero where one went; what went, in order; and what each removal cost."""
+    """What greedy OBS leaves."""
 
-    w: Any
-    order: list[int]
-    increases: list[Any]
+    w: Any  #: zero where a weight went
+    order: Any  #: which went; a list or an array of NumPy, as the costs are
+    increases: Any  #: what each of them cost
+    spent: Any  #: and all
 
 
 def obs(
@@ -69,31 +69,29 @@ def obs(
 
     Raises ValueError (LinAlgError is one) where H is singular, indefinite or not finite: no identity takes its place.
     """
-    w = numbers(w)
-    xp = namespace(w)
+    w = numbers(w, "w")
     if w.ndim != 1:
         raise ValueError(f"w has shape {tuple(w.shape)}: it must be a vector; for a layer take obs_rows or sparsegpt")
     if (hessian is None) == (inverse_hessian is None):
         raise ValueError("give either the Hessian or inverse_hessian, not both")
-    n, start, dead = w.shape[0], w, w != w
-    if hessian is not None:
-        hessian, dead = prepared(symmetric(numbers(hessian), n, "the Hessian"), damping, n)
-        inverse_hessian, start = inverse(hessian), xp.where(dead, xp.zeros_like(w), w)
-    blocks = inverse_hessian if isinstance(inverse_hessian, list | tuple) else [inverse_hessian]
-    blocks = [like(numbers(P), w) for P in blocks]
-    _check(w, blocks)
-    blocks = [symmetric(P, P.shape[0], "the inverse Hessian") for P in blocks]
-    groups = None if groups is None else places_of(groups, n)
-    most, limit = limits(n if groups is None else len(groups), count, sparsity, budget)
-    parts = [start[a:b] for a, b in pairwise([0, *accumulate(P.shape[0] for P in blocks)])]
-    if groups is not None:
-        done = by_groups(start, one(blocks), groups, most, limit)
-    elif len(blocks) == 1:
-        done = greedy(start, blocks[0], most, limit, compiled)
+    n, start, dead = w.shape[0], w, None
+    fast = compiles(compiled, n >= FEW, w)
+    if hessian is None:
+        blocks = inverses(inverse_hessian, w, fast)
     else:
-        done = blockwise(parts, blocks, most, limit, compiled)
-    scores = xp.concat([saliencies(part, P) for part, P in zip(parts, blocks, strict=True)])
-    return result(w, dead, done, scores, loss)
+        H = symmetric(numbers(hessian), n, "the Hessian", fast)
+        shift, dead = shifted(H, damping, n)
+        blocks, start = [like(inverse(H, shift), w)], namespace(w).where(dead, 0 * w, w)
+    places = None if groups is None else places_of(groups, n)
+    most, limit = limits(n if places is None else len(places), count, sparsity, budget)
+    parts = parted(start, blocks)
+    if places is not None:
+        done = by_groups(start, one(blocks), places, most, limit)
+    elif len(blocks) == 1:
+        done = greedy(start, blocks[0], most, limit, fast)
+    else:
+        done = blockwise(parts, blocks, most, limit, fast)
+    return result(w, dead, done, joined([*map(saliencies, parts, blocks)]), loss)
 
 
 # --- the equations -----------------------------------------------------------------------------------------------
@@ -123,56 +121,60 @@ def without(A: Any, q: int) -> Any:
 # --- greed -------------------------------------------------------------------------------------------------------
 
 
-def greedy(w: Any, P: Any, count: int, budget: float = inf, compiled: bool | None = None) -> Removed:
+def greedy(w: Any, P: Any, count: int, budget: float = inf, fast: bool = False) -> Removed:
     """The weight of least L_q goes, `count` times or until the budget is spent; of equal ones the first."""
-    if compiles(compiled, w.shape[0] >= SMALL, w, P):
+    if fast:
         return _greedy_compiled(w, P, count, budget)
     xp, left, order, increases = namespace(w), list(range(w.shape[0])), list[int](), list[Any]()
+    spent: Any = 0
     while len(order) < count:
         if not bool(xp.all(diagonal(P) > 0)):
             raise LinAlgError(LOST)
         scores = saliencies(w, P)
         q = int(xp.argmin(scores))
-        if sum(increases) + scalar(scores[q]) > budget:
+        if spent + scalar(scores[q]) > budget:
             break
         increases.append(scalar(scores[q]))
+        spent = spent + increases[-1]
         order.append(left.pop(q))
         w, P = corrected(w, P, q), downdate(P, q)
-    return Removed(_restored(w, left, order), order, increases)
+    return Removed(_restored(w, left, order), order, increases, spent)
 
 
 def _greedy_compiled(w: Any, P: Any, count: int, budget: float) -> Removed:
     n, run = len(w), _compiled(remove)
-    A, left, c = np.array(P, order="C"), w.copy(), np.empty_like(w)
-    at, order, increases = np.arange(n), np.empty(count, dtype=np.int64), np.empty(count)
+    P, U, left, d, at = readable(P), np.empty((count, n), w.dtype), w.copy(), P.diagonal().copy(), np.arange(n)
+    order, increases = np.empty(count, dtype=np.int64), np.empty(count, w.dtype)
     done, spent, steps = 0, 0.0, max(1, int(CHUNK / (n * n)))
     while done < count:
         stop = min(count, done + steps)
-        done, spent = run(A, left, c, at, order, increases, done, stop, spent, budget)
+        done, spent = run(P, U, left, d, at, order, increases, done, stop, spent, budget)
         if done < 0:
             raise LinAlgError(LOST)
         if done < stop:
             break
-    out, k = np.zeros_like(w), n - done
+    out, k = np.zeros(n, w.dtype), n - done
     out[at[:k]] = left[:k]
-    return Removed(out, order[:done].tolist(), increases[:done].tolist())
+    return Removed(out, order[:done], increases[:done], spent)
 
 
 def by_groups(w: Any, P: Any, groups: list[list[int]], count: int, budget: float) -> Removed:
     """The group of least L_Q goes, `count` times or until the budget is spent."""
     left, order, increases, waiting = list(range(w.shape[0])), list[int](), list[Any](), list(groups)
+    spent: Any = 0
     for _ in range(count):
         at = {q: place for place, q in enumerate(left)}
         costs = [cost_of_group(w, P, [at[q] for q in Q]) for Q in waiting]
         best = min(range(len(costs)), key=costs.__getitem__)
-        if sum(increases) + costs[best] > budget:
+        if spent + costs[best] > budget:
             break
         Q = waiting.pop(best)
         w, P, increase = of_group(w, P, [at[q] for q in Q])
         left = [q for q in left if q not in Q]
         order += Q
         increases += [increase / len(Q)] * len(Q)
-    return Removed(_restored(w, left, order), order, increases)
+        spent = spent + increase
+    return Removed(_restored(w, left, order), order, increases, spent)
 
 
 def one(blocks: Sequence[Any]) -> Any:
@@ -201,39 +203,48 @@ def of_group(w: Any, P: Any, Q: Sequence[int]) -> tuple[Any, Any, Any]:
     return w, P, increase
 
 
-def blockwise(ws: Sequence[Any], Ps: Iterable[Any], count: int, budget: float, compiled: bool | None = None) -> Removed:
+def blockwise(ws: Sequence[Any], Ps: Sequence[Any], count: int, budget: float = inf, fast: bool = False) -> Removed:
     """Greedy on a block-diagonal H: each block has its own order, and the cheapest next removal of all goes."""
-    Ps = list(Ps)
-    traces = [greedy(w, P, min(count, w.shape[0]), budget, compiled) for w, P in zip(ws, Ps, strict=True)]
-    taken, increases = merged([trace.increases for trace in traces], count, budget)
-    starts, order, counts = [0, *accumulate(w.shape[0] for w in ws)], list[int](), [0] * len(traces)
-    for b in taken:
-        order.append(starts[b] + traces[b].order[counts[b]])
-        counts[b] += 1
-    ends = [
-        trace.w if k == len(trace.order) else greedy(w, P, k, inf, compiled).w
+    traces = [greedy(w, P, min(count, w.shape[0]), budget, fast) for w, P in zip(ws, Ps, strict=True)]
+    taken = merged([trace.increases for trace in traces], count, budget)
+    block = np.repeat(np.arange(len(ws)), [len(trace.order) for trace in traces])[taken]
+    counts = np.bincount(block, minlength=len(ws)).tolist()
+    every = in_turn([
+        trace if k == len(trace.order) else trace._replace(w=greedy(w, P, k, inf, fast).w)
         for w, P, trace, k in zip(ws, Ps, traces, counts, strict=True)
-    ]
-    return Removed(namespace(ws[0]).concat(ends), order, increases)
+    ])  # fmt: skip
+    increases = every.increases[taken]
+    return Removed(every.w, every.order[taken], increases, sum(increases.tolist()))
 
 
-def merged(traces: Sequence[Sequence[Any]], count: int, budget: float = inf) -> tuple[list[int], list[Any]]:
-    """From which trace each removal comes, and what it costs, when the cheapest next one of all traces goes."""
-    heap = [(trace[0], b, 0) for b, trace in enumerate(traces) if trace]
-    heapq.heapify(heap)
-    taken, increases, spent = list[int](), list[Any](), 0
-    while heap and len(taken) < count:
-        cost, b, t = heap[0]
-        spent = spent + cost
-        if spent > budget:
-            break
-        taken.append(b)
-        increases.append(cost)
-        if t + 1 < len(traces[b]):
-            heapq.heapreplace(heap, (traces[b][t + 1], b, t + 1))
-        else:
-            heapq.heappop(heap)
-    return taken, increases
+def in_turn(blocks: Sequence[Removed]) -> Removed:
+    """What has gone from each block, in one vector, a block after the other."""
+    starts = accumulate((b.w.shape[0] for b in blocks), initial=0)
+    order = [np.asarray(b.order, dtype=np.int64) + start for b, start in zip(blocks, starts, strict=False)]
+    increases = np.concatenate([b.increases for b in blocks])
+    return Removed(joined([b.w for b in blocks]), np.concatenate(order), increases, sum(b.spent for b in blocks))
+
+
+def merged(traces: Sequence[Sequence[Any]], count: int, budget: float = inf) -> Any:
+    """Which of the costs in these traces are met, the cheapest next one of all first: places in all of them together.
+
+    A cost waits for those before it in its trace: so they are sorted by the largest of their trace so far.
+    """
+    heights = np.concatenate([np.maximum.accumulate(trace) for trace in traces])
+    taken = np.argsort(heights, kind="stable")[:count]
+    return taken[: np.count_nonzero(np.cumsum(np.concatenate(traces)[taken]) <= budget)]
+
+
+def parted(w: Any, blocks: Sequence[Any]) -> list[Any]:
+    """The weights of each block."""
+    if len(blocks) == 1:
+        return [w]
+    return [w[a:b] for a, b in pairwise(accumulate((P.shape[0] for P in blocks), initial=0))]
+
+
+def joined(parts: Sequence[Any]) -> Any:
+    """What `parted` took apart."""
+    return parts[0] if len(parts) == 1 else namespace(parts[0]).concat(parts)
 
 
 # --- in and out --------------------------------------------------------------------------------------------------
@@ -241,12 +252,11 @@ def merged(traces: Sequence[Sequence[Any]], count: int, budget: float = inf) -> 
 
 def result(w: Any, dead: Any, done: Removed, scores: Any, loss: Any) -> Pruned:
     """What `obs` returns: weights that cost nothing, and were not asked to go, are what they were."""
-    xp, gone = namespace(w), set(done.order)
-    mask = integers([q not in gone for q in range(w.shape[0])], w) == 1
-    weights = xp.where(mask, xp.where(dead, w, done.w), xp.zeros_like(w))
+    xp, mask = namespace(w), all_but(done.order, w.shape[0], w)
+    weights = done.w if dead is None else xp.where(dead & mask, w, done.w)
     actual = None if loss is None else scalar(loss(weights)) - scalar(loss(w))
     increases = xp.asarray(done.increases, dtype=w.dtype, device=device(w))
-    predicted = sum(done.increases, 0.0 if w.dtype != object else 0)
+    predicted = done.spent if w.dtype == object else float(done.spent)
     return Pruned(mask, weights, integers(done.order, w), scores, increases, predicted, actual, "hessian")
 
 
@@ -255,6 +265,16 @@ def _restored(w: Any, left: list[int], order: list[int]) -> Any:
     xp = namespace(w)
     zeros = xp.zeros(len(order), dtype=w.dtype, device=device(w))
     return xp.take(xp.concat([w, zeros]), xp.argsort(integers(left + order, w)))
+
+
+def inverses(given: Any, w: Any, fast: bool) -> list[Any]:
+    """The diagonal blocks of H⁻¹, symmetric, in the precision of w; or an error."""
+    blocks = [like(numbers(P), w) for P in (given if isinstance(given, list | tuple) else [given])]
+    sizes = [P.shape[0] if P.ndim == 2 else 0 for P in blocks]
+    if sum(sizes) != w.shape[0] or (0 in sizes and w.shape[0]):
+        shapes = [tuple(P.shape) for P in blocks]
+        raise ValueError(f"inverse_hessian has blocks of shapes {shapes}; {w.shape[0]} weights need square ones")
+    return [symmetric(P, n, "the inverse Hessian", fast) for P, n in zip(blocks, sizes, strict=True)]
 
 
 def places_of(groups: Any, n: int) -> list[list[int]]:
@@ -268,12 +288,3 @@ def places_of(groups: Any, n: int) -> list[list[int]]:
     if len(set(members)) < len(members) or not all(0 <= q < n for q in members) or not all(places):
         raise ValueError(rule)
     return places
-
-
-def _check(w: Any, blocks: Sequence[Any]) -> None:
-    shapes = [tuple(P.shape) for P in blocks]
-    if any(len(s) != 2 or s[0] != s[1] for s in shapes) or sum(s[0] for s in shapes) != w.shape[0]:
-        raise ValueError(f"inverse_hessian has blocks of shapes {shapes}; {w.shape[0]} weights need square ones")
-    for what, a in (("w", w), *(("inverse_hessian", P) for P in blocks)):
-        if a.dtype != object and not bool(namespace(a).all(namespace(a).isfinite(a))):
-            raise ValueError(f"{what} has entries that are not finite")

@@ -1,14 +1,18 @@
 """What pruning returns, and how many weights it is asked to take."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from refopt.ops import device, namespace
+from refopt.ops import device, finite, namespace, scalar
 
 
-class Pruned(NamedTuple):
+@dataclass(eq=False)
+class Pruned:
     """Weights of which some are zero, and what that costs.
 
     The increases are those of the quadratic in the Hessian that the method used, its damping included; the actual one
@@ -17,7 +21,7 @@ class Pruned(NamedTuple):
 
     mask: Any  #: True where a weight is kept; of the shape of the weights
     weights: Any  #: zero where the mask is False; the others as the method has corrected them
-    order: Any  #: (count,) places in the raveled weights, in the order in which they went
+    went: Any  #: `order`, where it is not that of the columns
     saliency: Any  #: of every weight, when it was chosen among: what removing it alone would have cost
     increases: Any  #: (count,) increase by each removal, in that order; where a group goes at once, shared evenly
     predicted_increase: Any  #: their sum
@@ -25,15 +29,52 @@ class Pruned(NamedTuple):
     label: str = ""  #: which curvature it was
     caution: str = ""  #: when that curvature misleads
 
+    @cached_property
+    def order(self) -> Any:
+        """(count,) places in the raveled weights, in the order in which they went."""
+        return by_columns(self.mask) if self.went is None else self.went
 
-def numbers(values: Any) -> Any:
-    """An array of floats or rational numbers: lists become NumPy's, integers the default floats of their library."""
+
+def by_columns(mask: Any) -> Any:
+    """(count,) the places of what goes, column by column."""
+    xp, (rows, n) = namespace(mask), mask.shape
+
+    def of(some: slice) -> Any:
+        places = xp.nonzero(xp.reshape(~mask[:, some].T, (-1,)))[0]
+        return places % rows * n + places // rows + some.start
+
+    return strung(map(of, pieces(n)), rows * n - int(xp.count_nonzero(mask)), xp.int64, mask)
+
+
+def strung(parts: Iterable[Any], size: int, dtype: Any, like: Any) -> Any:
+    """The parts one after the other, `size` numbers or fewer, beside the array `like`; no part is held for long."""
+    values, done = namespace(like).empty(size, dtype=dtype, device=device(like)), 0
+    for part in parts:
+        values[done : done + part.shape[0]] = part
+        done += part.shape[0]
+    return values[:done]
+
+
+def numbers(values: Any, what: str = "", advice: str = "") -> Any:
+    """An array of floats or rational numbers: lists become NumPy's, integers the default floats of their library.
+
+    what: its name, where an entry that is not finite is an error.
+    """
     a = values if hasattr(values, "dtype") else np.asarray(values)
-    if a.dtype == object or namespace(a).isdtype(a.dtype, "real floating"):
-        return a
-    if not namespace(a).isdtype(a.dtype, ("integral", "bool")):
-        raise TypeError(f"weights and curvatures are real numbers, not {a.dtype}")
-    return namespace(a).astype(a, namespace(a).empty(0, device=device(a)).dtype)
+    if not ((type(a) is np.ndarray and a.dtype.char in "dfO") or namespace(a).isdtype(a.dtype, "real floating")):
+        xp = namespace(a)
+        if not xp.isdtype(a.dtype, ("integral", "bool")):
+            raise TypeError(f"weights and curvatures are real numbers, not {a.dtype}")
+        a = xp.astype(a, xp.empty(0, device=device(a)).dtype)
+    if what and a.dtype != object and not all_finite(a):
+        raise ValueError(f"{what} has entries that are not finite{advice}")
+    return a
+
+
+def all_finite(a: Any) -> bool:
+    """Whether no entry is infinite or NaN."""
+    xp = namespace(a)
+    return (xp is np and finite(float(np.vdot(a, a)))) or bool(xp.all(xp.isfinite(a)))
 
 
 def like(a: Any, w: Any) -> Any:
@@ -131,14 +172,21 @@ def lowest_of_rows(scores: Any, count: int) -> Any:
 
 def integers(values: Any, like: Any) -> Any:
     """(k,) places, beside the array `like`."""
-    xp = namespace(like)
-    return xp.asarray(list(values), dtype=xp.int64, device=device(like))
+    values = values if type(values) is np.ndarray else list(values)
+    return namespace(like).asarray(values, dtype=namespace(like).int64, device=device(like))
+
+
+def all_but(places: Any, size: int, like: Any) -> Any:
+    """(size,) True but at these places, beside the array `like`."""
+    gone = np.zeros(size, dtype=bool)
+    gone[places] = True
+    return namespace(like).asarray(~gone, device=device(like))
 
 
 def total(values: Any) -> Any:
     """Σ values: a float, or a rational number."""
-    value = namespace(values).sum(values)
-    return float(value) if hasattr(value, "dtype") else value
+    value = values.sum() if type(values) is np.ndarray else namespace(values).sum(values)
+    return scalar(value)
 
 
 def pieces(size: int, least: int = 1) -> list[slice]:

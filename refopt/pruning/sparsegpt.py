@@ -21,9 +21,10 @@ block in proportion, where the public code takes every score ≤ sorted[int(k ·
 least one more (``ties="reference"``; there all weights of dead columns go as well, and a one for each of these columns
 is in the mean that λ is relative to).
 Shapes: W (out, n), X (n, N).   Cost: 2n²N for H, 2n³/3 for V, out·n² for the sweep.
-Memory beside W and H: V, or what else is at hand then, and the result, four copies of W in all; block by block.
+Memory beside W and H: V and a copy of H, then half of V and the result, less than four copies of W in all.
 """
 
+from collections.abc import Iterator
 from math import inf
 from typing import Any
 
@@ -42,8 +43,10 @@ from refopt.pruning.result import (
     like,
     lowest,
     lowest_of_rows,
+    numbers,
     pattern_of,
     pieces,
+    strung,
     whole,
 )
 
@@ -82,22 +85,31 @@ def sparsegpt(
         raise ValueError("say what goes, in one way: sparsity=…, pattern=(n, m), or mask=…")
     W, H = layer_of(W, X, hessian)
     mask = None if mask is None else kept(mask, W)
-    xp, n, literal = namespace(W), W.shape[1], ties == "reference"
+    xp, (rows, n), literal = namespace(W), W.shape, ties == "reference"
     n_of_m = (0, 0) if pattern is None else pattern_of(pattern, n)
     shift, dead = shifted(H, damping, n, counted=literal)
-    V, d = (like(part, W) for part in factored(H, shift))
-    choose, width = chooser(W, sparsity, mask, literal), _width(block_size, n_of_m[1])
-    some_dead = bool(xp.any(dead))
-    start = xp.where(dead, xp.zeros_like(W[:1, :]), W) if some_dead else W
-    new, gone, costs, scores = swept(start, V, d, choose, width, n_of_m, compiled, dead if literal else None)
-    del V, d, start
-    increases = xp.concat(costs)
-    costs.clear()
-    if some_dead:
-        new = xp.where(gone | ~dead, new, W)
-    mask = ~gone
-    del gone
-    return report(W, new, mask, H, scores, increases)
+    V, d = factored(H, shift)
+    H = H if hessian is None else numbers(hessian)  # as it was: no quadratic sees more than its symmetric part
+    parts = cut(V, _width(block_size, n_of_m[1]), W)
+    del V
+    choose, block = chooser(W, sparsity, mask, literal), blocks(compiled, W)
+    rest, scores, gone = xp.where(dead, 0 * W[:1, :], W), xp.empty_like(W), xp.zeros_like(W, dtype=xp.bool)
+    costs = sweep(rest, scores, gone, parts, like(d, W), choose, n_of_m, block, dead if literal else None)
+    increases = strung(costs, most(W, sparsity, n_of_m, mask, literal), W.dtype, W)
+    if bool(xp.any(dead)):
+        for some in pieces(rows):
+            rest[some, :] = xp.where(dead & ~gone[some, :], W[some, :], rest[some, :])
+    return report(W, rest, ~gone, H, scores, increases)
+
+
+def most(W: Any, sparsity: float | None, n_of_m: tuple[int, int], mask: Any, literal: bool) -> int:
+    """How many weights go, or more."""
+    if literal:
+        return W.shape[0] * W.shape[1]
+    if mask is not None:
+        return W.shape[0] * W.shape[1] - int(namespace(W).count_nonzero(mask))
+    n, m = n_of_m
+    return W.shape[0] * W.shape[1] // m * n if m else int(sparsity * (W.shape[0] * W.shape[1]))
 
 
 def chooser(W: Any, sparsity: float | None, mask: Any, literal: bool) -> Any:
@@ -132,29 +144,51 @@ def _width(block_size: int, m: int) -> int:
 
 
 def swept(
-    rest: Any, V: Any, d: Any, choose: Any, width: int, n_of_m: tuple[int, int] = (0, 0), compiled: bool | None = None,
-    besides: Any = None,
+    W: Any, V: Any, d: Any, choose: Any, width: int, n_of_m: tuple[int, int] = (0, 0), compiled: bool | None = None
 ) -> tuple[Any, ...]:  # fmt: skip
     """The weights after the sweep, which went, what each cost, a list of blocks, column by column, and the saliencies.
 
-    rest: (out, n) the weights before it.   choose: which weights of a block go, by its saliencies and first column.
-    besides: (n,) True for columns that go with all their weights, which are 0.
+    W: (out, n) the weights before it.   choose: which weights of a block go, by its saliencies and first column.
     """
-    n, block = rest.shape[1], block_swept
-    if compiles(compiled, n * rest.shape[0] >= SMALL, rest, V, d):
-        block = _block_compiled
-    rest, scores = 1 * rest, 0 * rest
-    gone, costs = rest != rest, list[Any]()
-    for first in range(0, n, width):
-        here, beyond = slice(first, min(first + width, n)), slice(min(first + width, n), n)
+    rest, scores, gone = 1 * W, 0 * W, W != W
+    costs = list(sweep(rest, scores, gone, cut(V, width, W), d, choose, n_of_m, blocks(compiled, W)))
+    return rest, gone, costs, scores
+
+
+def sweep(
+    rest: Any, scores: Any, gone: Any, parts: list[Any], d: Any, choose: Any, n_of_m: tuple[int, int], block: Any,
+    besides: Any = None,
+) -> Iterator[Any]:  # fmt: skip
+    """What each weight of a block cost, column by column, block after block: it writes into `rest`, `scores`, `gone`.
+
+    parts: of V, as ``cut`` makes them; each is dropped when it is used.   besides: (n,) True for columns that go with
+    all their weights, which are 0.
+    """
+    first = 0
+    while parts:
+        V = parts.pop(0)
+        k = V.shape[0]
+        here, beyond = slice(first, first + k), slice(first + k, rest.shape[1])
         before = rest[:, here] * rest[:, here] / (2 * d[here])
         chosen = choose(before, first)
-        w, lost, E, before = block(rest[:, here], V[here, here], d[here], chosen, before, *n_of_m)
-        lost = lost if besides is None else lost | besides[here]
-        rest[:, here], gone[:, here], scores[:, here] = w, lost, before
-        costs.append(_of_columns(E * E / (2 * d[here]), lost))
-        _subtract(E, V[here, beyond], rest, beyond)
-    return rest, gone, costs, scores
+        rest[:, here], lost, E, scores[:, here] = block(rest[:, here], V[:, :k], d[here], chosen, before, *n_of_m)
+        gone[:, here] = lost = lost if besides is None else lost | besides[here]
+        del before, chosen
+        for some in pieces(rest.shape[0], 128):
+            rest[some, beyond] -= E[some, :] @ V[:, k:]
+        yield _of_columns(E * E / (2 * d[here]), lost)
+        first += k
+
+
+def cut(V: Any, width: int, W: Any) -> list[Any]:
+    """The rows of V, so many at a time, without the zeros to their left; in the precision of W."""
+    xp, n = namespace(W), W.shape[1]
+    return [xp.asarray(V[i : min(i + width, n), i:], dtype=W.dtype, copy=True) for i in range(0, n, width)]
+
+
+def blocks(compiled: bool | None, W: Any) -> Any:
+    """What sweeps over a block: the page, or a compiled loop."""
+    return _block_compiled if compiles(compiled, W.shape[0] * W.shape[1] >= SMALL, W) else block_swept
 
 
 def block_swept(W: Any, V: Any, d: Any, gone: Any, scores: Any, n: int, m: int) -> tuple[Any, Any, Any, Any]:
@@ -189,10 +223,3 @@ def _of_columns(values: Any, chosen: Any) -> Any:
     """The chosen of the values (k, b), column by column."""
     xp = namespace(values)
     return xp.take(xp.reshape(values.T, (-1,)), xp.nonzero(xp.reshape(chosen.T, (-1,)))[0])
-
-
-def _subtract(E: Any, V: Any, rest: Any, columns: slice) -> None:
-    """EV from those columns, some rows at a time."""
-    V = 1 * V  # in C order
-    for some in pieces(rest.shape[0], 128):
-        rest[some, columns] -= E[some, :] @ V

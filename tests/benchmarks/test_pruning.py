@@ -72,7 +72,7 @@ def test_greedy_obs(paired, n):
     P = pruning.inverse(H)
     done, (w, order) = paired(
         f"obs, half of a row of {n}, from its inverse Hessian",
-        lambda: greedy(W[0], P, n // 2),
+        lambda: greedy(W[0], P, n // 2, fast=True),
         "NumPy, outer products",
         lambda: outer_products(W[0], P, n // 2),
     )

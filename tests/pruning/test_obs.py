@@ -79,14 +79,36 @@ def test_the_loop_is_the_page(seed, n):
     P, count = pruning.inverse(H), n - 1
     page = obs(w, inverse_hessian=P, count=count, compiled=False)
     for steps in (1, count):
-        A, left, at, order, costs = P.copy(), w.copy(), np.arange(n), np.zeros(count, dtype=int), np.zeros(count)
-        done, spent = 0, 0.0
-        while done < count:
-            stop = min(done + steps, count)
-            done, spent = kernels.remove(A, left, np.zeros(n), at, order, costs, done, stop, spent, np.inf)
-        assert order.tolist() == page.order.tolist()
+        left, at, order, costs, done, spent = loop(w, P, count, steps)
+        assert (done, order.tolist()) == (count, page.order.tolist())
         assert np.isclose(spent, page.predicted_increase, rtol=1e-10)
+        assert np.allclose(costs, page.increases, rtol=1e-10, atol=0)
         assert np.isclose(left[0], page.weights[at[0]], rtol=0, atol=1e-10 * abs(w).max())
+
+
+def loop(w, P, count, steps):
+    """``kernels.remove`` as it stands, in chunks of so many removals."""
+    n, done, spent = len(w), 0, 0.0
+    U, left, d, at = np.empty((count, n)), w.copy(), P.diagonal().copy(), np.arange(n)
+    order, costs = np.zeros(count, dtype=int), np.zeros(count)
+    while done < count:
+        stop = min(done + steps, count)
+        done, spent = kernels.remove(P, U, left, d, at, order, costs, done, stop, spent, np.inf)
+    return left, at, order, costs, done, spent
+
+
+@given(seed=seeds, n=st.integers(0, 70))
+def test_the_symmetric_part_and_how_much_it_leaves_out(seed, n):
+    A, S = np.random.default_rng(seed).standard_normal((n, n)), np.empty((n, n))
+    gap, size = kernels.symmetric_part(A, S)
+    assert (S == (A + A.T) / 2).all()
+    assert gap == abs(A - A.T).max(initial=0)
+    assert size == abs(np.tril(A)).max(initial=0)
+    for wrong in (np.nan, np.inf) if n else ():
+        i = seed % n
+        A[i, n - 1 - i] = A[n - 1 - i, i] = wrong
+        with np.errstate(invalid="ignore"):
+            assert kernels.symmetric_part(A, S)[0] == np.inf
 
 
 @pytest.mark.jit
@@ -200,7 +222,7 @@ def test_wrong_arguments_are_named():
         ("budget is nan", {"budget": np.nan}),
         ("budget is -1", {"budget": -1.0}),
         ("inverse Hessian differs from its transpose", {"count": 1, "hessian": None, "inverse_hessian": np.triu(H)}),
-        ("inverse_hessian has entries", {"count": 1, "hessian": None, "inverse_hessian": H * np.nan}),
+        ("inverse Hessian has entries", {"count": 1, "hessian": None, "inverse_hessian": H * np.nan}),
         ("from 0 to 2", {"count": 1, "groups": [[3]]}),
     ):
         with pytest.raises(ValueError, match=words):
@@ -234,7 +256,7 @@ def test_all_array_kinds(namespace):
     reference = obs(w, H, count=3)
     for dtype, tolerance in ((np.float64, 1e-12), (np.float32, 1e-4)):
         ours = obs(namespace.asarray(w.astype(dtype)), namespace.asarray(H.astype(dtype)), count=3, damping=0.0)
-        assert all(namespace.owns(a) for a in ours[:5])
+        assert all(namespace.owns(a) for a in (ours.mask, ours.weights, ours.order, ours.saliency, ours.increases))
         assert namespace.to_numpy(ours.order).tolist() == reference.order.tolist()
         assert namespace.to_numpy(ours.weights).dtype == dtype
         assert np.allclose(namespace.to_numpy(ours.weights), reference.weights, rtol=0, atol=tolerance)
@@ -248,9 +270,7 @@ def test_of_equal_saliencies_the_first_goes(compiled):
     w[[3, 7]] = 0.5
     expected = [3, 7, *(q for q in range(40) if q not in (3, 7))]
     assert obs(w, np.eye(40), count=40, compiled=compiled).order.tolist() == expected
-    A, at, order, costs = np.eye(40), np.arange(40), np.zeros(40, dtype=int), np.zeros(40)
-    kernels.remove(A, w.copy(), np.zeros(40), at, order, costs, 0, 40, 0.0, np.inf)
-    assert order.tolist() == expected
+    assert loop(w, np.eye(40), 40, 40)[2].tolist() == expected
 
 
 @pytest.mark.jit
@@ -268,7 +288,7 @@ def test_compiled_loops_are_kept_on_disk():
 
 
 def test_without_numba_the_page_itself_runs(monkeypatch):
-    monkeypatch.setattr("refopt.pruning.kernels.find_spec", lambda name: None)
+    monkeypatch.setattr("refopt.pruning.kernels.compiler", lambda: False)
     monkeypatch.setattr(sys.modules["refopt.pruning.obs"], "_compiled", None)
     monkeypatch.setattr(sys.modules["refopt.pruning.sparsegpt"], "_compiled", None)
     w, H = drawn(0, 64)
