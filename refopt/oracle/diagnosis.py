@@ -206,11 +206,12 @@ def _of_factors(theirs: Any, problem: Any, x: Array, labels: Any, accuracy: floa
     if not found:
         raise ValueError("these pairs have neither the number nor the shapes of the layers' factors A and G")
     best, names = found[0], [name for name, _ in layers_of(problem, x.size)]
-    bias, scale = {"last": "joint", "first": "joint-first", "none": "separate"}[best.bias], best.scales[0]
+    bias = {"last": "joint", "first": "joint-first", "none": "separate"}[best.bias]
     if best.residual > tolerance:
         text = factors.nearest(best, names, tolerance)
-        return Diagnosis("", "", "row", bias, 0.0, scale, best.residual, text, [], tolerance)
-    text, reduction, scale = factors.told(best, scale_in_words, problem, names, factors.positions_of(problem, x))
+        return Diagnosis("", "", "row", bias, 0.0, best.scales[0], best.residual, text, [], tolerance)
+    positions = factors.positions_of(problem, x)
+    text, reduction, best = factors.told(best, scale_in_words, problem, names, positions, tolerance)
     if made:
         text = text.replace("Yours are the factors", f"Yours are {made.many} the factors", 1)
         text += f" That is a mistake: {made.defect}." * bool(made.defect)
@@ -220,7 +221,9 @@ def _of_factors(theirs: Any, problem: Any, x: Array, labels: Any, accuracy: floa
     defect = best.defect(names) or "factors change places" * bool(best.swapped)
     defect = defect or "the last layer comes first" * best.backwards or (made.defect if made else "")
     kind = f"{made.kind if made else ''}kfac-{best.G.fisher}"
-    return Diagnosis(kind, reduction, "row", bias, damping, scale, best.residual, text, others, tolerance, defect)
+    return Diagnosis(
+        kind, reduction, "row", bias, damping, best.scales[0], best.residual, text, others, tolerance, defect
+    )  # fmt: skip
 
 
 def _of_one_side(
