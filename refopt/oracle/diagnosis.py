@@ -29,6 +29,7 @@ from refopt.oracle.differences import differences
 from refopt.oracle.iterates import eps_of, host
 from refopt.oracle.layouts import blocks_of, layers_of, layouts
 from refopt.oracle.mistakes import decayed, lost_terms, mistaken, transformed
+from refopt.oracle.origins import Origin, origins
 from refopt.oracle.readings import Explanation, View, good
 from refopt.oracle.reductions import scale_in_words
 from refopt.oracle.sampled import estimated, samples_of
@@ -156,29 +157,22 @@ class _Case:
                 return of_samples(sampled, self.tolerance)
             if found := damped(theirs, self.problem, self.x, self.orders, self.tolerance):
                 return of_damped(found, self.problem, self.tolerance)
-        for words, kind, defect, other, tolerance in _parts(theirs, self.tolerance):
-            view = View(other, None, np.random.default_rng(self.seed))
+        for origin in origins(theirs, self.tolerance, CLOSE):
+            tolerance, view = (
+                self.tolerance * origin.condition,
+                View(origin.matrix, None, np.random.default_rng(self.seed)),
+            )
             readings = view.readings(self._defined(view) + factored(self.problem, self.x), self.orders)
             if good(readings, tolerance):
                 inner = told(view, readings, self.problem, self.x, self.plain, "", tolerance)
-            elif found := damped(other, self.problem, self.x, self.orders, tolerance):
+            elif found := damped(origin.matrix, self.problem, self.x, self.orders, tolerance):
                 inner = of_damped(found, self.problem, tolerance)
             else:
                 continue
-            text = inner.sentence.replace("Yours is", f"Yours is {words}", 1)
-            return inner._replace(kind=f"{kind}{inner.kind}", sentence=text, defect=inner.defect or defect)
+            text, defect = inner.sentence.replace("Yours is", f"Yours is {origin.words}", 1), origin.defect
+            text += f" That is a mistake: {defect}." * bool(defect)
+            return inner._replace(kind=f"{origin.kind}{inner.kind}", sentence=text, defect=inner.defect or defect)
         return None
-
-
-def _parts(T: Array, tolerance: float) -> Iterator[tuple[str, str, str, Array, float]]:
-    """The symmetric matrix of which theirs is a triangle, and the one of which it is the inverse."""
-    for side, part in (("upper", np.triu(T)), ("lower", np.tril(T))):
-        if np.array_equal(part, T):
-            yield f"the {side} triangle of", "", "the other triangle is zero", T + T.T - np.diag(np.diag(T)), tolerance
-    values = np.linalg.eigvalsh(T) if np.abs(T - T.T).max() <= tolerance * np.abs(T).max() else np.zeros(1)
-    least, most = float(np.abs(values).min()), float(np.abs(values).max())
-    if tolerance * most < CLOSE * least:
-        yield "the inverse of", "inverse-", "", np.linalg.inv(T), tolerance * most / least
 
 
 def _rounding(problem: Any, x: Array, eps: float) -> float:
@@ -201,30 +195,35 @@ def _rounding(problem: Any, x: Array, eps: float) -> float:
 
 def _of_factors(theirs: Any, problem: Any, x: Array, labels: Any, accuracy: float) -> Diagnosis:
     """Pairs of Kronecker factors, one for each layer."""
-    found, words = factors.fits(theirs, problem, x, labels), "Yours are the factors"
+    found, made = factors.fits(theirs, problem, x, labels), None
     eps = max(eps_of(host(M)) for pair in theirs for M in pair)
     tolerance = max(accuracy, _rounding(problem, x, eps))
-    if found and found[0].residual > tolerance and (other := _inverses(theirs, tolerance)):
-        inverse, worst = other
-        again = factors.fits(inverse, problem, x, labels)
-        if again and again[0].residual <= tolerance * worst:
-            found, tolerance, words = again, tolerance * worst, "Yours are the inverses of the factors"
+    for each in _made_of(theirs, tolerance) if found and found[0].residual > tolerance else ():
+        again = factors.fits(each[1], problem, x, labels)
+        if again and again[0].residual <= tolerance * each[0].condition:
+            found, tolerance, made = again, tolerance * each[0].condition, each[0]
+            break
     if not found:
         raise ValueError("these pairs have neither the number nor the shapes of the layers' factors A and G")
     best, names = found[0], [name for name, _ in layers_of(problem, x.size)]
-    bias, scale = {"last": "joint", "first": "joint-first", "none": "separate"}[best.bias], best.scales[0]
+    bias = {"last": "joint", "first": "joint-first", "none": "separate"}[best.bias]
     if best.residual > tolerance:
         text = factors.nearest(best, names, tolerance)
-        return Diagnosis("", "", "row", bias, 0.0, scale, best.residual, text, [], tolerance)
-    text, reduction, scale = factors.told(best, scale_in_words, problem, names, factors.positions_of(problem, x))
-    text = text.replace("Yours are the factors", words, 1)
+        return Diagnosis("", "", "row", bias, 0.0, best.scales[0], best.residual, text, [], tolerance)
+    positions = factors.positions_of(problem, x)
+    text, reduction, best = factors.told(best, scale_in_words, problem, names, positions, tolerance)
+    if made:
+        text = text.replace("Yours are the factors", f"Yours are {made.many} the factors", 1)
+        text += f" That is a mistake: {made.defect}." * bool(made.defect)
     right = [f for f in found if f.residual <= tolerance and not f.defect(names) and not f.swapped]
     others = list(dict.fromkeys(f"{f.G.fisher} ({f.G.sharing})" for f in right if f.G[:2] != best.G[:2]))
     damping = best.A.dampings[0] * best.G.dampings[0]
-    kind = f"{'inverse-' * words.startswith('Yours are the inv')}kfac-{best.G.fisher}"
     defect = best.defect(names) or "factors change places" * bool(best.swapped)
-    defect = defect or "the last layer comes first" * best.backwards
-    return Diagnosis(kind, reduction, "row", bias, damping, scale, best.residual, text, others, tolerance, defect)
+    defect = defect or "the last layer comes first" * best.backwards or (made.defect if made else "")
+    kind = f"{made.kind if made else ''}kfac-{best.G.fisher}"
+    return Diagnosis(
+        kind, reduction, "row", bias, damping, best.scales[0], best.residual, text, others, tolerance, defect
+    )  # fmt: skip
 
 
 def _of_one_side(
@@ -251,11 +250,18 @@ def _of_one_side(
     return Diagnosis(kind, "", "row", layout, damping, scale, best.residual, text, others, tolerance, defect)
 
 
-def _inverses(pairs: Any, tolerance: float) -> tuple[list[tuple[Array, Array]], float] | None:
-    """The inverse of every factor, and the largest of their condition numbers."""
-    all_of = [[np.asarray(host(M), float) for M in pair] for pair in pairs]
-    worst = max(float(np.linalg.cond(M)) for pair in all_of for M in pair)
-    return ([(np.linalg.inv(M), np.linalg.inv(N)) for M, N in all_of], worst) if tolerance * worst < CLOSE else None
+def _made_of(pairs: Any, tolerance: float) -> Iterator[tuple[Origin, list[tuple[Array, Array]]]]:
+    """What all factors are made of in the same way, with the largest of their conditions; see ``origins``."""
+    ways = [
+        {origin.words: origin for origin in origins(np.asarray(host(M), float), tolerance, CLOSE)}
+        for pair in pairs for M in pair
+    ]  # fmt: skip
+    for words, origin in ways[0].items():
+        each = [way[words] for way in ways if words in way]
+        if len(each) == len(ways):
+            matrices = iter(each)
+            found = [(A.matrix, G.matrix) for A, G in zip(matrices, matrices, strict=True)]
+            yield origin._replace(condition=max(own.condition for own in each)), found
 
 
 def _known(claim: str, kinds: list[str]) -> None:

@@ -26,6 +26,8 @@ class Reading(NamedTuple):
     alphas: list[float]
     dampings: list[float]
     residuals: list[float]
+    free: list[bool]  #: a multiple of the identity, of which α and λ cannot be told apart
+    means: list[float]  #: of the diagonal of K
 
     @property
     def residual(self) -> float:
@@ -140,8 +142,42 @@ def _read(theirs: Sequence[Array], known: list[Kind]) -> list[Reading]:
                 tried = [(*_fit(T, k.matrices[layer]), k.defect) for k in own]
                 best.append(min(tried, key=lambda t: (t[2] > 1e-8, bool(t[3]) and t[2] <= 1e-8, t[2])))
             alphas, dampings, rest, defects = map(list, zip(*best, strict=True))
-            found.append(Reading(fisher, sharing, defects, alphas, dampings, rest))
+            free, means = zip(*((_is_multiple(K), float(np.diag(K).mean())) for K in own[0].matrices), strict=True)
+            found.append(_settled(Reading(fisher, sharing, defects, alphas, dampings, rest, [*free], [*means])))
     return found
+
+
+def _settled(reading: Reading) -> Reading:
+    """Where K = kI the α of the other layers, if they have one, and what is more as λ."""
+    others = [alpha for alpha, free in zip(reading.alphas, reading.free, strict=True) if not free]
+    if not others or np.ptp(others) > 1e-6 * abs(others[0]):
+        return reading
+    alphas, dampings = list(reading.alphas), list(reading.dampings)
+    for j, free in enumerate(reading.free):
+        more = (alphas[j] - others[0]) * reading.means[j]
+        if free and more > 1e-6 * abs(others[0] * reading.means[j]):
+            alphas[j], dampings[j] = others[0], more
+    return reading._replace(alphas=alphas, dampings=dampings)
+
+
+def _damped_alike(fit: Fit) -> Iterator[Fit]:
+    """Where all of G is free: as it would be if G were damped as A is, with the same λ or with the same λ/mean."""
+    if not (all(fit.G.free) and all(fit.A.dampings)):
+        return
+    of_A = list(zip(fit.A.alphas, fit.A.dampings, fit.A.means, strict=True))
+    for rule in (
+        lambda whole, alpha, lam, mean: lam,
+        lambda whole, alpha, lam, mean: whole * lam / (lam + alpha * mean),
+    ):
+        whole = [alpha * mean for alpha, mean in zip(fit.G.alphas, fit.G.means, strict=True)]
+        dampings = [rule(all_of_it, *own) for all_of_it, own in zip(whole, of_A, strict=True)]
+        alphas = [(all_of_it - lam) / mean for all_of_it, lam, mean in zip(whole, dampings, fit.G.means, strict=True)]
+        yield fit._replace(G=fit.G._replace(alphas=alphas, dampings=dampings))
+
+
+def _is_multiple(K: Array) -> bool:
+    """Whether K = kI."""
+    return bool(np.abs(K - K[0, 0] * np.eye(len(K))).max() <= 1e-12 * abs(K[0, 0]))
 
 
 def _input(A: Array, bias: str) -> Array:
@@ -154,14 +190,17 @@ def _input(A: Array, bias: str) -> Array:
 
 
 def _fit(T: Array, K: Array) -> tuple[float, float, float]:
-    """α, λ and the relative residual of T = αK + λI; λ = 0 where that is as good."""
+    """α, λ and the relative residual of T = αK + λI; λ = 0 where that is as good, or where αK is but rounding."""
     size = float(np.linalg.norm(T)) or 1.0
     alpha = float((T * K).sum() / ((K * K).sum() or 1.0))
     plain = float(np.linalg.norm(T - alpha * K)) / size
+    if _is_multiple(K):
+        return alpha, 0.0, plain
     basis = np.stack([K.reshape(-1), np.eye(len(K)).reshape(-1)], axis=1)
     (a, lam), *_ = np.linalg.lstsq(basis, T.reshape(-1))
     damped = float(np.linalg.norm(T - a * K - lam * np.eye(len(K)))) / size
-    return (float(a), float(lam), damped) if damped < 0.1 * plain and a > 0.0 else (alpha, 0.0, plain)
+    fits = damped < 0.1 * plain and a * float(np.linalg.norm(K)) > 1e-8 * size
+    return (float(a), float(lam), damped) if fits else (alpha, 0.0, plain)
 
 
 def positions_of(problem: Any, x: Array) -> list[int]:
@@ -275,9 +314,12 @@ def _after(part: Any, x: Array, g: Array) -> Array:
 
 
 def told(
-    fit: Fit, scale_in_words: Callable[..., Any], problem: Any, names: list[str], positions: list[int]
-) -> tuple[str, str, float]:
-    """The sentence, the reduction and the scale."""
+    fit: Fit, scale_in_words: Callable[..., Any], problem: Any, names: list[str], positions: list[int], tolerance: float
+) -> tuple[str, str, Fit]:
+    """The sentence, the reduction, and the reading of what may be read in two ways."""
+    named = lambda f: _alike(f.scales) and "times what" not in scale_in_words(f.scales[0], problem)[0]
+    supposed = None if named(fit) else next(filter(named, _damped_alike(fit)), None)
+    fit = supposed or fit
     text = f"Yours are the factors of {fit.G.fisher} K-FAC{f' ({fit.G.sharing})' * (max(positions) > 1)}"
     some = [names[k] for k in fit.swapped] if len(fit.swapped) < len(names) else []
     text += ", in the order (G, A), which change places" if fit.swapped and not some else ", in the order (A, G)"
@@ -285,7 +327,7 @@ def told(
     text += {"last": "", "first": ", the coordinate of the bias first", "none": ", without the bias"}[fit.bias]
     text += ", the last layer first" * fit.backwards
     scale = fit.scales[0]
-    alike = all(abs(p - scale) <= 1e-6 * abs(scale) for p in fit.scales)
+    alike = _alike(fit.scales)
     words, reduction = scale_in_words(scale, problem)
     if alike:
         text += f"; G ⊗ A is {words}{_of_positions(fit, problem, positions) if 'times' in words else ''}"
@@ -298,9 +340,17 @@ def told(
     elif abs(a - 1.0) > 1e-6:
         text += f", A being {a:.6g} times and G {g:.6g} times ours"
     text += _damped(fit, names)
+    if (supposed or not alike) and all(fit.G.free):
+        text += "; G is a multiple of the identity, in which scale and damping cannot be told apart"
+        text += ": this is so if it is damped as A is" * bool(supposed)
+    text += f", to {fit.residual:.1e} where rounding explains {tolerance:.1e}."
     defect = fit.defect(names)
-    text += f". That is a mistake: {defect}" if defect else ""
-    return text + ".", reduction if alike else "", scale
+    text += f" That is a mistake: {defect}." if defect else ""
+    return text, reduction if alike else "", fit
+
+
+def _alike(numbers: list[float]) -> bool:
+    return all(abs(number - numbers[0]) <= 1e-6 * abs(numbers[0]) for number in numbers)
 
 
 def _of_positions(fit: Fit, problem: Any, positions: list[int]) -> str:

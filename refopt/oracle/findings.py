@@ -26,6 +26,7 @@ class Finding(NamedTuple):
     error: float  #: of theirs against ours, relative
     tolerance: float  #: what rounding explains of it
     limit: float = CLEAR  #: of the tolerance: beyond it nothing can be said
+    alpha: float = 0.0  #: how many times p their step is, of a step along p
 
     @property
     def judged(self) -> bool:
@@ -70,7 +71,8 @@ def finding(key: tuple[int, str], seen: Seen, shaken: list[Seen | None], eps: fl
     limit = CLEAR
     if not tolerance < limit and seen.drift is not None:
         error, tolerance, limit = *_of_entries(seen, seen.drift, d, others, eps), LIMIT
-    return Finding(*key, seen.theirs, seen.ours, error if np.isfinite(error) else np.inf, tolerance, limit)
+    error = error if np.isfinite(error) else np.inf
+    return Finding(*key, seen.theirs, seen.ours, error, tolerance, limit, seen.alpha)
 
 
 def _of_entries(seen: Seen, drift: float, d: Array, others: list[Array], eps: float) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from refopt.oracle.rules import Path
 
 def sentence_of(
     name: str, first: Finding | None, findings: list[Finding], how: Mapping[str, Any],
-    said: list[str], search: Mapping[str, int], steps: int, guess: Mapping[str, Any],
+    said: list[str], search: Mapping[str, int], steps: int, guess: Mapping[str, Any], claimed: str = "",
 ) -> str:  # fmt: skip
     """The verdict in words."""
     judged = [f for f in findings if f.judged]
@@ -35,7 +35,8 @@ def sentence_of(
     if search:
         text += (
             f" Of {search['steps']} steps {search['armijo']} satisfy Armijo's condition and "
-            f"{search['strong curvature']} the strong curvature condition; how far a search goes is not judged."
+            f"{search['strong curvature']} the strong curvature condition"
+            + (f": {claimed}'s conditions are judged." if claimed else "; how far a search goes is not judged.")
         )
     return text
 

@@ -27,7 +27,9 @@ from refopt.oracle.findings import Finding, Run, decided, explains, first_of, ju
 from refopt.oracle.guesses import OPEN, guessed
 from refopt.oracle.iterates import records
 from refopt.oracle.recounting import in_digits, paced, searched, sentence_of
-from refopt.oracle.rulebook import RULES, Rule, named, options_of
+from refopt.oracle.rulebook import RULES, Rule, named, options_of, without
+from refopt.oracle.rules import GIVEN
+from refopt.oracle.searches import Search, mistakes
 
 ENOUGH = 4  #: iterates; of fewer too many options might be guessed
 
@@ -57,42 +59,57 @@ def replay(method: Any, problem: Any, iterates: Iterable[Any], params: Any = Non
     method: a name, or a module of ``refopt.methods`` or ``refopt.stochastic``; "train.hessian-free" where both have
     one.   problem: a ``Problem``, ``LeastSquares`` or ``Supervised`` with what the method needs, in float64; None where
     the records carry the gradients.   iterates: what ``refopt.oracle.records`` takes: points alone, or records with
-    more, or a ``Recorder``.   params: the method's ``Params``, or a dict of its options as *they* had them.
+    more, or a ``Recorder``.   params: the method's ``Params``, or a dict of its options as *they* had them; with
+    ``{"search": "strong-wolfe"}`` the search is judged too, with c1 = 1e-4 and c2 = 0.9 unless the dict has others.
     Cost: five runs of the method's linear algebra, and as many for each choice, defect and option that is tried.
     """
-    name, path = named(method), records(iterates)
+    name, path, search = named(method), records(iterates), Search.claimed(params)
     whole = next((k for k, entry in enumerate(path) if not np.isfinite(entry["x"]).all()), len(path))
     if whole < 2:
         raise ValueError(f"x of iterate {whole} is not finite: there is no step to judge")
     rule, run = RULES[name], Run(problem, path[:whole])
-    options = options_of(name, params)
+    options = options_of(name, without(params, Search._fields) if rule.searches else params)
     how, findings = _chosen(rule, run, options)
-    first, wrong, guess = first_of(findings), list[str](), dict[str, Any]()
+    ends = run.judged(Rule(search.conditions), options, {}) if search.search else []
+    first, known, guess = first_of(findings), dict[str, list[Finding]](), dict[str, Any]()
     if first:
-        for choice in [how, *(other for other in rule.conventions if other != how)]:
-            tried = ((known, run.judged(rule, options, choice | dict(d.how))) for known, d in rule.defects.items())
-            wrong = wrong or [known for known, instead in tried if explains(instead, findings)]
-    if first and not wrong and whole >= ENOUGH:
+        known = _known(rule, run, options, how, findings)
+    if first and not known and whole >= ENOUGH:
         guess = guessed(name, run, options, how, findings)
     if guess and set(guess) <= set(OPEN) and not _said(params, guess):
         options, how, guess = options._replace(**guess), how | guess, {}
         findings = run.judged(rule, options, {key: value for key, value in how.items() if key not in options._fields})
         first = None
-    pace = scheduled(findings) if first and not wrong and not guess and hasattr(options, "step") else []
+    pace = scheduled(findings) if first and not known and not guess and hasattr(options, "step") else []
     first = None if pace else first
+    said = [rule.defects[each].says for each in known]
+    slips = mistakes(ends, next(iter(known.values()), findings))
+    findings = sorted([*findings, *(f for f in ends if f.equation not in GIVEN)], key=lambda f: f.step)
+    first = first_of(findings) if first_of(ends) else first
     hidden = rule.hidden if any(entry.get(rule.hidden) is None for entry in path) else ""
     verdict = "undecided" if first and hidden else "disagrees" if first or whole < len(path) else "agrees"
     verdict = verdict if decided(findings) else "undecided"
-    search = searched(run.path(0, options)) if rule.searches else {}
-    said = [rule.defects[known].says for known in wrong]
-    known = None if first or pace or not decided(findings) else _certain(rule, run, options, how, findings)
-    sentence = sentence_of(name, first, findings, how, said, search, whole - 1, guess) + in_digits(known)
-    sentence = paced(name, pace, whole - 1) if pace else sentence
+    counts = searched(run.path(0, options)) if rule.searches else {}
+    right = None if first or pace or not decided(findings) else _certain(rule, run, options, how, findings)
+    sentence = sentence_of(name, first, findings, how, said, counts, whole - 1, guess, search.search)
+    sentence += "".join(f" That is {slip}: {says}." for slip, says in slips.items())
+    sentence = paced(name, pace, whole - 1) if pace else sentence + in_digits(right)
     if first and hidden:
         sentence += f" Trials that were refused teach {hidden} too, and leave no trace: give {hidden} in the records."
     if whole < len(path):
         sentence = f"Their x is not finite from step {whole - 1} on. Before that: {sentence}"
-    return Replay(name, verdict, sentence, whole - 1, first, findings, how, wrong, search, guess, known)
+    return Replay(name, verdict, sentence, whole - 1, first, findings, how, [*known, *slips], counts, guess, right)
+
+
+def _known(
+    rule: Rule, run: Run, options: Any, how: dict[str, Any], findings: list[Finding]
+) -> dict[str, list[Finding]]:  # fmt: skip
+    """The defects that explain every step, with the conventions that explain most of it or with others."""
+    for choice in [how, *(other for other in rule.conventions if other != how)]:
+        tried = ((name, run.judged(rule, options, choice | dict(d.how))) for name, d in rule.defects.items())
+        if known := {name: instead for name, instead in tried if explains(instead, findings)}:
+            return known
+    return {}
 
 
 def _said(params: Any, guess: Mapping[str, Any]) -> bool:

@@ -146,3 +146,8 @@ def options_of(name: str, params: Any) -> Any:
             f"{name} has no option {', '.join(sorted(unknown))}; its options are {', '.join(known._fields)}"
         )
     return known(**params)
+
+
+def without(params: Any, fields: tuple[str, ...]) -> Any:
+    """A dict of options without some of them."""
+    return {key: value for key, value in params.items() if key not in fields} if isinstance(params, Mapping) else params

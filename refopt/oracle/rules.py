@@ -39,6 +39,7 @@ class Seen(NamedTuple):
     digits: Any = 0.0  #: the numbers whose difference theirs is
     unit: float = 0.0  #: the distance of 1 to the next number of a type that is coarser than x's
     drift: float | None = None  #: what ours may be off by for what they carried in coarse numbers, where it is known
+    alpha: float = 0.0  #: how many times p their step is, of a step along p
 
 
 class Path:
@@ -70,6 +71,11 @@ class Path:
         """Their gradient where they give it, else the problem's."""
         theirs = self.records[k].get("g")
         return self.of("grad", k) if theirs is None else theirs
+
+    def f(self, k: int) -> float:
+        """Their value where they give it, else the problem's."""
+        theirs = self.records[k].get("f")
+        return float(self.of("fun", k) if theirs is None else theirs)
 
     def B(self, k: int) -> Array:
         return self.of("hess", k)
@@ -109,7 +115,8 @@ def along(path: Path, k: int, p: Array, says: str) -> Iterator[Seen]:
     """Their step goes where p points."""
     s = path.s(k)
     if k in path.moved and p.any():
-        yield Seen(k, says, s / length(s), p / length(p), 1.0, path.lost(k) / length(s))
+        alpha = float(length(s) / length(p))
+        yield Seen(k, says, s / length(s), p / length(p), 1.0, path.lost(k) / length(s), alpha=alpha)
 
 
 def equation(method: str, name: str) -> Callable[..., Any]:

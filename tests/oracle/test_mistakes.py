@@ -118,6 +118,39 @@ def test_triangles_and_inverses():
     assert found.damping == pytest.approx(1e-3, rel=1e-6)
 
 
+@pytest.mark.parametrize("inverse", [False, True])
+def test_cholesky_factors_the_right_way_round_and_the_wrong(inverse):
+    """A covariance of samples zᵀL has LᵀL, not LLᵀ; in another order of the parameters too."""
+    order = layouts(PROBLEM, len(x))[3].order
+    M = (F + 1e-3 * np.eye(len(x)))[np.ix_(order, order)]
+    L = np.linalg.cholesky(np.linalg.inv(M) if inverse else M)
+    for theirs, kind, said in ((L, "cholesky-", "the Cholesky factor of"), (L.T @ L, "", "LᵀL of the Cholesky factor")):
+        found = diagnose(theirs, PROBLEM, x)
+        assert found.kind == kind + "inverse-" * inverse + "ggn", found.sentence
+        assert said in found.sentence
+        assert ("LᵀL stands where LLᵀ is meant" in found.defect) == (said[0] == "L")
+        assert found.damping == pytest.approx(1e-3, rel=1e-6)
+    R = np.linalg.inv(np.linalg.cholesky(M))
+    assert diagnose(R, PROBLEM, x).kind == "inverse-cholesky-ggn"
+    assert "L⁻¹L⁻ᵀ, not L⁻ᵀL⁻¹" in diagnose(R @ R.T, PROBLEM, x).sentence
+    assert not diagnose(R.T @ R, PROBLEM, x).defect
+
+
+def test_cholesky_factors_of_kronecker_factors():
+    """As K-FAC's inverse is made by cholesky, and by cholesky_inverse with the wrong triangle."""
+    damped = [(M + 0.1 * np.eye(len(M)), K + 0.2 * np.eye(len(K))) for M, K in zip(A, G, strict=True)]
+    root = np.linalg.cholesky
+    cases = {
+        "Yours are the Cholesky factors of the factors of": root,
+        "Yours are LᵀL of the Cholesky factors L of the factors of": lambda M: root(M).T @ root(M),
+        "Yours are L⁻¹L⁻ᵀ, not L⁻ᵀL⁻¹, of the Cholesky factors L of": lambda M: np.linalg.inv(root(M).T @ root(M)),
+    }
+    for said, make in cases.items():
+        found = diagnose([tuple(make(M) for M in pair) for pair in damped], PROBLEM, x)
+        assert found.sentence.startswith(said), found.sentence
+        assert bool(found.defect) == ("LᵀL" in said or "L⁻¹" in said)
+
+
 def test_what_is_not_symmetric_is_told_so():
     wrong = H.copy()
     wrong[:5] *= 2.0

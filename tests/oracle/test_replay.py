@@ -144,15 +144,18 @@ def test_another_step_length_of_adam_is_a_factor():
 # --- defects, made literally --------------------------------------------------------------------------------------
 
 
-def quasi_newton_run(update, pair=None, learns=None, steps=14):
+SMALL = refopt.Problem(lambda x: 1e-12 * rosen(x), lambda x: 1e-12 * rosen_der(x))
+
+
+def quasi_newton_run(update, pair=None, learns=None, steps=14, problem=PROBLEM):
     """A literal run with a step of moderate length along −Hg, and the defect's own pair, test or update."""
     H, x, points = np.eye(3), START, [START]
     for k in range(steps):
-        g = rosen_der(x)
+        g = problem.grad(x)
         p = -H @ g
         x = x + (0.05 + 0.02 * (k % 3)) * p / np.linalg.norm(p)
         points.append(x)
-        path = Path(PROBLEM, records(points), None)
+        path = Path(problem, records(points), None)
         s, y = pair(path, k, p) if pair else (path.s(k), path.g(k + 1) - g)
         good = learns(s, y, 1e-10) if learns else y @ s > 1e-10 * np.linalg.norm(s) * np.linalg.norm(y)
         if good:
@@ -168,8 +171,9 @@ def bfgs_update(H, s, y):
 @pytest.mark.parametrize("name", RULES["bfgs"].defects)
 def test_defects_of_bfgs_are_named(name):
     how = RULES["bfgs"].defects[name].how
-    points = quasi_newton_run(how.get("update", bfgs_update), how.get("pair"), how.get("learns"))
-    found = replay("bfgs", PROBLEM, points)
+    problem = SMALL if name == "absolute curvature test" else PROBLEM
+    points = quasi_newton_run(how.get("update", bfgs_update), how.get("pair"), how.get("learns"), problem=problem)
+    found = replay("bfgs", problem, points)
     assert name in found.defects, found.sentence
     assert RULES["bfgs"].defects[name].says in found.sentence
 
@@ -192,6 +196,7 @@ def test_defects_of_l_bfgs_are_named(name):
     problem, x, S, Y, m = PROBLEM, START, [], [], how.get("memory", 3)
     if name == "no curvature test":  # between two wells some yᵀs are negative
         problem, x = WELLS, np.array([0.1, 0.2, -0.15])
+    problem = SMALL if name == "absolute curvature test" else problem
     points = [x]
     for k in range(12):
         g = problem.grad(x)
@@ -489,3 +494,73 @@ def test_probes_that_are_no_signs_are_named(gaussian):
     found = replay("adahessian", None, [*run, {"x": x}], {"step": 0.1, "eps": 1e-8})
     assert found.defects == ["no signs"] * gaussian, found.sentence
     assert bool(found) != gaussian
+
+
+# --- searches ------------------------------------------------------------------------------------------------------
+
+
+def halving_run(fun, grad, x, curvature=True, shrink=0.5, steps=14):
+    """L-BFGS with a search that only shortens, and takes its last trial untested, as a page has it."""
+    S, Y, points = [], [], [x]
+    for _ in range(steps):
+        g, alpha = grad(x), 1.0
+        p = -two_loops(S, Y, (S[-1] @ Y[-1]) / (Y[-1] @ Y[-1]), g) if S else -g
+        for _ in range(20):
+            decreases = fun(x + alpha * p) <= fun(x) + 1e-4 * alpha * (g @ p)
+            if decreases and (not curvature or abs(grad(x + alpha * p) @ p) <= 0.9 * abs(g @ p)):
+                break
+            alpha *= shrink
+        s = alpha * p
+        y, x = grad(x + s) - g, x + s
+        points.append(x)
+        if y @ s > 1e-10:
+            S, Y = [*S, s][-10:], [*Y, y][-10:]
+    return points
+
+
+WIDE = np.array([0.05, 0.03, 0.08])
+BOWL = refopt.Problem(lambda x: 0.5 * x @ (WIDE * x), lambda x: WIDE * x)
+CALLED = "halving called strong Wolfe"
+
+
+@pytest.mark.parametrize("shrink", [0.5, 0.8])
+def test_halving_called_strong_wolfe(shrink):
+    points = halving_run(rosen, rosen_der, START, curvature=False, shrink=shrink)
+    said = {"search": "strong Wolfe", "memory": 10}
+    found = replay("l-bfgs", PROBLEM, points, said)
+    assert found.defects == [CALLED], found.sentence
+    assert found.first.equation in ("|g₊ᵀs| ≤ c₂|gᵀs|", "f₊ ≤ f + c₁gᵀs")  # of 20 trials of 0.8 the last may go up
+    assert f"every α is a power of {shrink:g}, and a step that is too short" in found.sentence
+    assert replay("l-bfgs", PROBLEM, points, {"memory": 10})  # which says nothing of its search
+
+
+def test_a_search_that_cannot_lengthen_stalls():
+    """On a flat bowl α = 1 is too short, and 2⁻²⁰ is what becomes of it; no pair passes an absolute test either."""
+    points = halving_run(BOWL.fun, BOWL.grad, np.array([1.0, 2.0, -1.0]))
+    found = replay("l-bfgs", BOWL, points, {"search": "strong-wolfe"})
+    assert CALLED in found.defects
+    assert "absolute curvature test" in found.defects
+    assert found.search["strong curvature"] == 0
+
+
+@pytest.mark.parametrize("name", ["bfgs", "l-bfgs", "dfp", "broyden", "modified-newton", "newton-cg"])
+def test_a_search_that_is_what_it_is_called(name):
+    problem, states = states_of(name, 25)
+    found = replay(name, problem, [state.x for state in states], {"search": "strong-wolfe"})
+    assert found, found.sentence
+    assert {f.equation for f in found.findings} >= {"|g₊ᵀs| ≤ c₂|gᵀs|", "f₊ ≤ f + c₁gᵀs"}
+
+
+@pytest.mark.parametrize("method", ["BFGS", "L-BFGS-B"])
+def test_scipys_search_keeps_the_strong_wolfe_conditions(method):
+    assert replay({"BFGS": "bfgs"}.get(method, "l-bfgs"), PROBLEM, scipys(method), {"search": "strong-wolfe"})
+
+
+def test_a_step_that_a_search_would_not_take_is_named():
+    """Newton's whole steps go up now and then; no search has shortened them, so none is said to halve."""
+    points = [state.x for state in states_of("newton")[1]]
+    found = replay("newton", PROBLEM, points, {"search": "strong-wolfe"})
+    assert found.verdict == "disagrees"
+    assert found.defects == []
+    with pytest.raises(ValueError, match="search is 'golden'; it can be strong-wolfe"):
+        replay("newton", PROBLEM, points, {"search": "golden"})

@@ -27,6 +27,10 @@ def always(s: Array, y: Array, skip: float, H: Any = None) -> bool:
     return bool(s.any() and s @ y != 0.0)
 
 
+def absolutely(s: Array, y: Array, skip: float, H: Any = None) -> bool:
+    return bool(s @ y > 1e-10)
+
+
 # --- the update of H ---------------------------------------------------------------------------------------------
 
 
@@ -140,6 +144,9 @@ PAIRS = {
     "s = p": Defect("s is the direction and not the step: α is left out", "missing α", {"pair": direction_for_s}),
     "no curvature test": Defect(
         "pairs with yᵀs ≤ 0 are learnt too, and H loses its definiteness", "missing test", {"learns": always}),
+    "absolute curvature test": Defect(
+        "pairs are learnt where yᵀs > 1e-10, whatever the units of f and x, and none where f is small",
+        "spec: a test that depends on units", {"learns": absolutely}),
 }  # fmt: skip
 H_UPDATES = {
     "B's update for H": Defect("the update of B is applied to H", "N&W §6.1", {"update": exchanged}),

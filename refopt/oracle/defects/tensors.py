@@ -1,6 +1,7 @@
 """Mistakes of methods that look at the axes of arrays: Shampoo and SOAP."""
 
 from collections.abc import Callable
+from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -71,12 +72,13 @@ def root(L: Array, eps: float, power: float) -> Array:
 
 def soap(
     *, first: bool = False, corrected: bool = True, hat: bool = False, back: str = "Q₁·Q₂ᵀ", permuted: bool = True,
-    rotated: bool = False, plain: bool = False, anew: bool = False,
+    rotated: bool = False, plain: bool = False, anew: bool = False, sorts: bool = True,
 ) -> Callable[..., Any]:  # fmt: skip
     """SOAP's ``update`` with one thing changed.
 
     first: the first gradient moves x already.   hat: ε stands beside √V̂.   rotated: M is kept in the rotated basis.
     plain: V is the mean of G², not of G′².   anew: bases by eigh of the factors, not by a step of the power method.
+    sorts: columns are put in order before the step of the power method.
     """
 
     def update(state: Any, grad: Any, o: Any, draw: Any = None) -> Any:
@@ -98,15 +100,22 @@ def soap(
             p.append(M / one / (np.sqrt(V[-1] / two) + o.eps * (1.0 if hat else two**-0.5)))
             p[-1] = {"Q₁·Q₂ᵀ": turned(p[-1], Q, back=True), "Q₁ᵀ·Q₂": turned(p[-1], Q), "·": p[-1]}[back]
         x = (1.0 - o.step * o.weight_decay) * (state.x - o.step * flat(p))
-        bases = state.Q
+        bases, in_order = state.Q, V
         if t % o.every == 0:
             renewed = [original.refreshed(L, Q, each) for L, Q, each in zip(factors, bases, V, strict=True)]
             bases, V = tuple(Q for Q, _ in renewed), [each for _, each in renewed] if permuted else V
         if t % o.every == 0 and anew:
             bases = tuple(tuple(None if L is None else original.basis(L) for L in own) for own in factors)
+        if t % o.every == 0 and not sorts:
+            bases, V = tuple(starmap(powered, zip(factors, state.Q, strict=True))), in_order
         return state._replace(x=x, g=grad, m=flat(kept), v=flat(V), L=factors, Q=bases, t=t + 1)
 
     return update
+
+
+def powered(factors: tuple[Any, ...], bases: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A step of the power method, columns in the order that they have."""
+    return tuple(None if L is None else np.linalg.qr(L @ Q)[0] for L, Q in zip(factors, bases, strict=True))
 
 
 SHAMPOO = {
@@ -140,8 +149,10 @@ SHAMPOO = {
                              "momentum", {"update": shampoo(mixed=True)}),
 }  # fmt: skip
 SOAP = {
-    "V not permuted": Defect("V stays in its order when the columns of the basis change places", "order",
-                             {"update": soap(permuted=False)}),
+    "unpermuted moments": Defect("V stays in its order when the columns of the basis change places", "order",
+                                 {"update": soap(permuted=False)}),
+    "columns in no order": Defect("the columns of a basis are never put in order before the step of the power method",
+                                  "order", {"update": soap(sorts=False)}),
     "first step": Defect("the first gradient moves x already, and does not only make the bases", "another start",
                          {"update": soap(first=True)}),
     "no bias correction": Defect("the means are not corrected for their start at 0", "Kingma & Ba §3",
