@@ -1,9 +1,11 @@
 """``train``: stochastic methods on a network's data, or on any objective, step by step."""
 
+import re
 import time
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +33,7 @@ MESSAGES = {
     Status.NOT_FINITE: "the {what} of step {t} is not finite; x is the last point whose loss and gradient were finite",
 }
 
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 SEPARATED = "; every label has a positive margin: unless something holds the weights back, there is no minimum"
 
 
@@ -266,7 +269,9 @@ class Run:
         return {
             "methods": tuple(chosen.entry.name for chosen, _ in self.phases), "batch_size": self.sampler.batch_size,
             "replacement": self.sampler.replacement, "parameters": self.state.x.shape[0],
-            "dtype": str(self.state.x.dtype),
+            "dtype": str(self.state.x.dtype), "layers": layers(self.problem),
+            "loss": getattr(getattr(self.problem, "loss", None), "name", None),
+            "reduction": getattr(self.problem, "reduction", None),
             "samples": getattr(self.problem, "samples", None), "data of checksum": checksum(self.problem),
         }  # fmt: skip
 
@@ -282,9 +287,12 @@ class Run:
         with suppress(FileNotFoundError):
             found = checkpoints.load(self.common.checkpoint, self.state.x)
             for name, mine in self.identity().items():
-                if found.get(name) != mine:
+                theirs = found.get(name)
+                if theirs != mine:
+                    if name == "layers" and theirs and mine:  # the first that differs
+                        theirs, mine = next(pair for pair in zip_longest(theirs, mine) if pair[0] != pair[1])
                     raise ValueError(
-                        f"the checkpoint is of a run with {name} {found.get(name)!r}, this one has {mine!r}: "
+                        f"the checkpoint is of a run with {name} {theirs!r}, this one has {mine!r}: "
                         "go on as it began, or from its x with another file"
                     )
             if seeded and found["seed"] != self.sampler.seed:
@@ -295,6 +303,17 @@ class Run:
             columns = [np.asarray(column).tolist() for column in found["history"]]
             self.history = [Seen(*row) for row in zip(*columns, strict=True)]
             self.began -= self.history[-1].time if self.history else 0.0
+
+
+def layers(problem: Any) -> tuple[str, ...] | None:
+    """The layers of a network in words, with the shapes of their arrays: the same in every process."""
+    network: Any = getattr(problem, "network", None)
+    if not hasattr(network, "leaves"):
+        return None
+    return tuple(
+        ", ".join([f"{name} {ADDRESS.sub('', repr(layer))}", *(f"{array} {s}" for array, s in layer.shapes.items())])
+        for name, layer in network.leaves()
+    )
 
 
 def checksum(problem: Any) -> int | None:

@@ -245,7 +245,8 @@ def scores(stack: list[Any], unit: str) -> Cotangents:
 
     def cotangents(some: Expansion, rows: slice) -> tuple[Any, list[float]]:
         xp = namespace(some.f)
-        u = xp.stack([some.scores(y[rows, ...]) for y in stack]) / len(stack) ** 0.5
+        each = [some.scores(y[rows, ...]) for y in stack]
+        u = xp.stack(each) / len(stack) ** 0.5 if len(stack) > 1 else each[0][None, ...]
         return signed(token_by_token(u) if unit == "token" else u)
 
     return cotangents

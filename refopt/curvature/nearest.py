@@ -16,29 +16,31 @@ C. F. Van Loan & N. Pitsianis, *Approximation with Kronecker products* (1993);  
 123 (2000) 85.
 Shapes: a (N, R, in), g (S, N, R, out), with more positions R than inputs a = I and g = ∇ᵀ, R = in.   Cost:
 4NR(in² + S out²) + 4NR²(in + S out) flops for a product, some fifty of them; the certificate, computed when it is asked
-for, SN P² or (SNR)²(in + out), whichever is less.   Memory: a and g of all samples, and products of a few.
+for, SN P² or (SNR)²(in + out), whichever is less.   Memory: a and g of all samples, and products of a few; or, where
+that is less and takes no longer than the products would, R(F), from a few samples at a time: P² numbers, P = in · out.
 
 `sharing` has no part in it: ∇ is the whole gradient of a sample. A is scaled to the trace of K-FAC's A for "expand".
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
-from math import sqrt
+from math import isqrt, sqrt
 from operator import add
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from refopt.curvature.blocks import BlockDiagonal
-from refopt.curvature.factored import factored, input_factor, times
+from refopt.curvature.factored import input_factor, kfac, output_factor, summed, times
 from refopt.curvature.kron import Kron, trace
-from refopt.curvature.layerwise import Layers, assembled, layers
+from refopt.curvature.layerwise import Layers, assembled, by_pieces
 from refopt.linalg.arrays import as_type, created, spectral
 from refopt.linalg.lanczos import lanczos
 from refopt.ops import Matrix, Symmetric, device, frobenius, namespace, rmatvec, symmetrised
 
 STEPS, RESTARTS, FLOOR = 30, 20, 1e-8
+PRODUCTS = 50  #: that are taken, or so
 AT_ONCE = 2**22  #: numbers in products of a few samples
 
 
@@ -52,23 +54,64 @@ class Certificate(NamedTuple):
     least: float  #: √(‖F‖² − upper²)
 
 
-class Gradients(NamedTuple):
-    """∇ = Σᵣ gᵣ āᵣᵀ of samples and cotangents, not formed, with F = c Σ vec(∇)vec(∇)ᵀ, and R(F) as a map."""
+class Rearranged:
+    """R(F), as a map of A to G and back."""
+
+    def outward(self, A: Symmetric) -> Symmetric:
+        """c Σ ∇A∇ᵀ."""
+        raise NotImplementedError
+
+    def inward(self, G: Symmetric) -> Symmetric:
+        """c Σ ∇ᵀG∇."""
+        raise NotImplementedError
+
+    def both(self, A: Symmetric) -> Symmetric:
+        """M A."""
+        return self.inward(self.outward(A))
+
+
+@dataclass(frozen=True, eq=False)
+class Gradients(Rearranged):
+    """By ∇ = Σᵣ gᵣ āᵣᵀ of samples and cotangents, not formed, with F = c Σ vec(∇)vec(∇)ᵀ."""
 
     a: Any  #: (N, R, in)
     g: Any  #: (S, N, R, out)
     c: float
 
+    def __add__(self, other: "Gradients") -> "Gradients":
+        """Of both one's samples."""
+        xp = namespace(self.a)
+        return Gradients(xp.concat([self.a, other.a], axis=0), xp.concat([self.g, other.g], axis=1), self.c)
+
     def outward(self, A: Symmetric) -> Symmetric:
-        """c Σ ∇A∇ᵀ."""
         found = (_gram(g, _weighted(_inner(times(a, A), a), g)) for a, g in self._some_at_a_time())
         return self.c * reduce(add, found)
 
     def inward(self, G: Symmetric) -> Symmetric:
-        """c Σ ∇ᵀG∇."""
         xp = namespace(self.g)
         found = (_gram(a, _weighted(xp.sum(_inner(times(g, G), g), axis=0), a)) for a, g in self._some_at_a_time())
         return self.c * reduce(add, found)
+
+    def formed(self) -> "Formed":
+        xp, out, width = namespace(self.g), self.g.shape[-1], self.a.shape[-1]
+        some = (xp.reshape(xp.matrix_transpose(g) @ a, (-1, out * width)) for a, g in self._some_at_a_time())
+        F = xp.reshape(self.c * reduce(add, (D.T @ D for D in some)), (out, width, out, width))
+        return Formed(xp.reshape(xp.permute_dims(F, (0, 2, 1, 3)), (out * out, width * width)))
+
+    @property
+    def norm(self) -> float:
+        """‖F‖, from F itself or from the inner products of all gradients."""
+        xp, (N, R, width), (S, _, _, out) = namespace(self.a), self.a.shape, self.g.shape
+        if S * N * (width * out) ** 2 < (S * N * R) ** 2 * (width + out):
+            return self.formed().norm
+        total, a, g = 0.0, xp.reshape(self.a, (N * R, width)), xp.reshape(self.g, (S, N * R, out))
+        of_inputs = a @ a.T
+        for s in range(S):
+            for t in range(s + 1):
+                inner = of_inputs * (g[s, ...] @ g[t, ...].T)
+                inner = xp.sum(xp.reshape(inner, (N, R, N, R)), axis=(1, 3)) if R > 1 else inner
+                total += (1 if s == t else 2) * float(xp.sum(inner * inner))
+        return self.c * sqrt(total)
 
     def _some_at_a_time(self) -> Iterator[tuple[Any, Any]]:
         """a and g of a few samples."""
@@ -78,16 +121,43 @@ class Gradients(NamedTuple):
             some = slice(k, min(k + few, N))
             yield self.a[some, ...], self.g[:, some, ...]
 
-    def both(self, A: Symmetric) -> Symmetric:
-        """M A."""
-        return self.inward(self.outward(A))
+
+@dataclass(frozen=True, eq=False)
+class Formed(Rearranged):
+    """R(F) itself."""
+
+    R: Matrix  #: (out², in²)
+
+    def __add__(self, other: "Formed") -> "Formed":
+        return Formed(self.R + other.R)
+
+    def outward(self, A: Symmetric) -> Symmetric:
+        return _square(self.R @ namespace(A).reshape(A, (-1,)))
+
+    def inward(self, G: Symmetric) -> Symmetric:
+        return _square(namespace(G).reshape(G, (-1,)) @ self.R)
+
+    @property
+    def norm(self) -> float:
+        """‖F‖."""
+        return frobenius(self.R)
+
+
+def rearranged(a: Any, g: Any, c: float, N: int) -> Gradients | Formed:
+    """R(F), from a and g of some or all of N samples: formed where it is the less for all of them, and soon done."""
+    xp = namespace(a)
+    F = Gradients(*at_few_positions(xp.astype(a, xp.float64), xp.astype(g, xp.float64)), c)
+    (_, R, width), (S, _, _, out) = F.a.shape, F.g.shape
+    less = (width * out) ** 2 < N * R * (width + S * out)
+    soon = S * (width * out) ** 2 < PRODUCTS * 2 * R * (width**2 + S * out**2 + R * (width + S * out))
+    return F.formed() if less and soon else F
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Nearest(Kron):
     """The Kronecker product nearest to a block F, and what proves it."""
 
-    of: Gradients = field(kw_only=True)
+    of: Gradients | Formed = field(kw_only=True)
     warm: Symmetric = field(kw_only=True)  #: some products of M with I
 
     def __repr__(self) -> str:
@@ -95,7 +165,7 @@ class Nearest(Kron):
 
     @cached_property
     def certificate(self) -> Certificate:
-        norm, sigma = norm_of(self.of), frobenius(self.A) * frobenius(self.G)
+        norm, sigma = self.of.norm, frobenius(self.A) * frobenius(self.G)
         upper = max(sigma, min(norm, sqrt(collatz_wielandt(self.of.both, self.A, self.warm))))
         return Certificate(norm, sigma, upper, *(sqrt(max(0.0, norm**2 - s**2)) for s in (sigma, upper)))
 
@@ -108,25 +178,30 @@ def kfoc(
 
     In "forward-only" there is no F, and K-FAC is returned.
     """
-    found = layers(
-        problem, x, fisher=fisher, sharing=sharing, bias=bias, labels=labels, samples=samples, rng=rng
-    )  # fmt: skip
-    return closest(found)
+    details = {"sharing": sharing, "bias": bias, "labels": labels, "samples": samples, "rng": rng}
+    if fisher == "forward-only":
+        return kfac(problem, x, fisher=fisher, **details)
+    return closest(by_pieces(problem, x, fisher, **details), problem.samples)
 
 
-def closest(layers: Layers) -> BlockDiagonal:
-    if layers.fisher == "forward-only":
-        return factored(layers)
-    return assembled(layers, [nearest(part.a, part.g, layers.c, part.bias) for part in layers.parts])
+def closest(each: Iterable[Layers], N: int) -> BlockDiagonal:
+    """KFOC of N samples, from the layers of some at a time."""
+    maps = lambda some: [rearranged(part.a, part.g, some.c, N) for part in some.parts]
+    found, blocks, F = summed((some._replace(sharing="expand") for some in each), maps)
+    return assembled(found, [near(*pair) for pair in zip(F, blocks, strict=True)])
 
 
 def nearest(a: Any, g: Any, c: float, bias: bool = False) -> Nearest:
     """G ⊗ A nearest to F = c Σ vec(∇)vec(∇)ᵀ, for a (N, R, in), g (S, N, R, out)."""
-    xp, kind = namespace(a), input_factor(a, "expand")
-    F = Gradients(*at_few_positions(xp.astype(a, xp.float64), xp.astype(g, xp.float64)), c)
-    warm, A = dominant(F.both, xp.eye(a.shape[2], dtype=xp.float64, device=device(a)))
+    return near(rearranged(a, g, c, a.shape[0]), Kron(input_factor(a, "expand"), output_factor(g, c, "expand"), bias))
+
+
+def near(F: Gradients | Formed, K: Kron) -> Nearest:
+    """G ⊗ A nearest to F, and A of the trace that K-FAC's has."""
+    xp, kind = namespace(K.A), K.A
+    warm, A = dominant(F.both, xp.eye(kind.shape[0], dtype=xp.float64, device=device(kind)))
     scale = trace(kind) / trace(A) if trace(A) > 0.0 else 1.0
-    return Nearest(as_type(scale * A, kind), as_type(F.outward(A) / scale, kind), bias, of=F, warm=warm)
+    return Nearest(as_type(scale * A, kind), as_type(F.outward(A) / scale, kind), K.bias, of=F, warm=warm)
 
 
 def at_few_positions(a: Any, g: Any) -> tuple[Any, Any]:
@@ -179,23 +254,6 @@ def collatz_wielandt(product: Callable[[Symmetric], Symmetric], A: Symmetric, wa
     return max(0.0, float(xp.max(spectral(symmetrised(root.T @ product(X) @ root))[0])))
 
 
-def norm_of(F: Gradients) -> float:
-    """‖F‖, from F itself or from the inner products of all gradients."""
-    xp, (N, R, width), (S, _, _, out) = namespace(F.a), F.a.shape, F.g.shape
-    total = 0.0
-    if S * N * (width * out) ** 2 < (S * N * R) ** 2 * (width + out):
-        gradients = xp.reshape(xp.matrix_transpose(F.g) @ F.a, (S * N, out * width))
-        return F.c * frobenius(gradients.T @ gradients)
-    a, g = xp.reshape(F.a, (N * R, width)), xp.reshape(F.g, (S, N * R, out))
-    of_inputs = a @ a.T
-    for s in range(S):
-        for t in range(s + 1):
-            inner = of_inputs * (g[s, ...] @ g[t, ...].T)
-            inner = xp.sum(xp.reshape(inner, (N, R, N, R)), axis=(1, 3)) if R > 1 else inner
-            total += (1 if s == t else 2) * float(xp.sum(inner * inner))
-    return F.c * sqrt(total)
-
-
 def _inner(x: Any, y: Any) -> Any:
     """x yᵀ (…, R, R) for x, y (…, R, k)."""
     xp = namespace(x)
@@ -211,3 +269,9 @@ def _gram(x: Any, y: Any) -> Matrix:
     """Σ xᵀy over all axes but the last."""
     xp = namespace(x)
     return xp.reshape(x, (-1, x.shape[-1])).T @ xp.reshape(y, (-1, y.shape[-1]))
+
+
+def _square(v: Any) -> Matrix:
+    """The square matrix with these entries."""
+    n = isqrt(v.shape[0])
+    return namespace(v).reshape(v, (n, n))

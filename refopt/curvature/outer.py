@@ -162,7 +162,8 @@ def diagonal(point: Expansion, cotangents: Cotangents, count: int) -> Vector:
         u, signs = cotangents(some, rows)
         for sign in sorted(set(signs), reverse=True):
             chosen = _stacked(u, [s for s, other in enumerate(signs) if other == sign])
-            more = sign * some.squared_vjp(chosen)
+            more = some.squared_vjp(chosen)
+            more = more if sign > 0.0 else -more
             total = more if total is None else total + more
     return total
 

@@ -65,7 +65,8 @@ def kfac_report(
     if not damping > 0.0:
         raise ValueError(f"the inverse needs damping > 0; it is {damping!r}")
     found = layers(problem, x, fisher=fisher, sharing=sharing, bias=bias, labels=labels, samples=samples, rng=rng)
-    F, matrices = _fisher(found), [make(found).dense() for make in (factored, closest, corrected, chained)]
+    near = closest([found], problem.samples)
+    F, matrices = _fisher(found), [K.dense() for K in (factored(found), near, corrected(found), chained(found))]
     xp, rows = namespace(F), list[Row]()
     if not float(xp.linalg.trace(F)) > 0.0:
         raise ValueError("the Fisher matrix at x is zero: there is nothing to compare with")

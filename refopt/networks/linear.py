@@ -119,9 +119,11 @@ class Linear(Layer):
             parts = xp.reshape(u, (prod(u.shape[:lead]), *u.shape[lead:]))
             found = [super(Linear, self).squares(tape, parts[s, ...]) for s in range(parts.shape[0])]
             return tuple(sum(terms[1:], start=terms[0]) for terms in zip(*found, strict=True))
-        found = u * u
-        if lead:
-            found = xp.sum(found, axis=tuple(range(lead)))
+        if prod(u.shape[:lead]) == 1:
+            found = _shaped(u, u.shape[lead:])
+            found = found * found
+        else:
+            found = xp.sum(u * u, axis=tuple(range(lead)))
         return self.sums(tape * tape, found)
 
     def capture(self, tape: Any, u: Any) -> list[tuple[Any, Any]]:

@@ -262,7 +262,7 @@ def test_a_matrix_in_every_respect(bias):
     values, vectors = K.eigh()
     Q = vectors.dense()
     near(Q @ np.diag(values) @ Q.T, M)
-    near(np.linalg.eigvalsh(K.dense("column")), np.linalg.eigvalsh(M), 1e-11)
+    near(np.linalg.eigvalsh(K.dense("column")), np.linalg.eigvalsh(M), 1e-12)
 
 
 def test_layers_that_share_weights_are_one_layer():

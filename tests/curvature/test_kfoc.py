@@ -7,8 +7,10 @@ import pytest
 import scipy.linalg
 
 from literal_kfac import attention, case, convolution, literal
+from refopt import Supervised
 from refopt.curvature import Nearest, kfac, kfoc
-from refopt.curvature.nearest import nearest, positive_part
+from refopt.curvature.nearest import Formed, Gradients, nearest, positive_part
+from refopt.networks import Conv2d, Linear, MeanPool, Sequential, Tanh, Tokens
 
 EXAMPLES = {
     "dense": case(loss="cross-entropy", sizes=(3, 4, 3)),
@@ -101,6 +103,36 @@ def test_a_few_samples_at_a_time(monkeypatch):
     a, g = rng.standard_normal((6, 2, 3)), rng.standard_normal((2, 6, 2, 4))
     D = np.einsum("snro,nri->snoi", g, a).reshape(12, -1)
     check(nearest(a, g, 1.0), D.T @ D)
+
+
+def test_a_few_samples_of_the_network_at_a_time(monkeypatch):
+    """Layers that are formed, and layers whose gradients are kept."""
+    for example in EXAMPLES.values():
+        whole = kfoc(example.problem, example.x)
+        with monkeypatch.context() as m:
+            m.setattr("refopt.curvature.layerwise.AT_ONCE", 1)
+            parts = kfoc(example.problem, example.x)
+        for one, other in zip(whole.blocks, parts.blocks, strict=True):
+            assert type(one.of) is type(other.of)
+            D = one.dense()
+            assert np.linalg.norm(D - other.dense()) <= 1e-12 * np.linalg.norm(D)
+            assert other.certificate.norm == pytest.approx(one.certificate.norm, rel=1e-12)
+    assert {type(block.of) for e in EXAMPLES.values() for block in kfoc(e.problem, e.x).blocks} == {Formed, Gradients}
+
+
+def test_memory_of_convolutions_is_that_of_few_samples(monkeypatch):
+    """Of ten times as many images F is no larger, and a and g are never all there."""
+    for module in ("layerwise", "nearest"):
+        monkeypatch.setattr(f"refopt.curvature.{module}.AT_ONCE", 2**16)
+    network = Sequential(Conv2d(1, 3, 3), Tanh(), Conv2d(3, 3, 3), Tanh(), Tokens(), MeanPool(), Linear(3, 3))
+    peaks, rng, x = [], np.random.default_rng(0), network.init(0)
+    for N in (200, 2000):
+        problem = Supervised(network, "cross-entropy", rng.standard_normal((N, 1, 12, 12)), rng.integers(0, 3, N))
+        tracemalloc.start()
+        kfoc(problem, x)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]
 
 
 def test_a_few_steps_of_lanczos_at_a_time(monkeypatch):

@@ -71,7 +71,7 @@ def test_all_of_it_column_by_column(name):
     if type(block) is Kron:
         assert (np.kron(A, G) == M).all()
     n, v = len(M), np.random.default_rng(0).standard_normal((len(M), 2))
-    near = lambda found, expected: np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11 * abs(expected).max())
+    near = lambda found, expected: np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * abs(expected).max())
     near(C.dense(), M)
     near(C.matvec(v), M @ v)
     near(C.matvec(v[:, 0]), M @ v[:, 0])
@@ -89,4 +89,6 @@ def test_factored_damping_column_by_column():
     v = np.arange(6.0)
     pi = ((np.trace(A) / 3) / (np.trace(G) / 2)) ** 0.5
     damped = np.kron(A + pi * 0.3 * np.eye(3), G + 0.3 / pi * np.eye(2))
-    assert column_stacked(Kron(A, G, bias=True)).solve(v, 0.09, "pi") == pytest.approx(np.linalg.solve(damped, v))
+    assert column_stacked(Kron(A, G, bias=True)).solve(v, 0.09, "pi") == pytest.approx(
+        np.linalg.solve(damped, v), rel=1e-12
+    )

@@ -23,7 +23,7 @@ def test_distances(bias):
 
     def distances(of):
         return pytest.approx(
-            [np.linalg.norm(of(F) - of(K)) / np.linalg.norm(of(F)) for K in dense], rel=1e-9, abs=1e-12
+            [np.linalg.norm(of(F) - of(K)) / np.linalg.norm(of(F)) for K in dense], rel=1e-12, abs=1e-12
         )
 
     assert report.whole == distances(lambda M: M)
@@ -35,7 +35,7 @@ def test_distances(bias):
         assert row.row == distances(lambda M, p=row.place: M[p])
         kfac_, kfoc_, ekfac_, chain = row.block
         assert max(kfoc_, ekfac_) <= kfac_ + 1e-12
-        assert chain == pytest.approx(kfac_, abs=1e-9)
+        assert chain == pytest.approx(kfac_, abs=1e-12)
     text = str(report).splitlines()
     assert len(text) == len(report.rows) + 4
     assert f"{100 * report.rows[0].block[0]:.1f} %" in text[2]
@@ -78,8 +78,8 @@ def test_array_kinds(namespace):
         namespace.asarray(EXAMPLE.problem.y),
     )
     ours, expected = kfac_report(problem, namespace.asarray(EXAMPLE.x)), kfac_report(EXAMPLE.problem, EXAMPLE.x)
-    assert ours.whole == pytest.approx(expected.whole, rel=1e-9)
-    assert ours.inverse == pytest.approx(expected.inverse, rel=1e-9)
+    assert ours.whole == pytest.approx(expected.whole, rel=1e-12)
+    assert ours.inverse == pytest.approx(expected.inverse, rel=1e-12)
 
 
 def test_the_table_in_the_docs_is_the_one_of_the_example():

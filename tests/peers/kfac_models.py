@@ -19,11 +19,51 @@ class Attention(nn.Module):
         return self.second(Z.transpose(1, 2).reshape(N, T, 4))
 
 
-class ClassesSecond(nn.Module):
-    """(N, T, C) → (N, C, T), as PyTorch's cross-entropy takes sequences."""
+class Normalised(nn.Module):
+    """x + attention(norm(x))."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.attention = nn.LayerNorm(4), Attention()
 
     def forward(self, x):
-        return x.transpose(1, 2)
+        return x + self.attention(self.norm(x))
+
+
+class MeanPool(nn.Module):
+    """The mean over tokens."""
+
+    def forward(self, x):
+        return x.mean(dim=1)
+
+
+class Tied(nn.Module):
+    """Embedded tokens, attention, and scores by the embedding itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.body = nn.Embedding(3, 4), Normalised()
+
+    def forward(self, x):
+        return nn.functional.linear(self.body(self.embedding(x)), self.embedding.weight)
+
+
+class Moved(nn.Module):
+    """One axis to another place."""
+
+    def __init__(self, source, target):
+        super().__init__()
+        self.source, self.target = source, target
+
+    def forward(self, x):
+        return x.movedim(self.source, self.target)
+
+
+SHAPES = {
+    "dense": (8, 4), "binary": (8, 4), "convolutional": (4, 2, 7, 6), "grouped": (4, 4, 3, 3),
+    "segmentation": (4, 2, 4, 4), "tokens": (5, 3, 4), "attention": (5, 3, 4), "pooled": (5, 3, 4), "tied": (5, 3),
+}  # fmt: skip
+POSITIONS = {"segmentation": (2, 3), "tokens": (3,), "attention": (3,), "tied": (3,)}  #: of the terms of a sample
 
 
 def model(name, loss="cross-entropy"):
@@ -37,19 +77,25 @@ def model(name, loss="cross-entropy"):
             nn.Conv2d(2, 3, (3, 2), stride=2, padding=1), nn.Tanh(), nn.Conv2d(3, 4, 2), nn.Tanh(), nn.Flatten(),
             nn.Linear(36, 3),
         ),
+        "binary": lambda: nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 1)),
+        "grouped": lambda: nn.Sequential(nn.Conv2d(4, 4, 2, groups=2), nn.Tanh(), nn.Flatten(), nn.Linear(16, 3)),
+        "segmentation": lambda: nn.Sequential(nn.Conv2d(2, 3, 2), nn.Tanh(), nn.Conv2d(3, 3, (2, 1))),
         "tokens": lambda: nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)),
         "attention": lambda: nn.Sequential(Attention(), nn.Tanh(), nn.Linear(4, 3)),
+        "pooled": lambda: nn.Sequential(Normalised(), MeanPool(), nn.Linear(4, 3)),
+        "tied": lambda: nn.Sequential(Tied()),
     }[name]()  # fmt: skip
     torch.set_default_dtype(default)
-    sequence = name in ("tokens", "attention") and loss == "cross-entropy"
-    return (nn.Sequential(*made, ClassesSecond()) if sequence else made).double()
+    first = name == "segmentation"  # its classes come before positions, as PyTorch's cross-entropy takes them
+    if name in POSITIONS and first != (loss == "cross-entropy"):
+        made.append(Moved(1, -1) if first else Moved(-1, 1))
+    return made.double()
 
 
 def data(name, loss):
     rng = np.random.default_rng(1)
-    shape = {"dense": (8, 4), "convolutional": (4, 2, 7, 6), "tokens": (5, 3, 4), "attention": (5, 3, 4)}[name]
-    X = rng.standard_normal(shape)
-    outputs = (*shape[:2], 3) if name in ("tokens", "attention") else (shape[0], 3)
+    X = rng.integers(0, 3, SHAPES[name]) if name == "tied" else rng.standard_normal(SHAPES[name])
+    outputs = (len(X), *POSITIONS.get(name, ()), 1 if name == "binary" else 3)
     y = {
         "cross-entropy": rng.integers(0, 3, outputs[:-1]),
         "mse": rng.standard_normal(outputs),

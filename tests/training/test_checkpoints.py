@@ -7,7 +7,7 @@ import pytest
 
 import refopt
 from refopt import Status, checkpoints, train
-from refopt.networks import Dropout, Linear, Sequential, Tanh
+from refopt.networks import Dropout, Linear, ReLU, Sequential, Tanh
 from training.small import METHODS, PROBLEM, X0, X, Y, batch_for, cliff
 
 
@@ -111,6 +111,37 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         train(PROBLEM, X0, "adam", 3, 7, 3, {"checkpoint": tmp_path})
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         train(PROBLEM, X0, "adam", 3, 7, 3, {"checkpoint": tmp_path / "no" / "run.npz"})
+
+
+def test_a_checkpoint_of_another_network_or_loss_is_refused(tmp_path):
+    """Of as many parameters, and of equal arrays too."""
+
+    class Squashed(Linear):  # a layer of the user's, without words of its own
+        __repr__ = object.__repr__
+
+    options = {"checkpoint": tmp_path / "run.npz", "resume": True}
+    net = Sequential(Linear(3, 5), Tanh(), Linear(5, 2))
+    others = {
+        Sequential(Linear(3, 4), Tanh(), Linear(4, 2), Linear(2, 2)): "with layers .0 Linear.*W .5, 3.*, this one has .*W .4, 3",
+        Sequential(Linear(3, 5), ReLU(), Linear(5, 2)): "with layers .1 Tanh.*, this one has .1 ReLU",
+        Sequential(Linear(3, 5), Tanh(), Linear(5, 2), Tanh()): "with layers None, this one has .3 Tanh",
+        Sequential(Squashed(3, 5), Tanh(), Linear(5, 2)): "this one has .0 <.*Squashed object>, W .5, 3., b .5",
+    }
+    y = X[:, :2]
+    x = net.init(0)
+    train(refopt.Supervised(net, "squared", X, y), x, "adam", 3, 7, 3, options)
+    for other, words in others.items():
+        assert other.size == net.size
+        with pytest.raises(ValueError, match=words):
+            train(refopt.Supervised(other, "squared", X, y), x, "adam", 3, 7, 3, options)
+    with pytest.raises(ValueError, match="with loss 'squared', this one has 'mse'"):
+        train(refopt.Supervised(net, "mse", X, y), x, "adam", 3, 7, 3, options)
+    with pytest.raises(ValueError, match="with reduction 'mean', this one has 'sum'"):
+        train(refopt.Supervised(net, "squared", X, y, "sum"), x, "adam", 3, 7, 3, options)
+    own = refopt.Supervised(Sequential(Squashed(3, 5), Tanh(), Linear(5, 2)), "squared", X, y)
+    kept = options | {"checkpoint": tmp_path / "own.npz"}
+    first, again = (train(own, x, "adam", steps, 7, 3, kept) for steps in (3, 5))
+    assert (first.nit, again.nit) == (3, 5)
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
