@@ -204,6 +204,8 @@ def _inverse_of_factor(A: Any) -> Any:
         return xp.linalg.solve(L, xp.eye(n, dtype=A.dtype, device=device(A))) if n else L
     if len(A) == 0:
         return A
+    if A.dtype.char not in "fd":
+        raise TypeError(f"a Hessian of {A.dtype} has no factorisation: give it, or what it is made from, in float32")
     before = A.diagonal().copy()
     R, info = _lapack("potrf", A)(A.T, overwrite_a=1)  # A.T is A, in the order that LAPACK reads
     _check(info == 0, before, R.diagonal())
