@@ -157,3 +157,12 @@ def test_the_preparation(paired, n):
         f"sparsegpt, the factor of the inverse, {n}", flipped, "inverse and Cholesky", inverse_and_cholesky
     )
     assert np.allclose(V * d[:, None] ** 0.5, U, rtol=0, atol=1e-9 * abs(U).max())
+
+
+@pytest.mark.parametrize("n", [64, 128, 256, 512])
+def test_the_inverse(paired, n):
+    _, H = layer(n)
+    ours, theirs = paired(
+        f"the inverse of a Hessian, {n}", lambda: pruning.inverse(H), "np.linalg.inv", lambda: np.linalg.inv(H)
+    )
+    assert np.allclose(ours, theirs, rtol=0, atol=1e-10 * abs(theirs).max())
