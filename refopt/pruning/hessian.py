@@ -33,8 +33,7 @@ from numpy.linalg import LinAlgError
 
 from refopt import exact
 from refopt.ops import _lapack, cholesky, device, diagonal, eps, finite, namespace, rank_one, scalar, symmetrised
-from refopt.pruning.kernels import compiled as _compiled
-from refopt.pruning.kernels import compiles, readable, symmetric_part
+from refopt.pruning.kernels import asymmetry, compiled, readable
 from refopt.pruning.result import among, numbers, pieces, whole
 
 MAX = sys.float_info.max
@@ -80,10 +79,8 @@ def symmetric(H: Any, n: int, what: str, fast: bool = False) -> Any:
     """H (n, n) that equals its transpose, to what rounding may have left; ½(H + Hᵀ) then."""
     if tuple(H.shape) != (n, n):
         raise ValueError(f"{what} has shape {tuple(H.shape)}; for {n} weights it must be ({n}, {n})")
-    fast = fast and compiles(None, True, H)
-    if fast:
-        part = np.empty((n, n), H.dtype)
-        gap, size = _compiled(symmetric_part)(readable(H), part)
+    if fast and type(H) is np.ndarray and H.dtype.char in "fd":
+        gap, size = compiled(asymmetry)(readable(H))
     else:
         with np.errstate(invalid="ignore"):  # ∞ − ∞ is NaN, and reported below
             gap = largest(H[some, :] - H[:, some].T for some in pieces(n, 256))
@@ -92,9 +89,7 @@ def symmetric(H: Any, n: int, what: str, fast: bool = False) -> Any:
         raise ValueError(f"{what} has entries that are not finite: look for them in the inputs or gradients")
     if gap > eps(H) ** 0.5 * size:
         raise ValueError(f"{what} differs from its transpose: it must be symmetric")
-    if not gap:
-        return H
-    return part if fast else symmetrised(H)
+    return symmetrised(H) if gap else H
 
 
 def largest(parts: Iterable[Any]) -> Any:
@@ -209,6 +204,8 @@ def _inverse_of_factor(A: Any) -> Any:
         return xp.linalg.solve(L, xp.eye(n, dtype=A.dtype, device=device(A))) if n else L
     if len(A) == 0:
         return A
+    if A.dtype.char not in "fd":
+        raise TypeError(f"a Hessian of {A.dtype} has no factorisation: give it, or what it is made from, in float32")
     before = A.diagonal().copy()
     R, info = _lapack("potrf", A)(A.T, overwrite_a=1)  # A.T is A, in the order that LAPACK reads
     _check(info == 0, before, R.diagonal())

@@ -45,18 +45,17 @@ def readable(A: Any) -> Any:
     return A
 
 
-def symmetric_part(A: Any, S: Any) -> tuple[float, float]:
-    """½(A + Aᵀ) into S, for A (n, n); max |a_ij − a_ji|, infinity where an entry is not finite; max |a_ij|, i ≥ j."""
+def asymmetry(A: Any) -> tuple[float, float]:
+    """max |a_ij − a_ji| of A (n, n), infinity where an entry is not finite; and max |a_ij|, i ≥ j."""
     n, gap, size = len(A), 0.0, 0.0
     for above in range(0, n, TILE):
         for left in range(0, above + 1, TILE):
             for i in range(above, min(above + TILE, n)):
                 for j in range(left, min(left + TILE, i + 1)):
-                    a, b = A[i, j], A[j, i]
-                    S[i, j] = S[j, i] = (a + b) / 2
-                    if not abs(a - b) <= gap:
-                        gap = abs(a - b) if abs(a - b) > gap else np.inf
-                    size = max(size, abs(a))
+                    between = abs(A[i, j] - A[j, i])
+                    if not between <= gap:
+                        gap = between if between > gap else np.inf
+                    size = max(size, abs(A[i, j]))
     return gap, size
 
 

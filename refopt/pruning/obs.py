@@ -269,7 +269,8 @@ def _restored(w: Any, left: list[int], order: list[int]) -> Any:
 
 def inverses(given: Any, w: Any, fast: bool) -> list[Any]:
     """The diagonal blocks of H⁻¹, symmetric, in the precision of w; or an error."""
-    blocks = [like(numbers(P), w) for P in (given if isinstance(given, list | tuple) else [given])]
+    whole = hasattr(given, "dtype") or np.ndim(given[0]) == 1  # an array, or its rows
+    blocks = [like(numbers(P), w) for P in ([given] if whole else given)]
     sizes = [P.shape[0] if P.ndim == 2 else 0 for P in blocks]
     if sum(sizes) != w.shape[0] or (0 in sizes and w.shape[0]):
         shapes = [tuple(P.shape) for P in blocks]

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from math import inf
 from typing import Any
 
@@ -21,7 +20,7 @@ class Pruned:
 
     mask: Any  #: True where a weight is kept; of the shape of the weights
     weights: Any  #: zero where the mask is False; the others as the method has corrected them
-    went: Any  #: `order`, where it is not that of the columns
+    order: Any  #: (count,) places in the raveled weights, in the order in which they went
     saliency: Any  #: of every weight, when it was chosen among: what removing it alone would have cost
     increases: Any  #: (count,) increase by each removal, in that order; where a group goes at once, shared evenly
     predicted_increase: Any  #: their sum
@@ -29,10 +28,15 @@ class Pruned:
     label: str = ""  #: which curvature it was
     caution: str = ""  #: when that curvature misleads
 
-    @cached_property
-    def order(self) -> Any:
-        """(count,) places in the raveled weights, in the order in which they went."""
-        return by_columns(self.mask) if self.went is None else self.went
+    def __post_init__(self) -> None:
+        if self.order is None:  # column by column, and of the size of the weights: made when it is asked for
+            del self.order
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "order":
+            raise AttributeError(f"a result of pruning has no {name!r}")
+        self.order = by_columns(self.mask)
+        return self.order
 
 
 def by_columns(mask: Any) -> Any:
@@ -61,14 +65,19 @@ def numbers(values: Any, what: str = "", advice: str = "") -> Any:
     what: its name, where an entry that is not finite is an error.
     """
     a = values if hasattr(values, "dtype") else np.asarray(values)
-    if not ((type(a) is np.ndarray and a.dtype.char in "dfO") or namespace(a).isdtype(a.dtype, "real floating")):
-        xp = namespace(a)
-        if not xp.isdtype(a.dtype, ("integral", "bool")):
+    if not (type(a) is np.ndarray and a.dtype.char in "dfO" and a.dtype.isnative):
+        a, xp = array_of(a), namespace(a)
+        if not xp.isdtype(a.dtype, ("real floating", "integral", "bool")):
             raise TypeError(f"weights and curvatures are real numbers, not {a.dtype}")
-        a = xp.astype(a, xp.empty(0, device=device(a)).dtype)
+        a = a if xp.isdtype(a.dtype, "real floating") else xp.astype(a, xp.empty(0, device=device(a)).dtype)
     if what and a.dtype != object and not all_finite(a):
         raise ValueError(f"{what} has entries that are not finite{advice}")
     return a
+
+
+def array_of(a: Any) -> Any:
+    """The array itself; of NumPy's, a plain one in the order of bytes that the machine has."""
+    return np.asarray(a, dtype=a.dtype.newbyteorder("=")) if isinstance(a, np.ndarray) else a
 
 
 def all_finite(a: Any) -> bool:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from refopt import pruning
-from refopt.pruning.obs import greedy
 from refopt.pruning.sparsegpt import chooser, swept
 
 SPARSITY, BLOCK = 0.5, 128
@@ -65,19 +64,41 @@ def ours(W, V, d):
     return swept(W, V, d, chooser(W, SPARSITY, None, False), BLOCK)[0]
 
 
+def rows_apart(W, P):
+    """Greedy OBS of every row to its half."""
+    return np.stack([outer_products(w, P, len(w) // 2)[0] for w in W])
+
+
 @pytest.mark.jit
-@pytest.mark.parametrize("n", [64, 256, 512])
+@pytest.mark.parametrize("n", [64, 128, 256, 512])
 def test_greedy_obs(paired, n):
     W, H = layer(n)
     P = pruning.inverse(H)
-    done, (w, order) = paired(
-        f"obs, half of a row of {n}, from its inverse Hessian",
-        lambda: greedy(W[0], P, n // 2, fast=True),
+    for what, ours, theirs in (
+        ("inverse ", lambda: pruning.obs(W[0], inverse_hessian=P, count=n // 2), lambda: P),
+        ("", lambda: pruning.obs(W[0], H, count=n // 2), lambda: np.linalg.inv(H)),
+    ):
+        done, (w, order) = paired(
+            f"obs, half of a row of {n}, from its {what}Hessian",
+            ours,
+            "NumPy, outer products",
+            lambda theirs=theirs: outer_products(W[0], theirs(), n // 2),
+        )
+        assert done.order.tolist() == order
+        assert np.allclose(done.weights, w, rtol=0, atol=1e-10 * abs(w).max())
+
+
+@pytest.mark.jit
+def test_obs_row_by_row(paired):
+    k, n = 32, 128
+    W, H = layer(n)
+    done, weights = paired(
+        f"obs_rows, half of each of {k} rows of {n}, from their Hessian",
+        lambda: pruning.obs_rows(W[:k], hessian=H, sparsity=0.5, rows="uniform", damping=0),
         "NumPy, outer products",
-        lambda: outer_products(W[0], P, n // 2),
+        lambda: rows_apart(W[:k], np.linalg.inv(H)),
     )
-    assert done.order == order
-    assert np.allclose(done.w, w, rtol=0, atol=1e-10 * abs(w).max())
+    assert np.allclose(done.weights, weights, rtol=0, atol=1e-10 * abs(weights).max())
 
 
 @pytest.mark.jit
@@ -136,3 +157,12 @@ def test_the_preparation(paired, n):
         f"sparsegpt, the factor of the inverse, {n}", flipped, "inverse and Cholesky", inverse_and_cholesky
     )
     assert np.allclose(V * d[:, None] ** 0.5, U, rtol=0, atol=1e-9 * abs(U).max())
+
+
+@pytest.mark.parametrize("n", [64, 128, 256, 512])
+def test_the_inverse(paired, n):
+    _, H = layer(n)
+    ours, theirs = paired(
+        f"the inverse of a Hessian, {n}", lambda: pruning.inverse(H), "np.linalg.inv", lambda: np.linalg.inv(H)
+    )
+    assert np.allclose(ours, theirs, rtol=0, atol=1e-10 * abs(theirs).max())
