@@ -95,19 +95,18 @@ def keeps_values(target: Any, layer: Layer) -> str:
     return "" if error <= NEAR else f"a weight that is kept changes by {error:.2g} of the largest"
 
 
-def _ours(kind: str, layer: Layer) -> list[Any]:
+def _ours(kind: str, layer: Layer) -> list[np.ndarray]:
     if kind == "sparsegpt":
-        return [pruning.sparsegpt(*layer, ties=ties) for ties in ("exact", "reference")]
+        return [pruning.sparsegpt(*layer, ties=ties).weights for ties in ("exact", "reference")]
     if kind == "wanda":
-        return [pruning.wanda(*layer)]
-    rows = [pruning.magnitude(row[None, :], sparsity=layer.sparsity) for row in layer.W]
-    by_row = rows[0]._replace(weights=np.concatenate([each.weights for each in rows]))
-    return [pruning.magnitude(layer.W, sparsity=layer.sparsity), by_row]
+        return [pruning.wanda(*layer).weights]
+    rows = [pruning.magnitude(row[None, :], sparsity=layer.sparsity).weights for row in layer.W]
+    return [pruning.magnitude(layer.W, sparsity=layer.sparsity).weights, np.concatenate(rows)]
 
 
 def _like_ours(kind: str) -> Any:
     def same(target: Any, layer: Layer) -> str:
-        theirs, known = _done(target, layer), [np.asarray(each.weights) for each in _ours(kind, layer)]
+        theirs, known = _done(target, layer), _ours(kind, layer)
         return "" if any(_near(theirs, ours) for ours in known) else _difference(theirs, known[0], kind)
 
     return same

@@ -14,9 +14,9 @@ Shapes: W (out, n), X (n, N).   Cost: out·n for a score, n³/3 for each row tha
 from dataclasses import replace
 from typing import Any
 
-from refopt.ops import device, diagonal, namespace
+from refopt.ops import device, namespace
 from refopt.pruning.hessian import factored, prepared, raised
-from refopt.pruning.layer import layer_of, quadratic, uncorrected
+from refopt.pruning.layer import alone, layer_of, quadratic, uncorrected
 from refopt.pruning.result import Pruned, how_many, kept, like, lowest, lowest_of_rows, numbers, pattern_of
 
 
@@ -32,15 +32,15 @@ def magnitude(
         made = magnitude(W, None, sparsity, pattern, hessian=namespace(W).eye(W.shape[-1], device=device(W)))
         return replace(made, saliency=abs(W), increases=None, predicted_increase=None, actual_increase=None, label="")
     W, H = layer_of(W, X, hessian)
-    scores = abs(W)
-    return uncorrected(W, chosen(scores, sparsity, pattern, in_rows=False), H, scores)
+    sizes = abs(W)
+    return uncorrected(W, chosen(sizes, sparsity, pattern, in_rows=False), H, alone(W, H), sizes)
 
 
 def wanda(W: Any, X: Any = None, sparsity: float | None = None, pattern: Any = None, *, hessian: Any = None) -> Pruned:
     """The weights of least |W_ij| ‖X_j‖ go: a share `sparsity` of each row, or n of every m: `pattern=(n, m)`."""
     W, H = layer_of(W, X, hessian)
-    scores = W * W * like(diagonal(H), W)
-    return uncorrected(W, chosen(scores, sparsity, pattern, in_rows=True), H, scores)
+    scores = alone(W, H)
+    return uncorrected(W, chosen(scores, sparsity, pattern, in_rows=True), H, scores, scores)
 
 
 def refit(W: Any, X: Any = None, mask: Any = None, *, hessian: Any = None, damping: float = 0.0) -> Pruned:
@@ -52,7 +52,7 @@ def refit(W: Any, X: Any = None, mask: Any = None, *, hessian: Any = None, dampi
     H_damped, dead = prepared(H, damping, W.shape[1])
     rows = [like(refitted(like(W[i, :], H), mask[i, :], H_damped), W) for i in range(W.shape[0])]
     weights = xp.where(mask, xp.where(dead, W, xp.stack(rows)), xp.zeros_like(W))
-    made = uncorrected(W, ~mask, H, abs(W))
+    made = uncorrected(W, ~mask, H, alone(W, H), abs(W))
     predicted = quadratic(xp.where(dead, W, weights), W, H_damped)
     return replace(made, weights=weights, predicted_increase=predicted, actual_increase=quadratic(weights, W, H))
 

@@ -4,7 +4,6 @@ Shapes: W (out, n), X (n, N), H (n, n).
 """
 
 from dataclasses import replace
-from math import inf
 from typing import Any
 
 from refopt.ops import diagonal, namespace
@@ -35,20 +34,25 @@ def report(W: Any, weights: Any, mask: Any, H: Any, scores: Any, increases: Any,
     return Pruned(mask, weights, order, scores, increases, total(increases), actual, "hessian")
 
 
-def uncorrected(W: Any, gone: Any, H: Any, ranking: Any) -> Pruned:
+def uncorrected(W: Any, gone: Any, H: Any, scores: Any, ranking: Any) -> Pruned:
     """The result where the others stay as they are; what ranks lowest went first."""
-    xp, scores = namespace(W), like(diagonal(H), W) * W * W / 2
-    weights = xp.where(gone, xp.zeros_like(W), W)
+    xp = namespace(W)
     order = lowest_first(ranking, gone)
-    made = report(W, weights, ~gone, H, scores, xp.take(xp.reshape(scores, (-1,)), order), order)
+    increases = xp.take(xp.reshape(scores, (-1,)), order)
+    made = report(W, xp.where(gone, xp.zeros_like(W), W), ~gone, H, scores, increases, order)
     return replace(made, predicted_increase=made.actual_increase)
+
+
+def alone(W: Any, H: Any) -> Any:
+    """½ H_jj w_ij², what a weight costs that goes alone, and nothing makes up for it."""
+    return like(diagonal(H), W) * W * W / 2
 
 
 def lowest_first(ranking: Any, gone: Any) -> Any:
     """The places of what has gone, by rank."""
     xp = namespace(ranking)
-    places = xp.argsort(xp.reshape(xp.where(gone, ranking, inf + 0 * ranking), (-1,)), stable=True)
-    return places[: int(xp.sum(xp.astype(gone, xp.int64)))]
+    places = xp.nonzero(xp.reshape(gone, (-1,)))[0]
+    return xp.take(places, xp.argsort(xp.take(xp.reshape(ranking, (-1,)), places), stable=True))
 
 
 def quadratic(new: Any, old: Any, H: Any) -> Any:

@@ -87,12 +87,12 @@ def sparsegpt(
     mask = None if mask is None else kept(mask, W)
     xp, (rows, n), literal = namespace(W), W.shape, ties == "reference"
     n_of_m = (0, 0) if pattern is None else pattern_of(pattern, n)
+    width, choose, block = _width(block_size, n_of_m[1]), chooser(W, sparsity, mask, literal), blocks(compiled, W)
     shift, dead = shifted(H, damping, n, counted=literal)
     V, d = factored(H, shift)
     H = H if hessian is None else numbers(hessian)  # as it was: no quadratic sees more than its symmetric part
-    parts = cut(V, _width(block_size, n_of_m[1]), W)
+    parts = cut(V, width, W)
     del V
-    choose, block = chooser(W, sparsity, mask, literal), blocks(compiled, W)
     rest, scores, gone = xp.where(dead, 0 * W[:1, :], W), xp.empty_like(W), xp.zeros_like(W, dtype=xp.bool)
     costs = sweep(rest, scores, gone, parts, like(d, W), choose, n_of_m, block, dead if literal else None)
     increases = strung(costs, most(W, sparsity, n_of_m, mask, literal), W.dtype, W)

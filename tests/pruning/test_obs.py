@@ -135,6 +135,24 @@ def test_a_budget_is_kept_and_used():
     assert obs(w, H, groups=[[0, 1], [2]], budget=0.0).order.size == 0
 
 
+@given(
+    traces=st.lists(st.lists(st.integers(0, 4).map(float), max_size=5), min_size=1, max_size=4),
+    count=st.integers(0, 20),
+    budget=st.integers(0, 20),
+)
+def test_merged_is_the_cheapest_next_one_again_and_again(traces, count, budget):
+    """With ties: of equal ones that of the first trace."""
+    starts, ahead, expected, left = np.cumsum([0, *map(len, traces)]), [0] * len(traces), [], budget
+    while len(expected) < min(count, sum(map(len, traces))):
+        cost, b = min((trace[t], b) for b, (trace, t) in enumerate(zip(traces, ahead, strict=True)) if t < len(trace))
+        if cost > left:
+            break
+        left -= cost
+        expected.append(starts[b] + ahead[b])
+        ahead[b] += 1
+    assert pruning.merged(traces, count, budget).tolist() == expected
+
+
 @given(seed=seeds, sizes=st.lists(st.integers(1, 4), min_size=1, max_size=4))
 def test_blocks_are_a_block_diagonal_hessian(seed, sizes):
     parts = [drawn(seed + k, n) for k, n in enumerate(sizes)]
