@@ -195,11 +195,11 @@ def _rounding(problem: Any, x: Array, eps: float) -> float:
 
 def _of_factors(theirs: Any, problem: Any, x: Array, labels: Any, accuracy: float) -> Diagnosis:
     """Pairs of Kronecker factors, one for each layer."""
-    found, made = factors.fits(theirs, problem, x, labels), None
     eps = max(eps_of(host(M)) for pair in theirs for M in pair)
     tolerance = max(accuracy, _rounding(problem, x, eps))
+    found, made = factors.fits(theirs, problem, x, labels, tolerance), None
     for each in _made_of(theirs, tolerance) if found and found[0].residual > tolerance else ():
-        again = factors.fits(each[1], problem, x, labels)
+        again = factors.fits(each[1], problem, x, labels, tolerance * each[0].condition)
         if again and again[0].residual <= tolerance * each[0].condition:
             found, tolerance, made = again, tolerance * each[0].condition, each[0]
             break
@@ -235,7 +235,7 @@ def _of_one_side(
     if more or side not in ("A", "G"):
         raise ValueError(f"factors of one side are {{'A': …}} or {{'G': …}}; given: {', '.join(theirs)}")
     tolerance = max(accuracy, _rounding(problem, x, max(eps_of(host(M)) for M in given.values())))
-    found = factors.alone(side, given, problem, x, labels)
+    found = factors.alone(side, given, problem, x, labels, tolerance)
     if not found:
         raise ValueError(f"these matrices have not the shapes of the layers' factors {side}")
     names = [name for k, (name, _) in enumerate(layers_of(problem, x.size)) if k in given]

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from refopt.oracle.findings import COARSE, Finding, Run, constant_factor, explains, first_of, multiples
+from refopt.oracle.findings import COARSE, Finding, Run, explains, first_of
+from refopt.oracle.lengths import constant_factor, multiples
 from refopt.oracle.rulebook import RULES, STEPS, Rule, options_of
 from refopt.oracle.rules import Path, fisher, hessian, top
 
