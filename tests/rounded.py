@@ -1,4 +1,4 @@
-"""What is right but for rounding: curvature, runs and prunings whose numbers are changed in the last digit, or coarse."""
+"""What is right but for rounding: curvature, runs and prunings, their numbers changed in the last digit, or coarse."""
 
 from importlib import import_module
 from itertools import islice
@@ -79,25 +79,27 @@ def minimized(method, problem, x0, rng, number, steps=15):
 SHAPES = ((3, 4), (4,))
 STEPS = {
     "sgd": {}, "momentum": {"step": 0.01}, "adagrad": {}, "rmsprop": {}, "adam": {"step": 0.01},
-    "adamw": {"step": 0.01}, "adam-no-sqrt": {"eps": 1e-3}, "adahessian": {"step": 0.05, "averaging": "none", "probes": 2},
+    "adamw": {"step": 0.01}, "adam-no-sqrt": {"eps": 1e-3},
+    "adahessian": {"step": 0.05, "averaging": "none", "probes": 2},
     "shampoo": {"shapes": SHAPES, "eps": 1e-3}, "soap": {"shapes": SHAPES, "every": 3},
 }  # fmt: skip
 WAYS = ("plain", "decay", "schedule", "midst", "decay and schedule", "noisy")
 
 
 def descended(method, rng, number, way, steps=14):
-    """Records of a run on a quartic bowl, and its options. Of bfloat16 the weights are stored in it, the means in float32."""
+    """Records of a run on a quartic bowl, and its options; with weights in bfloat16 the means are in float32."""
     module = import_module(f"refopt.stochastic.{method.replace('-', '_')}")
     options = STEPS[method] | ({"weight_decay": 0.1} if "decay" in way else {})
     params = module.Params(**options)
     wide = np.float64 if number == "float64" else np.float32
     n, h = 16, rng.uniform(0.1, 3.0, 16)
     x, centre = (rng.standard_normal(n)).astype(wide), rng.standard_normal(n)
-    state, run = module.init(None, np.asarray(stored(x, number)).view(np.ndarray), params), []
+    plain = lambda a: np.asarray(stored(a, number)).view(np.ndarray)
+    state, run = module.init(None, plain(x), params), []
     for k in range(steps):
         g = h * (state.x - centre) + 0.1 * (state.x - centre) ** 3
         g = g + 0.3 * rng.standard_normal(n) if way == "noisy" else g
-        g, entry, more = np.asarray(stored(g, number)).view(np.ndarray), {"x": stored(state.x, number)}, {}
+        g, entry, more = plain(g), {"x": stored(state.x, number)}, {}
         entry["g"] = stored(g, number)
         if method == "adahessian":
             z = rng.choice([-1.0, 1.0], (2, n)).astype(wide)
@@ -108,7 +110,7 @@ def descended(method, rng, number, way, steps=14):
         run.append(entry)
         now = params._replace(step=params.step * min(1.0, (k + 1) / 5)) if "schedule" in way else params
         state = module.update(state, g, now, Draw(probes=entry.get("probes")), **more)
-        state = state._replace(x=np.asarray(stored(last_digit(state.x, rng, np.finfo(wide).eps / 4), number)).view(np.ndarray))
+        state = state._replace(x=plain(last_digit(state.x, rng, np.finfo(wide).eps / 4)))
     run.append({"x": stored(state.x, number)})
     return run[5 if way == "midst" else 0 :], options
 

@@ -15,7 +15,7 @@ from refopt.methods import hessian_free as hf
 from refopt.methods import sr1
 from refopt.ops import triangular
 from refopt.oracle.fine import is_fine, length, powells_path, solved
-from refopt.oracle.rules import Array, Path, Seen, along, equation, paced, top
+from refopt.oracle.rules import Array, Path, Seen, along, equation, paced, resumed, top
 from refopt.problem import Problem
 from refopt.sampled import Draw
 from refopt.subproblem import more_sorensen
@@ -29,6 +29,8 @@ def drawn(method: str) -> Callable[..., Iterator[Seen]]:
 
     def rule(path: Path, pace: tuple[float, ...] = ()) -> Iterator[Seen]:
         state = module.init(path.problem, path.x(0), path.params)
+        if hasattr(state, "factors"):
+            state = resumed(state, path.records[0], method, ("factors", "inverse", "damping", "gamma", "delta"))
         for k in path.steps:
             record = path.records[k]
             own = {name: record[name] for name in ("damping", "gamma", "p", "delta") if name in record}

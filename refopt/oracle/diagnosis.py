@@ -24,6 +24,7 @@ import numpy as np
 from refopt.curvature import ggn
 from refopt.oracle import factors
 from refopt.oracle.candidates import Array, Candidate, factored, kroneckers, matrices, structured, summed
+from refopt.oracle.crossed import crossed
 from refopt.oracle.damped import damped
 from refopt.oracle.differences import differences
 from refopt.oracle.iterates import eps_of, host
@@ -33,7 +34,17 @@ from refopt.oracle.origins import Origin, origins
 from refopt.oracle.readings import Explanation, View, good
 from refopt.oracle.reductions import scale_in_words
 from refopt.oracle.sampled import estimated, samples_of
-from refopt.oracle.telling import CLOSE, Diagnosis, of_damped, of_differences, of_entries, of_relative, of_samples, told
+from refopt.oracle.telling import (
+    CLOSE,
+    Diagnosis,
+    of_crossed,
+    of_damped,
+    of_differences,
+    of_entries,
+    of_relative,
+    of_samples,
+    told,
+)
 from refopt.supervised import Supervised
 
 KFAC = ["kfac-exact", "kfac-empirical", "kfac-forward-only", "kfac-monte-carlo"]
@@ -85,7 +96,7 @@ class _Case:
             if fit and fit[0].residual <= 0.1 * self.tolerance:  # else what comes later may be closer
                 break
         known = found[0].residual <= self.tolerance  # or a multiple of the identity: nothing else is in it
-        other = None if known else self._differences(theirs, v)
+        other = None if known else self._differences(theirs, v) or self._crossed(theirs, v)
         if other is None and not known and v is None:
             other = self._otherwise(theirs)
         return (
@@ -116,6 +127,13 @@ class _Case:
         H = next(c for c in self.plain if c.kind == "hessian").matrix
         found = differences(theirs, self.problem, self.x, v, H, self.eps)
         return of_differences(found, self.tolerance) if found else None
+
+    def _crossed(self, theirs: Array, v: Array | None) -> Diagnosis | None:
+        """Rows in another order than columns."""
+        found = (
+            crossed(theirs, v, self.plain, self.orders, self.tolerance) if theirs.ndim == 2 or v is not None else None
+        )
+        return of_crossed(found, self.problem, self.tolerance, v is not None) if found else None
 
     def _mostly(self, theirs: Array) -> Diagnosis | None:
         """A diagonal that is right but for a tenth of its entries at most."""

@@ -19,7 +19,7 @@ import numpy as np
 from refopt import curvature
 from refopt.ops import two_loop
 from refopt.oracle.fine import is_fine, length, solved
-from refopt.oracle.iterates import Record
+from refopt.oracle.iterates import NESTED, Record
 from refopt.quasi_newton import first_guess
 from refopt.sampled import Draw
 from refopt.supervised import Supervised
@@ -271,9 +271,12 @@ def updates(method: str, exactly: Any = None) -> Callable[..., Iterator[Seen]]:
     ) -> Iterator[Seen]:  # fmt: skip
         if exactly and is_fine(path.x(0)) and update is module.update:
             update = exactly
-        state = module.init(None, np.asarray(path.x(0), float), path.params)
+        shaped = path.problem if isinstance(path.problem, Supervised) else None
+        state = module.init(shaped, np.asarray(path.x(0), float), path.params)
         carries, roots = [name for name in ("m", "v") if hasattr(state, name)], hasattr(state, "L")
-        if not ahead and not roots:
+        if roots:
+            state = resumed(state, path.records[0], method, held(method, path.params), ("m", "v", "roots"))
+        elif not ahead:
             state = begun(state, path.records[0], carries)
         for k in path.steps:
             record = path.records[k]
@@ -320,6 +323,47 @@ def begun(state: Any, record: Record, carries: list[str]) -> Any:
     alike = lambda name: np.shape(record[name]) == np.shape(getattr(state, name))
     own = {name: record[name] for name in carries if record.get(name) is not None and alike(name)}
     return state._replace(**own, t=record.get("t") or 0) if own else state
+
+
+def held(method: str, params: Any) -> tuple[str, ...]:
+    """What a run of the method must say that begins in its midst, beside t."""
+    if method == "soap":
+        return "m", "v", "L", "Q"
+    return "L", *(["m"] if params.beta1 else []), *(["roots"] if params.every > 1 else [])
+
+
+def resumed(state: Any, record: Record, method: str, needs: tuple[str, ...], more: tuple[str, ...] = ()) -> Any:
+    """The state of a run whose records begin in its midst, t steps after its start, of a method that has matrices."""
+    if not (t := int(record.get("t") or 0)):
+        return state
+    if lacking := [name for name in needs if record.get(name) is None]:
+        entry = lacking[0] + (".0.0" if lacking[0] in NESTED else ".0")
+        raise ValueError(
+            f"these records of {method} begin {t} steps after its start, and lack {', '.join(lacking)} of then: put "
+            f"that into the first record (in a dump as {entry}, …), or begin with the first step"
+        )
+    own = {name: record[name] for name in (*needs, *more) if record.get(name) is not None}
+    for name, theirs in own.items():
+        known = getattr(state, name)
+        given, wanted = ([np.shape(M) for M in matrices(tree)] for tree in (theirs, known))
+        if wanted and given != wanted:
+            raise ValueError(f"{name} of the first record has the shapes {given}; expected: {wanted}")
+        own[name] = placed(iter(matrices(theirs)), known) if wanted else theirs
+    return state._replace(**own, t=t)
+
+
+def matrices(tree: Any) -> list[Any]:
+    """The arrays of tuples of tuples, in order."""
+    if isinstance(tree, tuple):
+        return [leaf for part in tree for leaf in matrices(part)]
+    return [] if tree is None else [tree]
+
+
+def placed(leaves: Iterator[Any], tree: Any) -> Any:
+    """The leaves in the places of a tree: of axes that are not looked at there are none."""
+    if isinstance(tree, tuple):
+        return tuple(placed(leaves, part) for part in tree)
+    return None if tree is None else next(leaves)
 
 
 def top(x: Array) -> float:
