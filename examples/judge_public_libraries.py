@@ -40,7 +40,7 @@ def scipy() -> Iterator[Row]:
         note = Recorder(x0)
         hess = None if "BFGS" in theirs else optimize.rosen_hess
         optimize.minimize(optimize.rosen, x0, jac=optimize.rosen_der, hess=hess, method=theirs, callback=note)
-        found = replay(ours, problem, note)
+        found = replay(ours, problem, note, {"search": "strong-wolfe"} if "BFGS" in theirs else None)
         yield "scipy", f"minimize(method={theirs!r})", bool(found), found.sentence
     for name in ("BFGS", "L-BFGS-B"):
         reports = conformance.check(
@@ -92,7 +92,7 @@ def torch_optim() -> Iterator[Row]:
         "rmsprop": (lambda p: torch.optim.RMSprop(p, lr=0.01, alpha=0.9), {"step": 0.01, "decay": 0.9}),
         "momentum": (lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9), {"step": 0.1}),
         "l-bfgs": (lambda p: torch.optim.LBFGS(p, max_iter=1, history_size=5, line_search_fn="strong_wolfe"),
-                   {"memory": 5}),
+                   {"memory": 5, "search": "strong-wolfe"}),
     }  # fmt: skip
     for name, (make, params) in makers.items():
         found = replay(name, PROBLEM, run_of(make), params)

@@ -15,7 +15,7 @@ from refopt.methods import hessian_free as hf
 from refopt.methods import sr1
 from refopt.ops import triangular
 from refopt.oracle.fine import is_fine, length, powells_path, solved
-from refopt.oracle.rules import Array, Path, Seen, along, equation, top
+from refopt.oracle.rules import Array, Path, Seen, along, equation, paced, resumed, top
 from refopt.problem import Problem
 from refopt.sampled import Draw
 from refopt.subproblem import more_sorensen
@@ -27,14 +27,16 @@ def drawn(method: str) -> Callable[..., Iterator[Seen]]:
     """x₊ by the method's own ``step``, with batch, labels, probes and masks of their records."""
     module = import_module(f"refopt.stochastic.{method}")
 
-    def rule(path: Path) -> Iterator[Seen]:
+    def rule(path: Path, pace: tuple[float, ...] = ()) -> Iterator[Seen]:
         state = module.init(path.problem, path.x(0), path.params)
+        if hasattr(state, "factors"):
+            state = resumed(state, path.records[0], method, ("factors", "inverse", "damping", "gamma", "delta"))
         for k in path.steps:
             record = path.records[k]
             own = {name: record[name] for name in ("damping", "gamma", "p", "delta") if name in record}
             own = {name: value for name, value in own.items() if hasattr(state, name)}
             draw = Draw(record.get("batch"), record.get("labels"), record.get("probes"), record.get("masks", ()))
-            state = module.step(path.problem, state._replace(x=path.x(k), **own), path.params, draw)
+            state = module.step(path.problem, state._replace(x=path.x(k), **own), paced(path, k, pace), draw)
             yield Seen(k, "x₊ = x + p", path.s(k), state.x - path.x(k), top(path.s(k)), path.lost(k))
             if hasattr(state, "delta"):
                 state = state._replace(delta=path.s(k))

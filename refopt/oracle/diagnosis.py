@@ -24,6 +24,7 @@ import numpy as np
 from refopt.curvature import ggn
 from refopt.oracle import factors
 from refopt.oracle.candidates import Array, Candidate, factored, kroneckers, matrices, structured, summed
+from refopt.oracle.crossed import crossed
 from refopt.oracle.damped import damped
 from refopt.oracle.differences import differences
 from refopt.oracle.iterates import eps_of, host
@@ -33,7 +34,17 @@ from refopt.oracle.origins import Origin, origins
 from refopt.oracle.readings import Explanation, View, good
 from refopt.oracle.reductions import scale_in_words
 from refopt.oracle.sampled import estimated, samples_of
-from refopt.oracle.telling import CLOSE, Diagnosis, of_damped, of_differences, of_entries, of_relative, of_samples, told
+from refopt.oracle.telling import (
+    CLOSE,
+    Diagnosis,
+    of_crossed,
+    of_damped,
+    of_differences,
+    of_entries,
+    of_relative,
+    of_samples,
+    told,
+)
 from refopt.supervised import Supervised
 
 KFAC = ["kfac-exact", "kfac-empirical", "kfac-forward-only", "kfac-monte-carlo"]
@@ -85,7 +96,7 @@ class _Case:
             if fit and fit[0].residual <= 0.1 * self.tolerance:  # else what comes later may be closer
                 break
         known = found[0].residual <= self.tolerance  # or a multiple of the identity: nothing else is in it
-        other = None if known else self._differences(theirs, v)
+        other = None if known else self._differences(theirs, v) or self._crossed(theirs, v)
         if other is None and not known and v is None:
             other = self._otherwise(theirs)
         return (
@@ -116,6 +127,13 @@ class _Case:
         H = next(c for c in self.plain if c.kind == "hessian").matrix
         found = differences(theirs, self.problem, self.x, v, H, self.eps)
         return of_differences(found, self.tolerance) if found else None
+
+    def _crossed(self, theirs: Array, v: Array | None) -> Diagnosis | None:
+        """Rows in another order than columns."""
+        found = (
+            crossed(theirs, v, self.plain, self.orders, self.tolerance) if theirs.ndim == 2 or v is not None else None
+        )
+        return of_crossed(found, self.problem, self.tolerance, v is not None) if found else None
 
     def _mostly(self, theirs: Array) -> Diagnosis | None:
         """A diagonal that is right but for a tenth of its entries at most."""
@@ -195,11 +213,11 @@ def _rounding(problem: Any, x: Array, eps: float) -> float:
 
 def _of_factors(theirs: Any, problem: Any, x: Array, labels: Any, accuracy: float) -> Diagnosis:
     """Pairs of Kronecker factors, one for each layer."""
-    found, made = factors.fits(theirs, problem, x, labels), None
     eps = max(eps_of(host(M)) for pair in theirs for M in pair)
     tolerance = max(accuracy, _rounding(problem, x, eps))
+    found, made = factors.fits(theirs, problem, x, labels, tolerance), None
     for each in _made_of(theirs, tolerance) if found and found[0].residual > tolerance else ():
-        again = factors.fits(each[1], problem, x, labels)
+        again = factors.fits(each[1], problem, x, labels, tolerance * each[0].condition)
         if again and again[0].residual <= tolerance * each[0].condition:
             found, tolerance, made = again, tolerance * each[0].condition, each[0]
             break
@@ -235,7 +253,7 @@ def _of_one_side(
     if more or side not in ("A", "G"):
         raise ValueError(f"factors of one side are {{'A': …}} or {{'G': …}}; given: {', '.join(theirs)}")
     tolerance = max(accuracy, _rounding(problem, x, max(eps_of(host(M)) for M in given.values())))
-    found = factors.alone(side, given, problem, x, labels)
+    found = factors.alone(side, given, problem, x, labels, tolerance)
     if not found:
         raise ValueError(f"these matrices have not the shapes of the layers' factors {side}")
     names = [name for k, (name, _) in enumerate(layers_of(problem, x.size)) if k in given]

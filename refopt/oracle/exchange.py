@@ -13,9 +13,14 @@ accuracy    the relative error that is no error, such as 1e-5 of differences
 precision   "bfloat16", "float16" or "float32", of theirs, where the arrays in the file are of a finer type
 
 trajectory: points (k, n), and where they have them gradients (k, n), values (k,), m, v (k, n), H, B, J (k, n, n),
-damping (k,), t (k,), steps taken before; the randomness of each step, batch (k, size), indices of samples, labels (k,
+damping, gamma (k,), t (k,), steps taken before; of a run that begins in the midst also what its method had then: of
+Shampoo L.0.0, L.0.1, L.1.0, …, of array 0 and axis 0, of array 0 and axis 1, …, and roots where they are not renewed in
+every step; of SOAP m, v, L and Q; of K-FAC and its kin factors and inverse, numbered alike, layer by layer, damping,
+gamma and delta, the last step; the randomness of each step, batch (k, size), indices of samples, labels (k,
 …), probes and their products (k, S, n); batch.0, batch.1, … where shapes differ from step to step; and the method's
-options as option.step, option.beta1, …;   update: one step, theirs = x₊ − x, from x (n,), with the same of that step
+options as option.step, option.beta1, …, of Shampoo and SOAP without a network option.shapes, "3x4, 4"
+
+update: one step, theirs = x₊ − x, from x (n,), with the same of that step
 as gradients.0, m.0, v.0, t.0, batch.0, …;   root: A (n, n), p, theirs (n, n)
 
 pruning: the claim "magnitude", "wanda", "obd", "obs", "sparsegpt" or "refit", none where that is to be found; W (out,
@@ -30,6 +35,7 @@ refopt.oracle.judge("dump.npz")         the same as a ``Verdict``;   a dict of a
 
 import zlib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import BadZipFile, is_zipfile
@@ -39,7 +45,7 @@ import numpy as np
 from refopt.oracle.diagnosis import Diagnosis, diagnose
 from refopt.oracle.fifty import SIZE, beside, lifted
 from refopt.oracle.fine import eigh
-from refopt.oracle.iterates import Brief, Record, eps_of, host
+from refopt.oracle.iterates import NESTED, Brief, Record, eps_of, host
 from refopt.oracle.prunings.verdict import CORRECTS, Pruning, pruned
 from refopt.oracle.replaying import Replay, replay
 
@@ -47,9 +53,13 @@ PRUNING = ("sparsity", "damping", "block_size")
 THEIRS = ("theirs", "A", "G", "points", "gradients", "values", "m", "v", "H", "B", "J")  #: what ``precision`` is about
 TEXTS = ("what", "claim", "network", "loss", "reduction", "problem", "precision")
 PRECISIONS = ("bfloat16", "float16", "float32", "float64")
-CARRIED = ("m", "v", "H", "B", "J", "damping", "t", "batch", "labels", "probes", "products")
+CARRIED = ("m", "v", "H", "B", "J", "damping", "gamma", "delta", "t", "batch", "labels", "probes", "products")
 FIELDS = {"gradients": "g", "values": "f"} | {name: name for name in CARRIED}
-NUMBERS = ("t", "values", "damping")  #: of each step
+NUMBERS = ("t", "values", "damping", "gamma")  #: of each step
+ARRAYS = (
+    "x", "X", "y", "theirs", "v", "labels", "points", *FIELDS, "A", "G", "W", "mask", "hessian", "p", "accuracy",
+)  # fmt: skip
+NUMBERED = ("x", "A", "G", *FIELDS)  #: as name.0, name.1, … too
 AXES = {"matrix": 2, "diagonal": 1, "product": 1}
 WHOLE = ("full", "kfac")  #: of what nothing was left out
 SAME = ({"ggn", "fisher"},)  #: the same matrix for losses whose outputs are natural parameters
@@ -87,10 +97,22 @@ def read(dump: Any) -> dict[str, Any]:
         entries = {name: host(value) for name, value in _loaded(path).items()}
     entries = {name: _plain(value) for name, value in entries.items()}
     for name, value in entries.items():
+        _known(name)
         _check(name, value)
     if kind := str(entries.get("precision", "")):
         entries |= {name: _rounded(entries[name], kind) for name in entries if name.partition(".")[0] in THEIRS}
     return entries
+
+
+def _known(name: str) -> None:
+    """Whether an entry of that name is looked at: one that is misspelt would be left out in silence."""
+    stem, _, rest = name.partition(".")
+    if name in (*TEXTS, *ARRAYS) or (rest and stem in ("option", *NUMBERED, *NESTED)):
+        return
+    names = [*TEXTS, *ARRAYS, *(f"{each}.0" for each in NUMBERED), *(f"{each}.0.0" for each in NESTED), "option.…"]
+    near = get_close_matches(stem, names, 1)
+    meant = f"; did you mean {near[0]}?" if near else "."
+    raise ValueError(f"the dump's {name!r} is no entry that is known{meant} The entries are {', '.join(names)}")
 
 
 def _check(name: str, value: Any) -> None:
@@ -223,9 +245,33 @@ def _replayed(entries: dict[str, Any], method: str, steps: list[Record]) -> Verd
         for k, value in values.items():
             if k < len(steps) and np.isfinite(value).all():
                 steps[k][field] = value
+    steps[0] |= {name: tree for name in NESTED if (tree := _tree(entries, name))}
     options = {name.partition(".")[2]: value for name, value in entries.items() if name.startswith("option.")}
+    if isinstance(text := options.get("shapes"), str):
+        options["shapes"] = _shapes(text)
     found = replay(method, _problem(entries), steps, options or None)
     return Verdict(bool(found), found.sentence, found)
+
+
+def _shapes(text: str) -> tuple[tuple[int, ...], ...]:
+    """((3, 4), (4,)) of "3x4, 4"."""
+    parts = [part.strip().split("x") for part in text.split(",")]
+    if not all(number.strip().isdecimal() for part in parts for number in part):
+        raise ValueError(f"option.shapes must be the arrays' shapes, as in '3x4, 4'; it is {text!r}")
+    return tuple(tuple(map(int, part)) for part in parts)
+
+
+def _tree(entries: Mapping[str, Any], stem: str) -> Any:
+    """The entries L.0.0, L.0.1, L.1.0, … as tuples of tuples."""
+    found: dict[int, Any] = {}
+    for name, value in entries.items():
+        head, _, rest = name.partition(".")
+        if head == stem:
+            first, _, more = rest.partition(".")
+            if not all(part.isdecimal() for part in rest.split(".")):
+                raise ValueError(f"{name!r} must be {stem}.0.0, {stem}.0.1, …, array by array and axis by axis")
+            found.setdefault(int(first), {})[f"{stem}.{more}" if more else ""] = value
+    return tuple(own[""] if "" in own else _tree(own, stem) for _, own in sorted(found.items()))
 
 
 def _problem(entries: dict[str, Any]) -> Any:

@@ -6,6 +6,7 @@ two is free, because only G ⊗ A matters; the product of both is told.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,7 +71,7 @@ class Kind(NamedTuple):
     matrices: list[Array]
 
 
-def fits(pairs: Any, problem: Any, x: Array, labels: Any = None) -> list[Fit]:
+def fits(pairs: Any, problem: Any, x: Array, labels: Any, tolerance: float) -> list[Fit]:
     """The best readings of each arrangement, what is right first."""
     theirs = [(np.asarray(host(M), float), np.asarray(host(N), float)) for M, N in pairs]
     inputs, outputs = kinds(problem, x, labels)
@@ -81,11 +82,15 @@ def fits(pairs: Any, problem: Any, x: Array, labels: Any = None) -> list[Fit]:
             As, Gs = zip(*(pair[::-1] if k in swapped else pair for k, pair in enumerate(given)), strict=True)
             for bias in ("last", "first", "none"):
                 turned = [k._replace(matrices=[_input(M, bias) for M in k.matrices]) for k in inputs]
-                found += [Fit(A, G, swapped, bias, backwards) for A in _read(As, turned) for G in _read(Gs, outputs)]
-    return sorted(found, key=_simplicity)
+                read = [_read(some, known, tolerance) for some, known in ((As, turned), (Gs, outputs))]
+                found += [Fit(A, G, swapped, bias, backwards) for A, G in product(*read)]
+    near = closest([fit.residual for fit in found], tolerance)
+    return sorted(found, key=lambda fit: (fit.residual > near, *_simplicity(fit)))
 
 
-def alone(side: str, given: Mapping[int, Any], problem: Any, x: Array, labels: Any = None) -> list[tuple[Reading, str]]:
+def alone(
+    side: str, given: Mapping[int, Any], problem: Any, x: Array, labels: Any, tolerance: float
+) -> list[tuple[Reading, str]]:  # fmt: skip
     """The readings of the factors of one side, of the layers that are given, and where A has the bias; best first."""
     order = sorted(given)
     theirs = [np.asarray(host(given[k]), float) for k in order]
@@ -96,8 +101,9 @@ def alone(side: str, given: Mapping[int, Any], problem: Any, x: Array, labels: A
     for bias in ("last", "first", "none") if side == "A" else ("last",):
         turned = [k._replace(matrices=[_input(k.matrices[j], bias) if side == "A" else k.matrices[j] for j in order])
                   for k in known]  # fmt: skip
-        found += [(reading, bias) for reading in _read(theirs, turned)]
-    return sorted(found, key=lambda each: (each[0].residual > 1e-8, any(each[0].defects), each[0].residual))
+        found += [(reading, bias) for reading in _read(theirs, turned, tolerance)]
+    near = closest([reading.residual for reading, _ in found], tolerance)
+    return sorted(found, key=lambda each: (each[0].residual > near, any(each[0].defects), each[0].residual))
 
 
 def told_alone(side: str, best: Reading, bias: str, names: list[str], tolerance: float) -> tuple[str, float]:
@@ -108,7 +114,7 @@ def told_alone(side: str, best: Reading, bias: str, names: list[str], tolerance:
         return f"Nothing explains {side}: it is off by {', '.join(off)}, where {what}'s comes closest.", 1.0
     text = f"Yours is {side} of {what}, of layer {', '.join(names)}"
     text += {"last": "", "first": ", the coordinate of the bias first", "none": ", without the bias"}[bias]
-    if any(abs(alpha - 1.0) > 1e-6 for alpha in best.alphas):
+    if any(abs(alpha - 1.0) > precision(best.residual) for alpha in best.alphas):
         text += f", times {', '.join(f'{alpha:.6g}' for alpha in best.alphas)}"
     if any(best.dampings):
         text += f", with {', '.join(f'{lam:.6g}' for lam in best.dampings)} added to the diagonal"
@@ -126,12 +132,17 @@ def _exchanges(given: list[tuple[Array, Array]], As: list[Array]) -> Iterator[tu
     yield from dict.fromkeys(((), everywhere, by_shape))
 
 
+def closest(residuals: list[float], tolerance: float) -> float:
+    """The residual up to which a reading is as close as the closest, where rounding explains that."""
+    return max(10.0 * min(residuals, default=0.0), 0.1 * tolerance)
+
+
 def _simplicity(fit: Fit) -> tuple[Any, ...]:
     wrong = any(fit.A.defects) or any(fit.G.defects)
-    return fit.residual > 1e-8, fit.A.sharing != fit.G.sharing, wrong, len(fit.swapped), fit.backwards, fit.residual
+    return fit.A.sharing != fit.G.sharing, wrong, len(fit.swapped), fit.backwards, fit.residual
 
 
-def _read(theirs: Sequence[Array], known: list[Kind]) -> list[Reading]:
+def _read(theirs: Sequence[Array], known: list[Kind], tolerance: float) -> list[Reading]:
     """A reading of one side for each Fisher matrix and sharing, in every layer what is right before what is wrong."""
     found = []
     for fisher, sharing in dict.fromkeys((k.fisher, k.sharing) for k in known):
@@ -140,7 +151,8 @@ def _read(theirs: Sequence[Array], known: list[Kind]) -> list[Reading]:
             best = []
             for layer, T in enumerate(theirs):
                 tried = [(*_fit(T, k.matrices[layer]), k.defect) for k in own]
-                best.append(min(tried, key=lambda t: (t[2] > 1e-8, bool(t[3]) and t[2] <= 1e-8, t[2])))
+                near = closest([rest for _, _, rest, _ in tried], tolerance)
+                best.append(min(tried, key=lambda t: (t[2] > near, bool(t[3]) and t[2] <= near, t[2])))
             alphas, dampings, rest, defects = map(list, zip(*best, strict=True))
             free, means = zip(*((_is_multiple(K), float(np.diag(K).mean())) for K in own[0].matrices), strict=True)
             found.append(_settled(Reading(fisher, sharing, defects, alphas, dampings, rest, [*free], [*means])))
@@ -150,12 +162,13 @@ def _read(theirs: Sequence[Array], known: list[Kind]) -> list[Reading]:
 def _settled(reading: Reading) -> Reading:
     """Where K = kI the α of the other layers, if they have one, and what is more as λ."""
     others = [alpha for alpha, free in zip(reading.alphas, reading.free, strict=True) if not free]
-    if not others or np.ptp(others) > 1e-6 * abs(others[0]):
+    near = precision(reading.residual)
+    if not others or not _alike(others, near):
         return reading
     alphas, dampings = list(reading.alphas), list(reading.dampings)
     for j, free in enumerate(reading.free):
         more = (alphas[j] - others[0]) * reading.means[j]
-        if free and more > 1e-6 * abs(others[0] * reading.means[j]):
+        if free and more > near * abs(others[0] * reading.means[j]):
             alphas[j], dampings[j] = others[0], more
     return reading._replace(alphas=alphas, dampings=dampings)
 
@@ -190,7 +203,7 @@ def _input(A: Array, bias: str) -> Array:
 
 
 def _fit(T: Array, K: Array) -> tuple[float, float, float]:
-    """α, λ and the relative residual of T = αK + λI; λ = 0 where that is as good, or where αK is but rounding."""
+    """α, λ and the relative residual of T = αK + λI; λ = 0 where that is as good, or where λI without αK is."""
     size = float(np.linalg.norm(T)) or 1.0
     alpha = float((T * K).sum() / ((K * K).sum() or 1.0))
     plain = float(np.linalg.norm(T - alpha * K)) / size
@@ -199,7 +212,8 @@ def _fit(T: Array, K: Array) -> tuple[float, float, float]:
     basis = np.stack([K.reshape(-1), np.eye(len(K)).reshape(-1)], axis=1)
     (a, lam), *_ = np.linalg.lstsq(basis, T.reshape(-1))
     damped = float(np.linalg.norm(T - a * K - lam * np.eye(len(K)))) / size
-    fits = damped < 0.1 * plain and a * float(np.linalg.norm(K)) > 1e-8 * size
+    without = float(np.linalg.norm(T - np.diag(T).mean() * np.eye(len(T)))) / size
+    fits = damped < 0.1 * min(plain, without) and a > 0.0
     return (float(a), float(lam), damped) if fits else (alpha, 0.0, plain)
 
 
@@ -317,7 +331,8 @@ def told(
     fit: Fit, scale_in_words: Callable[..., Any], problem: Any, names: list[str], positions: list[int], tolerance: float
 ) -> tuple[str, str, Fit]:
     """The sentence, the reduction, and the reading of what may be read in two ways."""
-    named = lambda f: _alike(f.scales) and "times what" not in scale_in_words(f.scales[0], problem)[0]
+    near = precision(fit.residual)
+    named = lambda f: _alike(f.scales, near) and "times what" not in scale_in_words(f.scales[0], problem, near)[0]
     supposed = None if named(fit) else next(filter(named, _damped_alike(fit)), None)
     fit = supposed or fit
     text = f"Yours are the factors of {fit.G.fisher} K-FAC{f' ({fit.G.sharing})' * (max(positions) > 1)}"
@@ -327,17 +342,17 @@ def told(
     text += {"last": "", "first": ", the coordinate of the bias first", "none": ", without the bias"}[fit.bias]
     text += ", the last layer first" * fit.backwards
     scale = fit.scales[0]
-    alike = _alike(fit.scales)
-    words, reduction = scale_in_words(scale, problem)
+    alike = _alike(fit.scales, near)
+    words, reduction = scale_in_words(scale, problem, near)
     if alike:
         text += f"; G ⊗ A is {words}{_of_positions(fit, problem, positions) if 'times' in words else ''}"
     else:
         each = ", ".join(f"{scale:.6g} in {name}" for name, scale in zip(names, fit.scales, strict=True))
         text += f"; G ⊗ A is that of the problem's reduction times {each}{_of_positions(fit, problem, positions)}"
     a, g = fit.A.alphas[0], fit.G.alphas[0]
-    if any(abs(other - a) > 1e-6 * abs(a) for other in fit.A.alphas):
+    if not _alike(fit.A.alphas, near):
         text += f", A being {', '.join(f'{alpha:.6g}' for alpha in fit.A.alphas)} times ours"
-    elif abs(a - 1.0) > 1e-6:
+    elif abs(a - 1.0) > near:
         text += f", A being {a:.6g} times and G {g:.6g} times ours"
     text += _damped(fit, names)
     if (supposed or not alike) and all(fit.G.free):
@@ -349,8 +364,13 @@ def told(
     return text, reduction if alike else "", fit
 
 
-def _alike(numbers: list[float]) -> bool:
-    return all(abs(number - numbers[0]) <= 1e-6 * abs(numbers[0]) for number in numbers)
+def _alike(numbers: list[float], near: float) -> bool:
+    return all(abs(number - numbers[0]) <= near * abs(numbers[0]) for number in numbers)
+
+
+def precision(residual: float) -> float:
+    """To which a scale is known that leaves a residual."""
+    return max(1e-6, 2.0 * residual)
 
 
 def _of_positions(fit: Fit, problem: Any, positions: list[int]) -> str:

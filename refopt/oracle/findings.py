@@ -11,7 +11,6 @@ from refopt.oracle.rulebook import Rule
 from refopt.oracle.rules import Array, Path, Seen
 
 REPEATS = 4  #: times that their numbers are changed in the last digit
-CLEAR = 1e-3  #: of a quantity: where rounding explains more, its entries are looked at one by one
 LIMIT = 0.3  #: of an entry: where rounding explains more, nothing is said of it
 COARSE = 1e-4  #: more than eps of the types in which gradients are computed that are not coarse
 
@@ -25,8 +24,9 @@ class Finding(NamedTuple):
     ours: Any
     error: float  #: of theirs against ours, relative
     tolerance: float  #: what rounding explains of it
-    limit: float = CLEAR  #: of the tolerance: beyond it nothing can be said
+    limit: float = rules.CLEAR  #: of the tolerance: beyond it nothing can be said
     alpha: float = 0.0  #: how many times p their step is, of a step along p
+    bound: Any = None  #: of each entry's error; ∞ where rounding leaves nothing of it
 
     @property
     def judged(self) -> bool:
@@ -48,7 +48,7 @@ class Run:
         self.known: list[dict[Any, Any]] = [{} for _ in self.records]  # of the problem, at the x of each
 
     def path(self, j: int, params: Any) -> Path:
-        return Path(self.problem, self.records[j], params, self.eps, self.known[j], self.units)
+        return Path(self.problem, self.records[j], params, self.eps, self.known[j], self.units, j)
 
     def judged(self, rule: Rule, params: Any, how: Mapping[str, Any]) -> list[Finding]:
         """All equations of a run, beside what rounding does to them."""
@@ -68,20 +68,21 @@ def finding(key: tuple[int, str], seen: Seen, shaken: list[Seen | None], eps: fl
     others = [(s.theirs - s.ours) - d if s else np.full_like(d, np.inf) for s in shaken]
     error = rules.top(d) / scale
     tolerance = 100.0 * eps + 10.0 * (max(map(rules.top, others)) + eps * rules.top(np.asarray(seen.digits))) / scale
-    limit = CLEAR
+    limit, bound = seen.clear, np.full(np.shape(d), tolerance * scale)
     if not tolerance < limit and seen.drift is not None:
-        error, tolerance, limit = *_of_entries(seen, seen.drift, d, others, eps), LIMIT
+        error, tolerance, bound = _of_entries(seen, seen.drift, d, others, eps)
+        limit = LIMIT
     error = error if np.isfinite(error) else np.inf
-    return Finding(*key, seen.theirs, seen.ours, error, tolerance, limit, seen.alpha)
+    return Finding(*key, seen.theirs, seen.ours, error, tolerance, limit, seen.alpha, bound)
 
 
-def _of_entries(seen: Seen, drift: float, d: Array, others: list[Array], eps: float) -> tuple[float, float]:
+def _of_entries(seen: Seen, drift: float, d: Array, others: list[Array], eps: float) -> tuple[float, float, Array]:
     """The same of the entries of which rounding leaves something: it changes a number by eps/2 of it at most."""
     size = np.maximum(np.abs(seen.ours), np.abs(seen.theirs))
     bound = 0.5 * eps * seen.digits + (eps + drift) * np.abs(seen.ours) + np.max(np.abs(others), axis=0)
     sure = bound < LIMIT * size
-    total = fine.length(size[sure])
-    return (fine.length(d[sure]) / total, fine.length(bound[sure]) / total) if total else (0.0, np.inf)
+    total, known = fine.length(size[sure]), np.where(sure, bound, np.inf)
+    return (fine.length(d[sure]) / total, fine.length(bound[sure]) / total, known) if total else (0.0, np.inf, known)
 
 
 def _doubled(path: list[Record]) -> list[Record]:
@@ -123,37 +124,3 @@ def explains(instead: list[Finding], findings: list[Finding]) -> bool:
     judged = {f.step for f in instead if f.judged and f.equation not in rules.GIVEN}
     wrong = {f.step for f in findings if not f.agrees}
     return min(wrong) in judged and len(judged & wrong) >= min(2, len(wrong))
-
-
-# --- steps that are multiples of ours ----------------------------------------------------------------------------
-
-
-def multiples(findings: list[Finding]) -> list[float]:
-    """How many times ours each step of theirs is, along ours."""
-    return [float(f.theirs @ f.ours / (f.ours @ f.ours)) for f in _steps(findings)]
-
-
-def _steps(findings: list[Finding]) -> list[Finding]:
-    return [f for f in findings if f.equation.startswith("x₊") and f.ours.any()]
-
-
-def factors(findings: list[Finding]) -> list[float]:
-    """The factors between their steps and ours, if each is a multiple of ours."""
-    steps, ratios = _steps(findings), multiples(findings)
-    near = zip(steps, ratios, strict=True)
-    close = all(rules.top(f.theirs - ratio * f.ours) <= 1e-6 * rules.top(f.theirs) for f, ratio in near)
-    return ratios if ratios and close and np.isfinite(ratios).all() and len(steps[0].ours) > 1 else []
-
-
-def scheduled(findings: list[Finding]) -> list[float]:
-    """Those factors where they change from step to step, and nothing else disagrees."""
-    ratios = factors(findings)
-    rest = [f for f in findings if not f.equation.startswith("x₊")]
-    return [] if constant_factor(findings) or min(ratios, default=0.0) <= 0.0 or first_of(rest) else ratios
-
-
-def constant_factor(findings: list[Finding]) -> float:
-    """That factor where it is the same throughout and not 1, else 0."""
-    ratios = factors(findings)
-    alike = ratios and np.ptp(ratios) <= 1e-6 * abs(ratios[0]) and abs(ratios[0] - 1.0) >= 1e-6
-    return ratios[0] if alike else 0.0

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from refopt.oracle.findings import COARSE, Finding, Run, constant_factor, explains, first_of, multiples
+from refopt.oracle.findings import COARSE, Finding, Run, explains, first_of
+from refopt.oracle.lengths import constant_factor, multiples
 from refopt.oracle.rulebook import RULES, STEPS, Rule, options_of
 from refopt.oracle.rules import Path, fisher, hessian, top
 
@@ -31,14 +32,17 @@ ALIKE = (
 
 def guessed(name: str, run: Run, options: Any, how: Mapping[str, Any], findings: list[Finding]) -> dict[str, Any]:
     """Other options with which all agrees, or another method that it is; each perhaps with another step length."""
-    if constant_factor(findings):
+    if constant_factor(findings) and run.eps <= COARSE:
         return {}
     for change in chain(_lengths(options, findings), tried(name, run.path(0, options), pairs=run.eps <= COARSE)):
         changed = options._replace(**change)
-        if not _first_steps(run, RULES[name], changed, how):
+        try:
+            if not _first_steps(run, RULES[name], changed, how):
+                continue
+            if scale := _fits(run.judged(RULES[name], changed, how), findings):
+                return change if scale == 1.0 else change | {"step": scale * changed.step}
+        except ValueError:  # of what their records lack for it
             continue
-        if scale := _fits(run.judged(RULES[name], changed, how), findings):
-            return change if scale == 1.0 else change | {"step": scale * changed.step}
     for other in others(name):
         try:
             params = options_of(other, None)

@@ -25,6 +25,7 @@ NAMES = {
     "trace": "m", "count": "t",
 }  # fmt: skip
 MATRICES = ("H", "B", "S", "Y", "J", "probes", "products", "labels")
+NESTED = ("L", "Q", "roots", "factors", "inverse")  #: of Shampoo, SOAP and K-FAC: matrices array by array, axis by axis
 
 Record = dict[str, Any]
 
@@ -62,10 +63,19 @@ def taken(name: str, value: Any) -> Any:
         return value
     if name == "masks":
         return tuple(map(host, value))
+    if name in NESTED:
+        return nest(value)
     if name == "t":  # of PyTorch a float32
         return int(host(value).reshape(-1)[0])
     array = flat([value]) if not hasattr(value, "dtype") else host(value)
     return array if name in MATRICES or array.ndim == 0 else array.reshape(-1)
+
+
+def nest(tree: Any) -> Any:
+    """Tuples of tuples of arrays, in double precision, of lists or tuples of them."""
+    if isinstance(tree, list | tuple):
+        return tuple(map(nest, tree))
+    return None if tree is None else np.asarray(host(tree), float)
 
 
 class Brief(np.ndarray):
@@ -135,7 +145,9 @@ class Recorder:
 
     def note(self, **fields: Any) -> None:
         """One iterate by name of its fields, x among them."""
-        self.records.append(record({name: flat(v) if isinstance(v, list) else v for name, v in fields.items()}))
+        self.records.append(
+            record({name: flat(v) if isinstance(v, list) and name not in NESTED else v for name, v in fields.items()})
+        )
 
     def torch(self, optimizer: Any) -> None:
         """Parameters, gradients and averages of an optimizer, all parameters in one vector.   Call it before a step.

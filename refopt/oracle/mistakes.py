@@ -16,12 +16,13 @@ from refopt.networks import Layer, Linear
 from refopt.networks.activations import Activation
 from refopt.oracle.candidates import Array, Candidate
 
+WORDS = "the generalised Gauss-Newton matrix with another Jacobian"
 LOGITS = ("cross-entropy", "binary-cross-entropy")
 
 
 def mistaken(problem: Any, x: Array) -> list[Candidate]:
     """The matrices of a ``Supervised`` that are made wrongly."""
-    found = _of_batches(problem, x) + _of_jacobians(problem, x)
+    found = _of_batches(problem, x) + _of_jacobians(problem, x) + _of_turned_weights(problem, x)
     if problem.loss.name in LOGITS:
         found += _of_outputs(problem, x)
     if problem.loss.name == "cross-entropy":
@@ -86,12 +87,44 @@ def _of_jacobians(problem: Any, x: Array) -> list[Candidate]:
         J, M = parts()
         return problem.c * len(f) * J.mean(0).T @ M.mean(0) @ J.mean(0)
 
-    words = "the generalised Gauss-Newton matrix with another Jacobian"
+    words, reshaped = WORDS, "Jₙ is reshaped to (P, C) where Jₙᵀ is meant: that does not transpose it"
+    once = Candidate("ggn", words, one, reshaped)
     return [
-        Candidate("ggn", words, one, "Jₙ is reshaped to (P, C) where Jₙᵀ is meant: that does not transpose it"),
+        once,
+        Candidate("ggn", words, lambda: once.matrix.T, reshaped),
         Candidate("ggn", words, both, "Jₙ is reshaped to (P, C), which does not transpose it, on both sides"),
         Candidate("ggn", words, means, "J and the Hessian of the loss are averaged over the samples before they meet"),
     ]
+
+
+def _of_turned_weights(problem: Any, x: Array) -> list[Candidate]:
+    """c Σ JₙᵀMₙJₙ where what is passed back through one layer with as many outputs as inputs is Wδ, not Wᵀδ."""
+    found = list[Candidate]()
+    leaves = problem.network.leaves() if isinstance(problem.network, Layer) and problem.at(x).f.ndim == 2 else ()
+    for k, (name, leaf) in enumerate(leaves):
+        if not isinstance(leaf, Linear) or leaf.inputs != leaf.outputs or leaf.kernel or leaf.groups != 1:
+            continue
+
+        def sides(k: int = k) -> tuple[Array, Array]:
+            other = copy(problem)
+            other.network = deepcopy(problem.network)
+            changed = [*other.network.leaves()][k][1]
+            turned = {"_times_transposed": lambda self, u, W: u @ W.T}
+            object.__setattr__(changed, "__class__", type(type(changed).__name__, (type(changed),), turned))
+            point = problem.at(x)
+            right, wrong = (np.asarray(curvature.jacobian(each, x), float) for each in (problem, other))
+            through = right.reshape(*point.f.shape, -1)
+            M = [problem.loss.hvp(point.f, problem.y, through[:, :, j]) for j in range(len(x))]
+            return problem.c * np.stack(M, 2).reshape(right.shape), wrong
+
+        def one(sides: Any = sides) -> Array:
+            MJ, wrong = sides()
+            return wrong.T @ MJ
+
+        says = f"in layer {name} W stands for Wᵀ in what is passed back, on one side"
+        once = Candidate("ggn", WORDS, one, says)
+        found += [once, Candidate("ggn", WORDS, lambda once=once: once.matrix.T, says)]  # type: ignore[misc]
+    return found
 
 
 def side_by_side(A: Array) -> Array:

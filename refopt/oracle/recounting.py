@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from refopt.oracle.fifty import Digits
-from refopt.oracle.findings import Finding, constant_factor
+from refopt.oracle.findings import Finding
+from refopt.oracle.lengths import constant_factor
 from refopt.oracle.rules import Path
 
 

@@ -23,9 +23,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refopt.oracle.fifty import Digits, digits
-from refopt.oracle.findings import Finding, Run, decided, explains, first_of, judged_of, scheduled
+from refopt.oracle.findings import Finding, Run, decided, explains, first_of, judged_of
 from refopt.oracle.guesses import OPEN, guessed
 from refopt.oracle.iterates import records
+from refopt.oracle.lengths import scheduled
 from refopt.oracle.recounting import in_digits, paced, searched, sentence_of
 from refopt.oracle.rulebook import RULES, Rule, named, options_of, without
 from refopt.oracle.rules import GIVEN
@@ -74,14 +75,14 @@ def replay(method: Any, problem: Any, iterates: Iterable[Any], params: Any = Non
     first, known, guess = first_of(findings), dict[str, list[Finding]](), dict[str, Any]()
     if first:
         known = _known(rule, run, options, how, findings)
+    pace = scheduled(rule, run, options, how, findings) if first and not known and hasattr(options, "step") else []
+    first = None if pace else first
     if first and not known and whole >= ENOUGH:
         guess = guessed(name, run, options, how, findings)
     if guess and set(guess) <= set(OPEN) and not _said(params, guess):
         options, how, guess = options._replace(**guess), how | guess, {}
         findings = run.judged(rule, options, {key: value for key, value in how.items() if key not in options._fields})
         first = None
-    pace = scheduled(findings) if first and not known and not guess and hasattr(options, "step") else []
-    first = None if pace else first
     said = [rule.defects[each].says for each in known]
     slips = mistakes(ends, next(iter(known.values()), findings))
     findings = sorted([*findings, *(f for f in ends if f.equation not in GIVEN)], key=lambda f: f.step)

@@ -19,12 +19,13 @@ import numpy as np
 from refopt import curvature
 from refopt.ops import two_loop
 from refopt.oracle.fine import is_fine, length, solved
-from refopt.oracle.iterates import Record
+from refopt.oracle.iterates import NESTED, Record
 from refopt.quasi_newton import first_guess
 from refopt.sampled import Draw
 from refopt.supervised import Supervised
 
 Array = np.ndarray
+CLEAR, ROUGH = 1e-3, 0.1  #: of a quantity; of one that roots or eigenvectors of matrices are in
 GIVEN = ("f = f(x)", "g = ∇f(x)")
 
 
@@ -40,6 +41,7 @@ class Seen(NamedTuple):
     unit: float = 0.0  #: the distance of 1 to the next number of a type that is coarser than x's
     drift: float | None = None  #: what ours may be off by for what they carried in coarse numbers, where it is known
     alpha: float = 0.0  #: how many times p their step is, of a step along p
+    clear: float = CLEAR  #: of the quantity: where rounding explains more, its entries are looked at one by one
 
 
 class Path:
@@ -47,10 +49,11 @@ class Path:
 
     def __init__(
         self, problem: Any, records: list[Record], params: Any, eps: float = 2.0**-52, known: Any = None,
-        units: Any = None,
+        units: Any = None, turn: int = 0,
     ) -> None:  # fmt: skip
         self.problem, self.records, self.params, self.eps = problem, records, params, eps
         self.units: dict[str, float] = units or {}
+        self.turn = turn  #: of the paths that are changed in the last digit; 0 for theirs
         self.known: dict[tuple[Any, int], Any] = {} if known is None else known
 
     @property
@@ -257,17 +260,23 @@ def updates(method: str, exactly: Any = None) -> Callable[..., Iterator[Seen]]:
     """x₊ by the method's own ``update``; what it needs beside the gradient is in their records: probes and products.
 
     exactly: an update for numbers of fifty digits, where the method's own has roots of matrices.   ahead: the means of
-    a record have seen its gradient already, as in the states of ``minimize``; else those before it.
+    a record have seen its gradient already, as in the states of ``minimize``; else those before it.   pace: how many
+    times the step each step has.
     """
     module = import_module(f"refopt.stochastic.{method}")
     means = () if method == "shampoo" else ("m", "v")  # of which its public codes keep others
 
-    def rule(path: Path, update: Any = module.update, ahead: bool = False, signs: bool = True) -> Iterator[Seen]:
+    def rule(
+        path: Path, update: Any = module.update, ahead: bool = False, signs: bool = True, pace: tuple[float, ...] = ()
+    ) -> Iterator[Seen]:  # fmt: skip
         if exactly and is_fine(path.x(0)) and update is module.update:
             update = exactly
-        state = module.init(None, np.asarray(path.x(0), float), path.params)
+        shaped = path.problem if isinstance(path.problem, Supervised) else None
+        state = module.init(shaped, np.asarray(path.x(0), float), path.params)
         carries, roots = [name for name in ("m", "v") if hasattr(state, name)], hasattr(state, "L")
-        if not ahead and not roots:
+        if roots:
+            state = resumed(state, path.records[0], method, held(method, path.params), ("m", "v", "roots"))
+        elif not ahead:
             state = begun(state, path.records[0], carries)
         for k in path.steps:
             record = path.records[k]
@@ -275,18 +284,38 @@ def updates(method: str, exactly: Any = None) -> Callable[..., Iterator[Seen]]:
             more = {"products": record["products"]} if "products" in record else {}
             if signs and more and draw.probes is not None:
                 yield Seen(k, "z = ±1", np.abs(draw.probes), np.ones_like(draw.probes))
-            state = update(state._replace(x=path.x(k)), path.g(k), path.params, draw, **more)
+            state = update(state._replace(x=path.x(k)), path.g(k), paced(path, k, pace), draw, **more)
+            state = stirred(state, path, k) if roots and path.turn else state
             unseen = any(record.get(name) is None for name in carries)
             drift = None if roots else path.eps * k * unseen
-            yield Seen(k, "x₊ = x + p", path.s(k), state.x - path.x(k), top(path.s(k)), path.lost(k), drift=drift)
+            clear = ROUGH if roots else CLEAR
+            yield Seen(
+                k, "x₊ = x + p", path.s(k), state.x - path.x(k), top(path.s(k)), path.lost(k), 0.0, drift, clear=clear
+            )
             for name, theirs in path.records[k if ahead else k + 1].items():
                 if name in means and hasattr(state, name) and np.shape(theirs) == np.shape(getattr(state, name)):
                     ours = getattr(state, name)
                     unit = path.units.get(name, 0.0)
-                    yield Seen(k, f"{name}₊ of {name} and g", theirs, ours, top(ours), 0.0, unit, drift)
+                    yield Seen(k, f"{name}₊ of {name} and g", theirs, ours, top(ours), 0.0, unit, drift, clear=clear)
                     state = state._replace(**{name: theirs})
 
     return rule
+
+
+def paced(path: Path, k: int, pace: tuple[float, ...]) -> Any:
+    """The options of step k, whose step may have a schedule."""
+    return path.params._replace(step=pace[k] * path.params.step) if pace else path.params
+
+
+def stirred(state: Any, path: Path, k: int) -> Any:
+    """The factors L changed by what a sum in float32, or a finer type, loses: eps‖L‖ an entry, and L stays ⪰ 0."""
+    rng, eps = np.random.default_rng([path.turn, k]), min(path.eps, 2.0**-23)
+
+    def changed(L: Any) -> Any:
+        z = None if L is None else rng.choice([-1.0, 1.0], len(L))
+        return L if z is None else L + eps * length(L) * np.outer(z, z)
+
+    return state._replace(L=tuple(tuple(map(changed, own)) for own in state.L))
 
 
 def begun(state: Any, record: Record, carries: list[str]) -> Any:
@@ -294,6 +323,47 @@ def begun(state: Any, record: Record, carries: list[str]) -> Any:
     alike = lambda name: np.shape(record[name]) == np.shape(getattr(state, name))
     own = {name: record[name] for name in carries if record.get(name) is not None and alike(name)}
     return state._replace(**own, t=record.get("t") or 0) if own else state
+
+
+def held(method: str, params: Any) -> tuple[str, ...]:
+    """What a run of the method must say that begins in its midst, beside t."""
+    if method == "soap":
+        return "m", "v", "L", "Q"
+    return "L", *(["m"] if params.beta1 else []), *(["roots"] if params.every > 1 else [])
+
+
+def resumed(state: Any, record: Record, method: str, needs: tuple[str, ...], more: tuple[str, ...] = ()) -> Any:
+    """The state of a run whose records begin in its midst, t steps after its start, of a method that has matrices."""
+    if not (t := int(record.get("t") or 0)):
+        return state
+    if lacking := [name for name in needs if record.get(name) is None]:
+        entry = lacking[0] + (".0.0" if lacking[0] in NESTED else ".0")
+        raise ValueError(
+            f"these records of {method} begin {t} steps after its start, and lack {', '.join(lacking)} of then: put "
+            f"that into the first record (in a dump as {entry}, …), or begin with the first step"
+        )
+    own = {name: record[name] for name in (*needs, *more) if record.get(name) is not None}
+    for name, theirs in own.items():
+        known = getattr(state, name)
+        given, wanted = ([np.shape(M) for M in matrices(tree)] for tree in (theirs, known))
+        if wanted and given != wanted:
+            raise ValueError(f"{name} of the first record has the shapes {given}; expected: {wanted}")
+        own[name] = placed(iter(matrices(theirs)), known) if wanted else theirs
+    return state._replace(**own, t=t)
+
+
+def matrices(tree: Any) -> list[Any]:
+    """The arrays of tuples of tuples, in order."""
+    if isinstance(tree, tuple):
+        return [leaf for part in tree for leaf in matrices(part)]
+    return [] if tree is None else [tree]
+
+
+def placed(leaves: Iterator[Any], tree: Any) -> Any:
+    """The leaves in the places of a tree: of axes that are not looked at there are none."""
+    if isinstance(tree, tuple):
+        return tuple(placed(leaves, part) for part in tree)
+    return None if tree is None else next(leaves)
 
 
 def top(x: Array) -> float:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refopt.oracle.candidates import Array, Candidate
+from refopt.oracle.crossed import Crossed
 from refopt.oracle.damped import Damped
 from refopt.oracle.differences import Differences
 from refopt.oracle.layouts import blocks_of
@@ -191,6 +192,17 @@ def of_differences(found: Differences, tolerance: float) -> Diagnosis:
     text += f" That is a mistake: {defect}." if defect else f" accuracy={_above(found.leaves)} lets it pass."
     kind = "hessian-by-differences" if defect else ""
     return Diagnosis(kind, "", "row", "after", 0.0, 1.0, found.leaves, text, [], tolerance, defect)
+
+
+def of_crossed(found: Crossed, problem: Any, tolerance: float, is_product: bool) -> Diagnosis:
+    words, reduction = scale_in_words(found.alpha, problem)
+    one, two = ("its result is", "v") if is_product else ("its rows are", "its columns")
+    defect = f"{one} {found.rows.words}, and {two} {found.columns.words}: a transpose is on one side only"
+    text = f"Yours is {found.candidate.words}, {words}, but {defect}; to {found.residual:.1e} where rounding explains "
+    return Diagnosis(
+        found.candidate.kind, reduction, "mixed", found.rows.bias, 0.0, found.alpha, found.residual,
+        f"{text}{tolerance:.1e}.", [], tolerance, defect,
+    )  # fmt: skip
 
 
 def _above(error: float) -> str:

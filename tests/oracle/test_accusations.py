@@ -1,54 +1,114 @@
-"""A thousand right runs and matrices, each changed by rounding: none is called wrong.   pytest -m deep"""
-
-from itertools import islice
+"""More than a thousand right runs, matrices, factors and prunings, but for rounding: none is called wrong. -m deep"""
 
 import numpy as np
 import pytest
 
+import conventions
 import refopt
-from refopt import curvature
-from refopt.catalogue import available
-from refopt.networks import Linear, Sequential, Tanh
-from refopt.oracle import diagnose, replay
+import rounded
+from refopt.oracle import diagnose, pruned, replay
+from refopt.oracle.rulebook import BATCHES, RULES
 
-pytestmark = pytest.mark.deep
-RUNS = ["bfgs", "dfp", "broyden", "l-bfgs", "newton", "saddle-free-newton", "modified-newton", "trust-exact",
-        "trust-dogleg", "trust-ncg", "trust-krylov", "newton-cg"]  # fmt: skip
-PROBLEMS = ["rosenbrock", "mgh:wood", "mgh:powell singular", "quartic"]
-KINDS = {"hessian": curvature.hessian, "ggn": curvature.ggn}
+CASES = conventions.cases()
+PROBLEMS = ("rosenbrock", "mgh:wood", "quartic")
+RUNS = [name for name in RULES if name not in (*rounded.STEPS, *BATCHES, "natural-gradient")
+        and refopt.catalogue.available()[name].door == "minimize"]  # fmt: skip
+FISHERS = ("exact", "empirical", "forward-only")
+WHATS = [(what, kind) for kind in rounded.MATRICES for what in ("matrix", "diagonal", "product")
+         if what == "matrix" or "kfac" not in kind]  # fmt: skip
+WAYS = [(method, way) for method in rounded.STEPS for way in rounded.WAYS
+        if way != "midst" or method not in ("shampoo", "soap")]  # fmt: skip
 
 
-def rounded(values, rng):
-    return values * (1 + 2.0**-52 * rng.integers(-2, 3, values.shape))
+def of_matrices(name, number, seed, whats):
+    case = CASES[name]
+    for what, kind in whats:
+        theirs, v = rounded.curved(case, np.random.default_rng([seed, len(kind)]), kind, what, number)
+        found = diagnose(theirs, case.problem, case.x, v, claim=kind)
+        assert (found.kind, found.reduction, found.defect) == (kind, "mean", ""), (what, number, found.sentence)
 
 
-@pytest.mark.parametrize("method", RUNS)
-def test_six_hundred_runs(method):
-    wrong = []
-    for k in range(50):
-        rng = np.random.default_rng([k, len(method)])
-        case = refopt.zoo.get([name for name in PROBLEMS if name in refopt.zoo.names()][k % 3])
-        module = available()[method].module
+def of_factors(name, number, seed):
+    case = CASES[name]
+    for fisher in FISHERS:
+        pairs = rounded.paired(case, np.random.default_rng([seed, len(fisher)]), fisher, number)
+        side = "AG"[seed % 2]
+        alone = {side: {k: pair[seed % 2] for k, pair in enumerate(pairs)}}
+        for theirs in (pairs, alone):
+            found = diagnose(theirs, case.problem, case.x, claim=f"kfac-{fisher}")
+            assert (found.kind, found.defect) == (f"kfac-{fisher}", ""), (number, found.sentence)
+            assert found.scale == pytest.approx(1.0, abs=max(1e-6, 2 * found.residual))
+
+
+def of_steps(method, way, number, seed):
+    run, options = rounded.descended(method, np.random.default_rng([seed, len(method)]), number, way)
+    found = replay(method, None, run, options)
+    assert found.verdict != "disagrees", (number, found.sentence)
+    assert found.verdict == "agrees" or number != "float64"
+
+
+def of_runs(method, number, seed):
+    for name in PROBLEMS:
+        case, rng = refopt.zoo.get(name), np.random.default_rng([seed, len(method)])
         x0 = np.asarray(case.x0) + 0.1 * rng.standard_normal(len(case.x0))
-        states = islice(refopt.iterate(module, case.problem, x0, module.Params()), 15)
-        found = replay(method, case.problem, [rounded(s.x, rng) for s in states])
-        if found.verdict == "disagrees":
-            wrong.append((k, found.sentence))
-    assert not wrong
+        found = replay(method, case.problem, rounded.minimized(method, case.problem, x0, rng, number))
+        assert found.verdict != "disagrees", (name, number, found.sentence)
 
 
-@pytest.mark.parametrize("loss", ["cross-entropy", "squared"])
-def test_four_hundred_matrices(loss):
-    wrong = []
-    for k in range(100):
-        rng = np.random.default_rng(k)
-        net = Sequential(Linear(3, 4), Tanh(), Linear(4, 2))
-        X = rng.standard_normal((15, 3)) * 10.0 ** rng.uniform(-1, 1)
-        y = rng.integers(0, 2, 15) if loss == "cross-entropy" else rng.standard_normal((15, 2))
-        x = net.init(rng) * 10.0 ** rng.uniform(-1, 1)
-        there = refopt.Supervised(net, loss, rounded(X, rng), y)
-        for kind, make in KINDS.items():
-            found = diagnose(make(there, rounded(x, rng)), refopt.Supervised(net, loss, X, y), x)
-            if found.kind not in (kind, "ggn"):
-                wrong.append((k, kind, found.sentence))
-    assert not wrong
+def of_prunings(method, number, seed):
+    theirs, W, X = rounded.pruned(method, np.random.default_rng(seed), number)
+    found = pruned(theirs, W, X, claim=method)
+    assert found, (number, found.sentence)
+    assert found.method == method
+
+
+PRUNINGS = ("magnitude", "wanda", "obd", "obs", "sparsegpt")
+
+
+def test_a_few_that_are_right_are_called_right():
+    """One of each; -m deep has more than a thousand."""
+    for k, number in enumerate(rounded.TYPES):
+        name = list(CASES)[k]
+        of_matrices(name, number, 0, WHATS[k::6])
+        of_factors(name, number, k)
+        for method in ("sgd", "adamw"):
+            of_steps(method, "decay and schedule", number, k)
+        of_prunings(PRUNINGS[k + 2], number, 0)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("number", rounded.TYPES)
+@pytest.mark.parametrize("name", CASES)
+def test_two_hundred_and_seventy_matrices_diagonals_and_products(name, number):
+    of_matrices(name, number, 0, WHATS)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("number", rounded.TYPES)
+@pytest.mark.parametrize("name", CASES)
+def test_three_hundred_and_sixty_factors(name, number):
+    for seed in range(4):
+        of_factors(name, number, seed)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("number", rounded.TYPES)
+@pytest.mark.parametrize(("method", "way"), WAYS)
+def test_three_hundred_and_fifty_runs_of_steps(method, way, number):
+    for seed in range(2):
+        of_steps(method, way, number, seed)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("number", rounded.TYPES)
+@pytest.mark.parametrize("method", RUNS)
+def test_a_hundred_and_fifty_runs_of_minimize(method, number):
+    of_runs(method, number, 0)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("number", rounded.TYPES)
+@pytest.mark.parametrize("method", PRUNINGS)
+def test_seventy_five_prunings(method, number):
+    for seed in range(5):
+        of_prunings(method, number, seed)

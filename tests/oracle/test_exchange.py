@@ -164,6 +164,8 @@ def test_damaged_files_are_refused_with_status_2(tmp_path, capsys, spoil):
         ({"precision": "bf16"}, "precision is 'bf16'; it can be bfloat16"),
         ({"what": "trajectory", "claim": "adam", "points": np.ones((3, 2)), "option.rate": 0.1}, "has no option rate"),
         ({"what": "factors", "A.first": np.eye(3)}, "'A.first' must be A.0, A.1"),
+        ({"gradient": x}, "the dump's 'gradient' is no entry that is known; did you mean gradients? The entries are"),
+        ({"seed": np.arange(3)}, "'seed' is no entry that is known. The entries are what, claim, network"),
     ],
 )
 def test_entries_of_another_kind_are_named(tmp_path, capsys, wrong, said):
@@ -313,3 +315,75 @@ def test_a_mask_alone(tmp_path):
 def test_what_does_not_fit_is_said(entries, complaint):
     with pytest.raises(ValueError, match=complaint):
         judge(GIVEN | entries)
+
+
+# --- runs of methods that carry matrices, from their midst ------------------------------------------------------------
+
+
+def tree(name, nested):
+    """The entries L.0.0, L.0.1, … of tuples of tuples."""
+    if isinstance(nested, tuple):
+        return {key: value for k, part in enumerate(nested) for key, value in tree(f"{name}.{k}", part).items()}
+    return {} if nested is None else {name: nested}
+
+
+SHAPED = {"shapes": ((3, 4), (4,)), "eps": 1e-3}
+MIDST = {
+    "shampoo": (refopt.stochastic.shampoo.Params(**SHAPED, beta1=0.5), ("m", "L")),
+    "soap": (refopt.stochastic.soap.Params(**SHAPED, every=3), ("m", "v", "L", "Q")),
+}
+
+
+@pytest.mark.parametrize("method", MIDST)
+def test_a_run_of_a_method_with_matrices_from_its_midst(tmp_path, method):
+    module, (params, needs) = getattr(refopt.stochastic, method), MIDST[method]
+    draw, states, gradients = np.random.default_rng(8), [], []
+    state = module.init(None, draw.standard_normal(16), params)
+    for _ in range(12):
+        states.append(state)
+        gradients.append(state.x + 0.3 * draw.standard_normal(16))
+        state = module.update(state, gradients[-1], params)
+    states.append(state)
+    run = {"what": "trajectory", "claim": method, "points": np.array([s.x for s in states[5:]])}
+    run |= {"gradients": np.array(gradients[5:])}
+    held = {"t.0": states[5].t} | {key: v for name in needs for key, v in tree(name, getattr(states[5], name)).items()}
+    held = {f"{name}.0" if name in ("m", "v") else name: value for name, value in held.items()}
+    options = {f"option.{name}": value for name, value in params._asdict().items() if name != "shapes"}
+    found = refopt.oracle.replay(method, None, records_of(run, states[5], needs), params)
+    assert found, found.sentence
+    wrong = states[5]._replace(L=tuple(tuple(None if M is None else 2.0 * M for M in own) for own in states[5].L))
+    assert not refopt.oracle.replay(method, None, records_of(run, wrong, needs), params)
+    dump = run | held | options | {"option.shapes": "3x4, 4"}
+    assert judge(written(tmp_path, **dump)).right
+    del dump["L.0.1"]
+    with pytest.raises(ValueError, match="L of the first record has the shapes"):
+        judge(dump)
+    for key in [key for key in dump if key.startswith("L.")]:
+        del dump[key]
+    said = f"these records of {method} begin {states[5].t} steps after its start, and lack L of then: put that into"
+    with pytest.raises(ValueError, match=said):
+        judge(dump)
+
+
+def records_of(run, state, needs):
+    first = {"t": state.t} | {name: getattr(state, name) for name in needs}
+    pairs = zip(run["points"], [*run["gradients"], None], strict=True)
+    run = [{"x": x} | ({} if g is None else {"g": g}) for x, g in pairs]
+    return [run[0] | first, *run[1:]]
+
+
+def test_a_run_of_kfac_from_its_midst():
+    module, params = refopt.stochastic.kfac, refopt.stochastic.kfac.Params(fisher="exact")
+    state, states = module.init(PROBLEM, x, params), []
+    for _ in range(9):
+        states.append(state)
+        state = module.step(PROBLEM, state, params)
+    names = ("factors", "inverse", "damping", "gamma", "delta")
+    entries = {key: v for name in names[:2] for key, v in tree(name, getattr(states[5], name)).items()}
+    entries |= {f"{name}.0": getattr(states[5], name) for name in names[2:]} | {"t.0": 5, "option.fisher": "exact"}
+    given = {name: value for name, value in GIVEN.items() if name != "x"}
+    run = given | {"what": "trajectory", "claim": "kfac", "points": np.array([s.x for s in [*states[5:], state]])}
+    assert judge(run | entries).right
+    assert not judge(run | {"option.fisher": "exact"}).right
+    with pytest.raises(ValueError, match="begin 5 steps after its start, and lack inverse of then"):
+        judge(run | {key: value for key, value in entries.items() if not key.startswith("inverse")})

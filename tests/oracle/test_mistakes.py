@@ -432,3 +432,59 @@ def test_sums_and_means_over_positions(factor, said):
     found = diagnose([(factor * PAIRS[0][0], PAIRS[0][1]), PAIRS[1]], PICTURES, WEIGHTS)
     assert said in found.sentence
     assert "positions" not in diagnose(PAIRS, PICTURES, WEIGHTS).sentence
+
+
+# --- a transpose on one side only ----------------------------------------------------------------------------------
+
+
+def test_rows_in_another_order_than_columns():
+    """Weights (in, out) in what comes out, (out, in) in what goes in."""
+    order = next(each.order for each in layouts(PROBLEM, len(x)) if each.vec == "column" and each.bias == "after")
+    for theirs, v in ((F[:, order], None), (F[order], None), ((F @ V)[order], V), (F @ V[np.argsort(order)], V)):
+        found = diagnose(theirs, PROBLEM, x, v, claim="ggn")
+        assert found.kind == "ggn", found.sentence
+        assert "a transpose is on one side only" in found.defect
+        assert "column-stacked" in found.sentence
+
+
+def test_weights_that_are_not_transposed_on_the_way_back():
+    """A layer with as many outputs as inputs hides it: shapes fit. jvp is right, vjp is not."""
+    net = Sequential(Linear(4, 5), Tanh(), Linear(5, 5), Tanh(), Linear(5, 3))
+    draw = np.random.default_rng(0)
+    inputs, labels, at = draw.standard_normal((20, 4)), draw.integers(0, 3, 20), net.init(draw)
+    problem = refopt.Supervised(net, "cross-entropy", inputs, labels)
+    w1, c1, w2, c2, w3, c3 = net.unravel(at).values()
+    h = np.tanh(inputs @ w1.T + c1)
+    k = np.tanh(h @ w2.T + c2)
+    q = np.exp(k @ w3.T + c3)
+    q = q / q.sum(1, keepdims=True)
+
+    def product(v, back):
+        v1, d1, v2, d2, v3, d3 = net.unravel(v).values()
+        dh = (1 - h * h) * (inputs @ v1.T + d1)
+        dk = (1 - k * k) * (dh @ w2.T + h @ v2.T + d2)
+        dz = dk @ w3.T + k @ v3.T + d3
+        u3 = (q * dz - q * (q * dz).sum(1, keepdims=True)) / 20
+        u2 = (u3 @ w3) * (1 - k * k)
+        u1 = (u2 @ back) * (1 - h * h)
+        return flat(u1.T @ inputs, u1.sum(0), u2.T @ h, u2.sum(0), u3.T @ k, u3.sum(0))
+
+    v = draw.standard_normal(at.size)
+    assert diagnose(product(v, w2), problem, at, v=v, claim="ggn").defect == ""
+    found = diagnose(product(v, w2.T), problem, at, v=v, claim="ggn")
+    assert found.defect == "in layer 2 W stands for Wᵀ in what is passed back, on one side"
+    whole = np.stack([product(e, w2.T) for e in np.eye(at.size)], 1)
+    for theirs in (whole, whole.T):
+        assert "in layer 2 W stands for Wᵀ" in diagnose(theirs, problem, at, claim="ggn").defect
+
+
+def test_factors_that_are_wrong_are_so_in_coarse_types_too():
+    """What rounding explains is wide; the closest reading counts."""
+    wide = lambda M: (brief(M).astype(np.uint32) << 16).view(np.float32)
+    dump = DUMP | {"what": "factors", "precision": "bfloat16", "claim": "kfac-empirical"}
+    right = {f"{name}.{k}": wide(M) for name, Ms in (("A", A), ("G", G)) for k, M in enumerate(Ms)}
+    assert judge(dump | right).right
+    slope = judge(dump | right | {"G.0": wide(gram(d2 @ W2))})
+    assert not slope.right
+    assert "its slope φ′ is missing" in slope.sentence
+    assert not judge(dump | right | {"G.0": wide(2 * G[0])}).right
