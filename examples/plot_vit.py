@@ -29,7 +29,8 @@ grid = {
     "sgd": ("step", (0.1, 0.3, 1.0)), "adam": ("step", (0.003, 0.01, 0.03)),
     "adam-no-sqrt": ("step", (3e-5, 1e-4, 3e-4)), "adam-true-fisher": ("step", (0.01, 0.03, 0.1)),
     "diagonal-newton": ("step", (0.03, 0.1, 0.3)), "adahessian": ("step", (0.01, 0.03, 0.1)),
-    "gauss-newton": ("damping", (0.3, 0.1)), "kfac": ("damping", (0.01, 0.001)), "ekfac": ("damping", (0.01, 0.001)),
+    "gauss-newton": ("damping", (0.3, 0.1)), "kfac": ("damping", (0.01, 0.001)),
+    "kfac-tridiagonal": ("damping", (0.01, 0.001)), "ekfac": ("damping", (0.01, 0.001)),
     "shampoo": ("step", (0.1, 0.3, 1.0)), "soap": ("step", (0.003, 0.01, 0.03)),
 }  # fmt: skip
 for name, (option, values) in grid.items():
@@ -62,7 +63,7 @@ def smoothed(losses, width=100):
 
 
 figure, (by_step, by_time) = plt.subplots(1, 2, figsize=(12, 4.6), sharey=True, layout="constrained")
-colours = dict(zip(found, (*plt.colormaps["tab10"].colors, "black"), strict=True))
+colours = dict(zip(found, (*plt.colormaps["tab10"].colors, "black", "0.6"), strict=True))
 for name, (run, _, seconds, value) in found.items():
     losses = smoothed(run.history["loss"])
     at = np.arange(1, len(losses) + 1)
@@ -87,6 +88,7 @@ methods = {
     "sgd": {"step": 0.01}, "diagonal-newton": {"step": 0.01}, "adahessian": {"step": 0.015}, "adam": {},
     "adam-no-sqrt": {"step": 1e-4}, "adam-true-fisher": {"step": 1e-4, "eps": 1e-2},
     "shampoo": {"step": 0.002, "every": 20}, "kfac": {"damping": 0.01},
+    "kfac-tridiagonal": {"damping": 0.01}, "ekfac": {"damping": 0.01},
 }  # fmt: skip
 
 

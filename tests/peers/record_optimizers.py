@@ -162,6 +162,8 @@ def runs():
         "torch_rmsprop": lambda: fed_torch(lambda p: o.RMSprop(p, lr=0.02, alpha=0.95)),
         "torch_adam": lambda: fed_torch(lambda p: o.Adam(p, lr=0.05, betas=(0.8, 0.95), eps=1e-3)),
         "torch_adamw": lambda: fed_torch(lambda p: o.AdamW(p, lr=0.05, weight_decay=0.1)),
+        "torch_momentum_coupled": lambda: fed_torch(lambda p: o.SGD(p, lr=0.02, momentum=0.9, weight_decay=0.1)),
+        "torch_adam_coupled": lambda: fed_torch(lambda p: o.Adam(p, lr=0.05, weight_decay=0.1)),
         "torch_lbfgs": lbfgs_torch,
         "torch_net_adam": lambda: net_torch(lambda p: o.Adam(p, lr=0.05)),
         "optax_momentum": lambda: fed_optax(lambda x: x.sgd(0.02, momentum=0.9)),

@@ -79,6 +79,21 @@ def test_the_same_gradients_lead_to_the_same_points(name):
     assert far(fed(method, params, run), run) < CLOSE, run["versions"]
 
 
+@pytest.mark.parametrize(
+    ("name", "method", "params"),
+    [
+        ("torch_momentum_coupled", momentum, momentum.Params(step=0.02, momentum=0.9)),
+        ("torch_adam_coupled", adam, adam.Params(step=0.05)),
+    ],
+)
+def test_weight_decay_of_torch_is_in_the_gradient(name, method, params):
+    """Of all its optimizers but AdamW: g + ωx, which momentum and squares see. Ours is apart from the gradient."""
+    run = recorded(name)
+    coupled = run | {"gradients": run["gradients"] + 0.1 * run["points"][:-1]}
+    assert far(fed(method, params, coupled), run) < CLOSE, run["versions"]
+    assert far(fed(method, params._replace(weight_decay=0.1), run), run) > 1e-2
+
+
 def test_soap_with_bases_in_single_precision():
     """pytorch_optimizer's own QR is one of float32: bases turn by 1e-7 or so, and steps with them."""
     method, params = FED["pytorch_optimizer_soap_double"]

@@ -122,7 +122,9 @@ def test_a_checkpoint_of_another_network_or_loss_is_refused(tmp_path):
     options = {"checkpoint": tmp_path / "run.npz", "resume": True}
     net = Sequential(Linear(3, 5), Tanh(), Linear(5, 2))
     others = {
-        Sequential(Linear(3, 4), Tanh(), Linear(4, 2), Linear(2, 2)): "with layers .0 Linear.*W .5, 3.*, this one has .*W .4, 3",
+        Sequential(
+            Linear(3, 4), Tanh(), Linear(4, 2), Linear(2, 2)
+        ): "of a run with layers .0 .*W .5, 3.*one has .0 .*W .4",
         Sequential(Linear(3, 5), ReLU(), Linear(5, 2)): "with layers .1 Tanh.*, this one has .1 ReLU",
         Sequential(Linear(3, 5), Tanh(), Linear(5, 2), Tanh()): "with layers None, this one has .3 Tanh",
         Sequential(Squashed(3, 5), Tanh(), Linear(5, 2)): "this one has .0 <.*Squashed object>, W .5, 3., b .5",
