@@ -145,7 +145,7 @@ def _greedy_compiled(w: Any, P: Any, count: int, budget: float) -> Removed:
     n, run = len(w), _compiled(remove)
     P, U, left, d, at = readable(P), np.empty((count, n), w.dtype), w.copy(), P.diagonal().copy(), np.arange(n)
     order, increases = np.empty(count, dtype=np.int64), np.empty(count, w.dtype)
-    done, spent, steps = 0, 0.0, max(1, int(CHUNK / (n * n)))
+    done, spent, steps = 0, 0.0, max(1, int(CHUNK / max(n * n, 1)))
     while done < count:
         stop = min(count, done + steps)
         done, spent = run(P, U, left, d, at, order, increases, done, stop, spent, budget)

@@ -261,8 +261,11 @@ def test_wrong_arguments_are_named():
         obs(exact.array([1, 2]), exact.array([[2, 1], [1, 2]]), count=1, compiled=True)
 
 
-def test_nothing_and_one():
-    assert obs(np.zeros(0), np.zeros((0, 0)), count=0).weights.shape == (0,)
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.jit)])
+def test_nothing_and_one(compiled):
+    for how in ("hessian", "inverse_hessian"):
+        assert obs(np.zeros(0), **{how: np.zeros((0, 0))}, count=0, compiled=compiled).weights.shape == (0,)
+    assert obs([3.0], inverse_hessian=[[2.0]], count=1, compiled=compiled).predicted_increase == 2.25  # rows in a list
     one = obs(np.array([3.0]), np.array([[2.0]]), count=1, loss=lambda w: (w[0] - 3.0) ** 2)
     assert np.isclose(one.predicted_increase, 9.0, rtol=1e-15)
     assert one.actual_increase == 9.0
