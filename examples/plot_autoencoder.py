@@ -6,7 +6,8 @@ Autoencoders with a narrow middle are what both methods were first shown on. Thi
 digits of scikit-learn (8×8 pixels) through eight numbers: 64-60-30-15-8-15-30-60-64, tanh between layers, and the
 cross-entropy of every pixel, summed over pixels. Every method sees the same batches of 300 digits, and begins with the
 same weights. What no method may choose is the number of steps: 500 for Adam and SGD, 150 for K-FAC with either of its
-inverses, 30 for Hessian-free. What each may choose is one number out of a grid that is fixed here, before anything is run.
+inverses, 30 for Hessian-free. What each may choose is one number out of a grid that is fixed here, before anything is
+run.
 """
 
 import time
@@ -84,8 +85,8 @@ for name, value in best.items():
 # %%
 # Adam and SGD have their best step inside the grid, K-FAC its best damping at the lower end: a wider grid might do
 # better. The block-tridiagonal inverse, which lets neighbouring layers see each other, needs fewer steps still, as its
-# authors found. From λ₀ = 150, as for sums over pixels, the rule needs 90 steps to come down to 1.5, at 5 % a step. A single
-# run proves little: the same with other batches.
+# authors found. From λ₀ = 150, as for sums over pixels, the rule needs 90 steps to come down to 1.5, at 5 % a step. A
+# single run proves little: the same with other batches.
 
 for seed in (1, 2):
     ends = {}
