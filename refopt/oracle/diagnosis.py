@@ -16,6 +16,7 @@ that nothing explains may be a sampled Fisher matrix: its distance from the exac
 
 from collections.abc import Iterator, Mapping
 from copy import copy
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -104,15 +105,24 @@ class _Case:
         )
 
     def _defined(self, view: View) -> list[Candidate]:
+        if view.theirs.ndim == 2 or view.v is not None:
+            return self.parts
+        return [*self.plain, *summed(self.plain), *transformed(self.plain)]
+
+    @cached_property
+    def parts(self) -> list[Candidate]:
+        """The definitions, whole and in parts."""
         size = self.x.size
         blocks = [part for _, part in blocks_of(self.problem, size)]
         arrays = [slot.part for _, slots in layers_of(self.problem, size) for slot in slots] or blocks
-        if view.theirs.ndim == 2 or view.v is not None:
-            return structured(self.plain, blocks, arrays)
-        return [*self.plain, *summed(self.plain), *transformed(self.plain)]
+        return structured(self.plain, blocks, arrays)
+
+    @cached_property
+    def kroneckers(self) -> list[Candidate]:
+        return factored(self.problem, self.x)
 
     def _factored(self, view: View) -> list[Candidate]:
-        return factored(self.problem, self.x)
+        return self.kroneckers
 
     def _mistaken(self, view: View) -> list[Candidate]:
         if not isinstance(self.problem, Supervised):
@@ -180,10 +190,10 @@ class _Case:
                 self.tolerance * origin.condition,
                 View(origin.matrix, None, np.random.default_rng(self.seed)),
             )
-            readings = view.readings(self._defined(view) + factored(self.problem, self.x), self.orders)
+            readings = view.readings((self.plain if origin.defect else self.parts) + self.kroneckers, self.orders)
             if good(readings, tolerance):
                 inner = told(view, readings, self.problem, self.x, self.plain, "", tolerance)
-            elif found := damped(origin.matrix, self.problem, self.x, self.orders, tolerance):
+            elif not origin.defect and (found := damped(origin.matrix, self.problem, self.x, self.orders, tolerance)):
                 inner = of_damped(found, self.problem, tolerance)
             else:
                 continue
