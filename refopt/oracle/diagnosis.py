@@ -30,7 +30,7 @@ from refopt.oracle.damped import damped
 from refopt.oracle.differences import differences
 from refopt.oracle.iterates import eps_of, host
 from refopt.oracle.layouts import blocks_of, layers_of, layouts
-from refopt.oracle.mistakes import decayed, lost_terms, mistaken, transformed
+from refopt.oracle.mistakes import decayed, definite, lost_terms, mistaken, transformed
 from refopt.oracle.origins import Origin, origins
 from refopt.oracle.readings import Explanation, View, good
 from refopt.oracle.reductions import scale_in_words
@@ -125,9 +125,10 @@ class _Case:
         return self.kroneckers
 
     def _mistaken(self, view: View) -> list[Candidate]:
+        found = definite(self.plain[0]) if view.theirs.ndim == 2 or view.v is not None else []
         if not isinstance(self.problem, Supervised):
-            return []
-        found = mistaken(self.problem, self.x) + lost_terms(self.problem, self.x)
+            return found
+        found += mistaken(self.problem, self.x) + lost_terms(self.problem, self.x)
         return found + (decayed(view.theirs, self.problem, self.x) if view.theirs.ndim == 2 else [])
 
     def _differences(self, theirs: Array, v: Array | None) -> Diagnosis | None:
@@ -190,10 +191,10 @@ class _Case:
                 self.tolerance * origin.condition,
                 View(origin.matrix, None, np.random.default_rng(self.seed)),
             )
-            readings = view.readings((self.plain if origin.defect else self.parts) + self.kroneckers, self.orders)
+            readings = view.readings((self.plain if origin.crossed else self.parts) + self.kroneckers, self.orders)
             if good(readings, tolerance):
                 inner = told(view, readings, self.problem, self.x, self.plain, "", tolerance)
-            elif not origin.defect and (found := damped(origin.matrix, self.problem, self.x, self.orders, tolerance)):
+            elif not origin.crossed and (found := damped(origin.matrix, self.problem, self.x, self.orders, tolerance)):
                 inner = of_damped(found, self.problem, tolerance)
             else:
                 continue

@@ -125,7 +125,13 @@ def _weighted(known: Labels, layout: Layout, w: np.ndarray, residual: float) -> 
     if np.abs(w - own[:, None] * np.eye(w.shape[1])[known.y]).max() > 1e-4 * w.max():
         return None
     scores = known.scores.reshape(*w.shape, -1)[np.arange(len(w)), known.y]
-    scaled = own * np.sum(scores**2, axis=1)
+    scaled, out = own * np.sum(scores**2, axis=1), np.flatnonzero(own < 1e-4 * own.max())
+    if out.size and np.ptp(kept := own[own >= 1e-4 * own.max()]) <= 1e-4 * own.max():
+        which = (
+            f"{out.size} of {len(own)} samples {'are' if out.size > 1 else 'is'} left out, the first sample {out[0]}"
+        )
+        text = f"Yours is the empirical Fisher matrix{_ordered(layout)}{_times(float(kept.mean()))}, but {which}."
+        return Sampled(float(kept.mean()), layout, residual, text, "empirical", which)
     text = (
         f"Yours is the empirical Fisher matrix{_ordered(layout)} with another weight for each sample, "
         f"from {own.min():.3g} to {own.max():.3g}."
