@@ -16,6 +16,7 @@ that nothing explains may be a sampled Fisher matrix: its distance from the exac
 
 from collections.abc import Iterator, Mapping
 from copy import copy
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -29,7 +30,7 @@ from refopt.oracle.damped import damped
 from refopt.oracle.differences import differences
 from refopt.oracle.iterates import eps_of, host
 from refopt.oracle.layouts import blocks_of, layers_of, layouts
-from refopt.oracle.mistakes import decayed, lost_terms, mistaken, transformed
+from refopt.oracle.mistakes import decayed, definite, lost_terms, mistaken, transformed
 from refopt.oracle.origins import Origin, origins
 from refopt.oracle.readings import Explanation, View, good
 from refopt.oracle.reductions import scale_in_words
@@ -104,20 +105,30 @@ class _Case:
         )
 
     def _defined(self, view: View) -> list[Candidate]:
+        if view.theirs.ndim == 2 or view.v is not None:
+            return self.parts
+        return [*self.plain, *summed(self.plain), *transformed(self.plain)]
+
+    @cached_property
+    def parts(self) -> list[Candidate]:
+        """The definitions, whole and in parts."""
         size = self.x.size
         blocks = [part for _, part in blocks_of(self.problem, size)]
         arrays = [slot.part for _, slots in layers_of(self.problem, size) for slot in slots] or blocks
-        if view.theirs.ndim == 2 or view.v is not None:
-            return structured(self.plain, blocks, arrays)
-        return [*self.plain, *summed(self.plain), *transformed(self.plain)]
+        return structured(self.plain, blocks, arrays)
 
-    def _factored(self, view: View) -> list[Candidate]:
+    @cached_property
+    def kroneckers(self) -> list[Candidate]:
         return factored(self.problem, self.x)
 
+    def _factored(self, view: View) -> list[Candidate]:
+        return self.kroneckers
+
     def _mistaken(self, view: View) -> list[Candidate]:
+        found = definite(self.plain[0]) if view.theirs.ndim == 2 or view.v is not None else []
         if not isinstance(self.problem, Supervised):
-            return []
-        found = mistaken(self.problem, self.x) + lost_terms(self.problem, self.x)
+            return found
+        found += mistaken(self.problem, self.x) + lost_terms(self.problem, self.x)
         return found + (decayed(view.theirs, self.problem, self.x) if view.theirs.ndim == 2 else [])
 
     def _differences(self, theirs: Array, v: Array | None) -> Diagnosis | None:
@@ -180,10 +191,10 @@ class _Case:
                 self.tolerance * origin.condition,
                 View(origin.matrix, None, np.random.default_rng(self.seed)),
             )
-            readings = view.readings(self._defined(view) + factored(self.problem, self.x), self.orders)
+            readings = view.readings((self.plain if origin.crossed else self.parts) + self.kroneckers, self.orders)
             if good(readings, tolerance):
                 inner = told(view, readings, self.problem, self.x, self.plain, "", tolerance)
-            elif found := damped(origin.matrix, self.problem, self.x, self.orders, tolerance):
+            elif not origin.crossed and (found := damped(origin.matrix, self.problem, self.x, self.orders, tolerance)):
                 inner = of_damped(found, self.problem, tolerance)
             else:
                 continue

@@ -13,6 +13,7 @@ from refopt.oracle.findings import Finding, Run, first_of
 from refopt.oracle.rulebook import Rule
 
 TURNS = 3  #: until the lengths of a schedule are found: a step need not be proportional to η
+KNOWN = 0.2  #: of a factor: where rounding leaves more, it is not said to be the same throughout
 SPREAD = 1.5  #: of what rounding leaves of a factor, between it and the mean of equal ones
 
 
@@ -48,6 +49,8 @@ def constant_factor(findings: list[Finding]) -> float:
     ratios, left = np.array(known).T
     if not np.isfinite(ratios).all() or not all(map(_is_multiple, steps, ratios)):
         return 0.0
+    if np.median(left / np.abs(ratios)) > KNOWN:
+        return 0.0
     left = SPREAD * left + 1e-6 * np.abs(ratios)
     mean = float(np.sum(ratios / left**2) / np.sum(left**-2.0))
     alike, whole = (bool((np.abs(ratios - value) <= left).all()) for value in (mean, 1.0))
@@ -59,7 +62,7 @@ def scheduled(
 ) -> list[float]:  # fmt: skip
     """How many times the step each step has, where with these lengths all agrees, and they are not one length."""
     count = 1 + max((f.step for f in findings), default=0)
-    if not _steps(findings) or len(findings[0].theirs.shape) > 1 or constant_factor(findings):
+    if not _steps(findings) or len(_steps(findings)[0].ours) < 2 or constant_factor(findings):
         return []
     pace, instead = np.ones(count), findings
     for _ in range(TURNS):
@@ -69,5 +72,5 @@ def scheduled(
             return []
         instead = run.judged(rule, options, {**how, "pace": tuple(pace)})
         if not first_of(instead):
-            return [float(pace[f.step]) for f in _steps(instead)]
+            return [float(pace[f.step]) for f in _steps(findings)]
     return []

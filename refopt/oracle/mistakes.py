@@ -170,6 +170,22 @@ def decayed(T: Array, problem: Any, x: Array) -> list[Candidate]:
     return [Candidate("empirical", words, lambda: _outer(problem, S + lam * x), mistake)] if lam else []
 
 
+def definite(hessian: Candidate) -> list[Candidate]:
+    """The Hessian with other eigenvalues in place of the negative ones."""
+    how: dict[str, Callable[[Array], Array]] = {
+        "are set to zero": lambda values: np.maximum(values, 0.0), "have lost their sign": np.abs,
+    }  # fmt: skip
+
+    def make(change: Callable[[Array], Array]) -> Array:
+        values, V = np.linalg.eigh(hessian.matrix)
+        return (V * change(values)) @ V.T
+
+    return [
+        Candidate("hessian", f"{hessian.words} made positive", lambda f=f: make(f), f"its negative eigenvalues {what}")  # type: ignore[misc]
+        for what, f in how.items()
+    ]
+
+
 def transformed(kinds: list[Candidate]) -> list[Candidate]:
     """Diagonals of which the modulus, the root or the square was taken."""
     how: dict[str, Callable[[Array], Array]] = {

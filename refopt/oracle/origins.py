@@ -23,6 +23,10 @@ class Origin(NamedTuple):
     condition: float  #: by how much rounding grows on the way
 
     @property
+    def crossed(self) -> bool:
+        return self.defect == CROSSED
+
+    @property
     def many(self) -> str:
         """The words, of several."""
         return self.words.replace("inverse", "inverses").replace("factor", "factors").replace("triangle", "triangles")

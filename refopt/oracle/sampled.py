@@ -18,7 +18,7 @@ from refopt.oracle.candidates import Candidate
 from refopt.oracle.layouts import Layout
 from refopt.supervised import Supervised
 
-DRAWS = 40
+DRAWS, FEW = 40, 4  #: in all, and before anything else is looked at
 LABELS = 1200  #: the most labels of all samples that are read off
 MOST = 100  #: the most labels a sample
 UNLIKELY = 5.0  #: standard deviations
@@ -125,7 +125,13 @@ def _weighted(known: Labels, layout: Layout, w: np.ndarray, residual: float) -> 
     if np.abs(w - own[:, None] * np.eye(w.shape[1])[known.y]).max() > 1e-4 * w.max():
         return None
     scores = known.scores.reshape(*w.shape, -1)[np.arange(len(w)), known.y]
-    scaled = own * np.sum(scores**2, axis=1)
+    scaled, out = own * np.sum(scores**2, axis=1), np.flatnonzero(own < 1e-4 * own.max())
+    if out.size and np.ptp(kept := own[own >= 1e-4 * own.max()]) <= 1e-4 * own.max():
+        which = (
+            f"{out.size} of {len(own)} samples {'are' if out.size > 1 else 'is'} left out, the first sample {out[0]}"
+        )
+        text = f"Yours is the empirical Fisher matrix{_ordered(layout)}{_times(float(kept.mean()))}, but {which}."
+        return Sampled(float(kept.mean()), layout, residual, text, "empirical", which)
     text = (
         f"Yours is the empirical Fisher matrix{_ordered(layout)} with another weight for each sample, "
         f"from {own.min():.3g} to {own.max():.3g}."
@@ -181,21 +187,23 @@ def _ordered(layout: Layout) -> str:
 def _by_distance(readings: Any, problem: Any, x: np.ndarray, seed: int) -> Sampled | None:
     rng = np.random.default_rng(seed)
     F = np.asarray(fisher(problem, x, kind="exact"), float)
-    one = _distances(problem, x, F, 1, rng)
-    N, null = len(problem.X), _null_space(F)
-    for scale in (1.0, N, 1.0 / N):
-        for layout, T in readings:
-            T = T / scale
-            square = float(((T - F) ** 2).sum())
-            if square > 4.0 * one.max():
-                continue
-            S = max(1, round(float(one.mean()) / square)) if square else 0
-            if not S or S > 10_000 or not _is_sum_of_scores(T, null):
-                continue
-            drawn = one if S == 1 else _distances(problem, x, F, S, rng)
-            further = int((drawn >= square).sum())
-            if 0 < further < DRAWS:
-                return _said(layout, scale, (S, *_range(one, square)), further, square, F)
+    few = _distances(problem, x, F, 1, rng, FEW)
+    near = [
+        (scale, layout, T, square)
+        for scale in (1.0, len(problem.X), 1.0 / len(problem.X)) for layout, T in readings
+        if (square := float(((T / scale - F) ** 2).sum())) <= 8.0 * few.max()
+    ]  # fmt: skip
+    if not near or not _is_sum_of_scores(near[0][2], np.zeros((len(F), 0))):
+        return None
+    one, null = np.append(few, _distances(problem, x, F, 1, rng, DRAWS - FEW)), _null_space(F)
+    for scale, layout, T, square in near:
+        S = max(1, round(float(one.mean()) / square)) if square else 0
+        if square > 4.0 * one.max() or not S or S > 10_000 or not _is_sum_of_scores(T / scale, null):
+            continue
+        drawn = one if S == 1 else _distances(problem, x, F, S, rng, DRAWS)
+        further = int((drawn >= square).sum())
+        if 0 < further < DRAWS:
+            return _said(layout, scale, (S, *_range(one, square)), further, square, F)
     return None
 
 
@@ -220,9 +228,9 @@ def _said(
     return Sampled(scale, layout, residual, text)
 
 
-def _distances(problem: Any, x: np.ndarray, F: np.ndarray, S: int, rng: Any) -> np.ndarray:
+def _distances(problem: Any, x: np.ndarray, F: np.ndarray, S: int, rng: Any, count: int) -> np.ndarray:
     """‖F̂ − F‖² of draws with S labels a sample."""
-    draws = [np.asarray(fisher(problem, x, kind="monte-carlo", samples=S, rng=rng), float) for _ in range(DRAWS)]
+    draws = [np.asarray(fisher(problem, x, kind="monte-carlo", samples=S, rng=rng), float) for _ in range(count)]
     return np.array([float(((D - F) ** 2).sum()) for D in draws])
 
 

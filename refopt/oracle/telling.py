@@ -122,7 +122,7 @@ def _nothing(view: View, found: list[Explanation], problem: Any, tolerance: floa
         share = _shares(whole - best.alpha * K - best.damping * one, parts)
         worst = max(share, key=lambda name: share[name])
         text += f"; {100 * share[worst]:.3g} % of the square of that is in {worst}"
-    text += _row(whole - best.alpha * K - best.damping * one, best.layout.order) + "."
+    text += _row(whole - best.alpha * K - best.damping * one, best.layout.order) + "." + _constant(view.theirs, K)
     if view.theirs.ndim == 2:
         apart = float(np.linalg.norm(view.theirs - view.theirs.T) / np.linalg.norm(view.theirs))
         text += f" Yours is not symmetric: it differs from its transpose by {100 * apart:.3g} %." * (apart > tolerance)
@@ -135,6 +135,16 @@ def _row(R: Array, order: Array) -> str:
     k = int(np.argmax(rows))
     where = "row" if R.ndim == 2 else "entry"
     return f", most of it in {where} {int(np.argmax(order == k))}" if rows[k] > 0.5 * rows.sum() else ""
+
+
+def _constant(T: Array, K: Array) -> str:
+    """Rows and columns of zeros, that the closest has not."""
+    zero = np.flatnonzero(~T.any(axis=0) & ~T.any(axis=1)) if T.ndim == 2 else np.empty(0, int)
+    if not zero.size or len(zero) == np.count_nonzero(~K.any(axis=0)):
+        return ""
+    return (
+        f" Of yours {zero.size} rows and columns are zero, the first {zero[0]}, as if these parameters were constant."
+    )
 
 
 def _shares(R: Array, parts: list[tuple[str, slice]]) -> dict[str, float]:

@@ -488,3 +488,30 @@ def test_factors_that_are_wrong_are_so_in_coarse_types_too():
     assert not slope.right
     assert "its slope φ′ is missing" in slope.sentence
     assert not judge(dump | right | {"G.0": wide(2 * G[0])}).right
+
+
+# --- samples left out, parameters held constant, eigenvalues changed ------------------------------------------------
+
+
+def test_samples_that_are_left_out():
+    """As by a loader that drops the last batch when it is not full."""
+    kept = S[:20]
+    found = diagnose(kept.T @ kept / 20, PROBLEM, x, claim="empirical")
+    assert found.defect == "4 of 24 samples are left out, the first sample 20"
+    assert found.scale == pytest.approx(24 / 20)
+
+
+def test_parameters_that_are_taken_to_be_constant():
+    theirs = H.copy()
+    theirs[30:36], theirs[:, 30:36] = 0.0, 0.0
+    found = diagnose(theirs, PROBLEM, x, claim="hessian")
+    assert not found
+    assert "6 rows and columns are zero, the first 30, as if these parameters were constant" in found.sentence
+
+
+@pytest.mark.parametrize(("change", "said"), [(abs, "have lost their sign"), (lambda v: v.clip(0), "are set to zero")])
+def test_hessians_that_are_made_positive(change, said):
+    values, vectors = np.linalg.eigh(H)
+    theirs = (vectors * change(values)) @ vectors.T
+    for found in (diagnose(theirs, PROBLEM, x, claim="hessian"), diagnose(theirs @ V, PROBLEM, x, v=V)):
+        assert found.defect == f"its negative eigenvalues {said}"

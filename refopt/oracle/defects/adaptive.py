@@ -7,6 +7,7 @@ import numpy as np
 
 from refopt.adaptive import corrected, direction, mean
 from refopt.oracle.defects import Defect
+from refopt.oracle.fine import length
 from refopt.oracle.rules import Array
 from refopt.stochastic import momentum
 
@@ -14,17 +15,20 @@ from refopt.stochastic import momentum
 def adam(
     *, correct: str = "mv", inside: bool = False, early: bool = False, swapped: bool = False, plain: bool = False,
     late: int = 0, decays: str = "x", nesterov: bool = False,
-    square: Callable[[Array, Array], Array] = lambda g, m: g * g, peak: bool = False,
+    square: Callable[[Array, Array], Array] = lambda g, m: g * g, peak: bool = False, stale: bool = False,
+    clip: float = np.inf, signs: bool = False, largest: bool = False,
 ) -> Callable[..., Any]:  # fmt: skip
     """Adam's ``update`` with one thing changed.
 
     decays: where λ goes: "x", (1 − ηλ)x as it should; "g", into the gradient; "both"; "twice"; "after" the step;
-    "bare", without η.
+    "bare", without η.   stale: m is that before this gradient.   clip: the length that gradients are cut to.
+    signs: the step is −η sign m.   largest: v ← max(β₂v, |g|), as in Adamax.
     """
     most: dict[str, Array] = {}
 
     def update(state: Any, grad: Any, o: Any, draw: Any = None) -> Any:
         t, lam = state.t + 1, getattr(o, "weight_decay", 0.0)
+        grad = grad * min(1.0, clip / (length(grad) or 1.0)) if clip < np.inf else grad
         g = grad + lam * state.x if decays in ("g", "both") else grad
         b1, b2 = (o.beta2, o.beta1) if swapped else (o.beta1, o.beta2)
         m = b1 * state.m + g if plain else mean(state.m, g, b1)
@@ -35,7 +39,14 @@ def adam(
         v_hat = corrected(w, b2, u) if "v" in correct else w
         if nesterov:
             m_hat = b1 * m_hat + (1.0 - b1) / (1.0 - b1**t) * g
-        if inside:
+        if stale:
+            m_hat = corrected(state.m, b1, t)
+        if signs:
+            p = -o.step * np.sign(m)
+        elif largest:
+            v = np.maximum(b2 * state.v, np.abs(g))
+            p = -o.step * m_hat / (v + o.eps)
+        elif inside:
             p = -o.step * m_hat / (v_hat + o.eps) ** o.exponent
         elif early:
             p = -o.step * m_hat / ((v**o.exponent + o.eps) / (1 - b2**u) ** o.exponent)
@@ -101,6 +112,12 @@ ADAM = {
     "v of g − m": Defect("v is the mean of (g − m)², as in AdaBelief", "another method",
                          {"update": adam(square=lambda g, m: (g - m) ** 2)}),
     "largest v": Defect("v never falls: AMSGrad", "another method", {"update": adam(peak=True)}),
+    "stale m": Defect("m̂ is of the gradients before, without this one", "stale", {"update": adam(stale=True)}),
+    "clipped": Defect("gradients are cut to length 1 inside of the optimizer", "another method",
+                      {"update": adam(clip=1.0)}),
+    "signs of m": Defect("the step is −η sign m", "another method", {"update": adam(signs=True)}),
+    "Adamax": Defect("v is the largest |g| so far, β₂v or |g|, as in Adamax", "another method",
+                     {"update": adam(largest=True)}),
     "Nesterov": Defect("m̂ looks ahead, as in NAdam", "another method", {"update": adam(nesterov=True)}),
 }  # fmt: skip
 ADAMW = {

@@ -95,6 +95,11 @@ def oldest(S: list[Array], Y: list[Array]) -> float:
     return float(S[0] @ Y[0] / (Y[0] @ Y[0]))
 
 
+def before(S: list[Array], Y: list[Array]) -> float:
+    s, y = S[-min(2, len(S))], Y[-min(2, len(Y))]
+    return float(s @ y / (y @ y))
+
+
 def upside_down(S: list[Array], Y: list[Array]) -> float:
     return float(Y[-1] @ Y[-1] / (S[-1] @ Y[-1]))
 
@@ -162,6 +167,7 @@ HISTORIES = {
     "unbounded": Defect("all pairs are kept, not the last m", "unbounded memory", {"memory": 10**9}),
     "unscaled": Defect("γ = 1 throughout", "missing scaling", {"gamma": never_scaled}),
     "oldest γ": Defect("γ is of the oldest pair", "wrong pair", {"gamma": oldest}),
+    "γ before": Defect("γ is of the pair before the newest", "wrong pair", {"gamma": before}),
     "γ upside down": Defect("γ = yᵀy/sᵀy", "inverted", {"gamma": upside_down}),
     "γ = sᵀs/sᵀy": Defect("γ = sᵀs/sᵀy, the other of Barzilai and Borwein's", "another scaling", {"gamma": long_step}),
     "order": Defect("the pairs are taken in the opposite order", "wrong order", {"order": -1}),
