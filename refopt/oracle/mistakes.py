@@ -7,6 +7,7 @@ c Σ sₙsₙᵀ         s at the model's own best label, of gradients of whole 
 
 from collections.abc import Callable
 from copy import copy, deepcopy
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -176,8 +177,10 @@ def definite(hessian: Candidate) -> list[Candidate]:
         "are set to zero": lambda values: np.maximum(values, 0.0), "have lost their sign": np.abs,
     }  # fmt: skip
 
+    known = cache(lambda: np.linalg.eigh(hessian.matrix))
+
     def make(change: Callable[[Array], Array]) -> Array:
-        values, V = np.linalg.eigh(hessian.matrix)
+        values, V = known()
         return (V * change(values)) @ V.T
 
     return [
