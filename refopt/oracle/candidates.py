@@ -22,6 +22,7 @@ class Candidate:
     make: Callable[[], Array] = field(repr=False)
     defect: str = ""  #: what is wrong with it, where it is a mistake
     structure: str = "full"
+    apply: Callable[[Array], Array] | None = field(default=None, repr=False)  #: products, where they come without it
     _matrix: Array | None = field(default=None, repr=False)
     _products: Array | None = field(default=None, repr=False)
 
@@ -34,7 +35,7 @@ class Candidate:
     def times(self, probes: Array) -> Array:
         """The products with vectors that are always the same."""
         if self._products is None:
-            self._products = self.matrix @ probes
+            self._products = self.apply(probes) if self.apply and self._matrix is None else self.matrix @ probes
         return self._products
 
     def within(self, structure: str, words: str, mask: Callable[[Array], Array]) -> "Candidate":

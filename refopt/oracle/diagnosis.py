@@ -97,7 +97,8 @@ class _Case:
             if fit and fit[0].residual <= 0.1 * self.tolerance:  # else what comes later may be closer
                 break
         known = found[0].residual <= self.tolerance  # or a multiple of the identity: nothing else is in it
-        other = None if known else self._differences(theirs, v) or self._crossed(theirs, v)
+        other = None if known else self._differences(theirs, v)
+        other = self._crossed(theirs, v) if other is None and not known else other
         if other is None and not known and v is None:
             other = self._otherwise(theirs)
         return (

@@ -7,6 +7,7 @@ c Σ sₙsₙᵀ         s at the model's own best label, of gradients of whole 
 
 from collections.abc import Callable
 from copy import copy, deepcopy
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -176,8 +177,10 @@ def definite(hessian: Candidate) -> list[Candidate]:
         "are set to zero": lambda values: np.maximum(values, 0.0), "have lost their sign": np.abs,
     }  # fmt: skip
 
+    known = cache(lambda: np.linalg.eigh(hessian.matrix))
+
     def make(change: Callable[[Array], Array]) -> Array:
-        values, V = np.linalg.eigh(hessian.matrix)
+        values, V = known()
         return (V * change(values)) @ V.T
 
     return [
@@ -236,20 +239,22 @@ def lost_terms(problem: Any, x: Array) -> list[Candidate]:
     found = []
     for says, base, name, instead in _LOST if isinstance(problem.network, Layer) else ():
         make = _without(problem, x, base, name, instead)
-        once = Candidate("hessian", "the Hessian without one of its terms", make, says)
+        products = lambda V, make=make: make(V.T)
+        words = "the Hessian without one of its terms"
+        once = Candidate("hessian", words, lambda make=make: make(np.eye(len(x))), says, apply=products)  # type: ignore[misc]
         found.append(once)
     turned = Candidate("hessian", once.words, lambda: once.matrix.T, says) if found else None
     return [*found, turned] if turned else found
 
 
-def _without(problem: Any, x: Array, base: type, name: str, instead: Callable[..., Any]) -> Callable[[], Array]:
-    def make() -> Array:
+def _without(problem: Any, x: Array, base: type, name: str, instead: Callable[..., Any]) -> Callable[[Array], Array]:
+    def make(vectors: Array) -> Array:
         other = copy(problem)
         other.network = deepcopy(problem.network)
         for _, leaf in other.network.leaves():
             if isinstance(leaf, base):
                 object.__setattr__(leaf, "__class__", type(type(leaf).__name__, (type(leaf),), {name: instead}))
         point = other.at(x)
-        return np.stack([np.asarray(point.hvp(v)) for v in np.eye(len(x))], 1)
+        return np.stack([np.asarray(point.hvp(v)) for v in vectors], 1)
 
     return make

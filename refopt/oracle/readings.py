@@ -39,9 +39,11 @@ class View:
 
     def columns(self, candidate: Candidate, layout: Layout, whole: bool) -> tuple[Array, Array]:
         """The same of the candidate and of the identity."""
+        if self.theirs.ndim == 2 and not whole:
+            return candidate.times(self.probes), self.probes
         K = candidate.matrix
         if self.theirs.ndim == 2:
-            return (K, np.eye(len(K))) if whole else (candidate.times(self.probes), self.probes)
+            return K, np.eye(len(K))
         if self.v is None:
             return np.diag(K), np.ones(len(K))
         v = self.v[np.argsort(layout.order)]
