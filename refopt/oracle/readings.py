@@ -10,6 +10,7 @@ import numpy as np
 from refopt.oracle.candidates import Array, Candidate
 from refopt.oracle.layouts import Layout
 
+SMALL = 1e-2  #: a residual that rounding, a coarse type or differences may leave
 STRUCTURES = ("full", "block-diagonal", "array-diagonal", "kfac", "diagonal")
 
 
@@ -62,7 +63,8 @@ class View:
         found.sort(key=lambda e: e.residual)
         if self.theirs.ndim == 1 or not found:
             return found
-        good = [e for e in found[:40] if e.residual <= max(10.0 * found[0].residual, 1e-6)]
+        factor = 10.0 if found[0].residual <= SMALL else 1.5  # three vectors tell how far what is far is, to a half
+        good = [e for e in found[:40] if e.residual <= max(factor * found[0].residual, 1e-6)]
         judged = [self.fitted(e.candidate, e.layout, self.target(e.layout, True), True) for e in good[:12]]
         return sorted(judged, key=lambda e: e.residual) + found[len(good) :]
 
