@@ -7,7 +7,7 @@ c Σ sₙsₙᵀ         s at the model's own best label, of gradients of whole 
 
 from collections.abc import Callable
 from copy import copy, deepcopy
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -124,7 +124,7 @@ def _of_turned_weights(problem: Any, x: Array) -> list[Candidate]:
 
         says = f"in layer {name} W stands for Wᵀ in what is passed back, on one side"
         once = Candidate("ggn", WORDS, one, says)
-        found += [once, Candidate("ggn", WORDS, lambda once=once: once.matrix.T, says)]  # type: ignore[misc]
+        found += [once, _transposed(once)]
     return found
 
 
@@ -184,7 +184,7 @@ def definite(hessian: Candidate) -> list[Candidate]:
         return (V * change(values)) @ V.T
 
     return [
-        Candidate("hessian", f"{hessian.words} made positive", lambda f=f: make(f), f"its negative eigenvalues {what}")  # type: ignore[misc]
+        Candidate("hessian", f"{hessian.words} made positive", partial(make, f), f"its negative eigenvalues {what}")
         for what, f in how.items()
     ]
 
@@ -239,22 +239,23 @@ def lost_terms(problem: Any, x: Array) -> list[Candidate]:
     found = []
     for says, base, name, instead in _LOST if isinstance(problem.network, Layer) else ():
         make = _without(problem, x, base, name, instead)
-        products = lambda V, make=make: make(V.T)
-        words = "the Hessian without one of its terms"
-        once = Candidate("hessian", words, lambda make=make: make(np.eye(len(x))), says, apply=products)  # type: ignore[misc]
-        found.append(once)
-    turned = Candidate("hessian", once.words, lambda: once.matrix.T, says) if found else None
-    return [*found, turned] if turned else found
+        whole = partial(make, np.eye(len(x)))
+        found.append(Candidate("hessian", "the Hessian without one of its terms", whole, says, apply=make))
+    return [*found, *map(_transposed, found[-1:])]  # that of the last is none of the others
+
+
+def _transposed(c: Candidate) -> Candidate:
+    return Candidate(c.kind, c.words, lambda: c.matrix.T, c.defect)
 
 
 def _without(problem: Any, x: Array, base: type, name: str, instead: Callable[..., Any]) -> Callable[[Array], Array]:
-    def make(vectors: Array) -> Array:
+    def make(V: Array) -> Array:
         other = copy(problem)
         other.network = deepcopy(problem.network)
         for _, leaf in other.network.leaves():
             if isinstance(leaf, base):
                 object.__setattr__(leaf, "__class__", type(type(leaf).__name__, (type(leaf),), {name: instead}))
         point = other.at(x)
-        return np.stack([np.asarray(point.hvp(v)) for v in vectors], 1)
+        return np.stack([np.asarray(point.hvp(v)) for v in V.T], 1)
 
     return make
