@@ -33,13 +33,20 @@ def trifle(f0: float, f: float, tests: Any) -> float:
     return min(LITTLE * (f0 - f), share(f, tests, 1e-10, 1e-2))
 
 
-def safe(problem: Problem, watch: Any, promised: float, tests: Any, sees_hessian: bool) -> bool:
+def safe(problem: Problem, watch: Any, promised: float, tests: Any, sees_hessian: bool, left: float) -> bool:
     """‖g‖ ≤ 1e-7 ‖g₀‖, and by its model or its effect on every variable it is small as well."""
     ef = noise_floor(problem, watch.x, watch.f)
     change = weighted_max(watch.g, larger(absolute(watch.x), watch.size))
     little = min(1e-3 * (watch.f0 - watch.f), share(watch.f, tests, 1e-3, 1.0))
     small = change <= little + 10.0 * ef or (sees_hessian and promised <= ef)
-    return promised < inf and watch.gnorm <= SAFE * watch.g0 and small
+    if not (promised < inf and watch.gnorm <= SAFE * watch.g0 and small):
+        return False
+    if tests.differences == 0.0 or watch.rough == 0.0:
+        return True
+    if most_gradients(watch, tests, left) < 60:
+        return False
+    _, seen, known = finely(problem, watch)  # as wide differences may vanish beside a minimum
+    return noise_only(seen.g, known.usual, seen.x, seen.size)
 
 
 def centred(problem: Problem, watch: Any, tests: Any) -> tuple[Any, Any]:
@@ -60,8 +67,7 @@ def stationary(problem: Problem, watch: Any, promised: float, tests: Any, sees_h
     Whatever differences a run takes, it is judged by the best there are. ``left`` evaluations may be made.
     """
     measured = tests.per_hessian + tests.gradients_per_hessian + tests.gradients_per_product
-    n = watch.x.shape[0]
-    most = left / (1 + (2 * n if tests.differences > 0.0 else tests.per_gradient))
+    n, most = watch.x.shape[0], most_gradients(watch, tests, left)
     if (not promised < inf and measured == 0) or (tests.differences > 0.0 and most < 60):
         return None
     if tests.differences > 0.0:
@@ -77,10 +83,15 @@ def stationary(problem: Problem, watch: Any, promised: float, tests: Any, sees_h
             if best is None or best.x is watch.x or tests.differences == 0.0:
                 return best
             _, there, known = finely(problem, best)  # where the errors may be others
-            return there if there.gnorm <= max(norm_inf(known.errors), 5.0 * SAFE * watch.g0) else None
+            return there if there.gnorm <= max(norm_inf(known.usual), 5.0 * SAFE * watch.g0) else None
     elif promised < inf and near and noise_only(watch.g, known.errors, watch.x, watch.size):
         return watch
     return None
+
+
+def most_gradients(watch: Any, tests: Any, left: float) -> float:
+    """How many, with f each, ``left`` evaluations are enough for."""
+    return left / (1 + (2 * watch.x.shape[0] if tests.differences > 0.0 else tests.per_gradient))
 
 
 def finely(problem: Problem, watch: Any) -> tuple[Problem, Any, Accuracy]:
@@ -98,12 +109,13 @@ def perfected(problem: Problem, watch: Any, tests: Any, near: bool, known: Accur
     """
     ef, enough = noise_floor(problem, watch.x, watch.f), nothing(problem, watch, tests)
     best = refine(problem, watch.x, watch.f, watch.g, watch.size, known.noise, ef, enough, most, known.bias)
-    (x, f, g, gain, stuck, lowest), errors = best, known.errors
+    (x, f, g, gain, stuck, lowest, seen), errors = best, known.errors
     gnorm, stuck = norm_inf(g), stuck and lowest >= f - enough  # a gain that is real shows in f
     good = gain <= max(enough, trifle(watch.f0, f, tests)) and gnorm <= 5.0 * SAFE * watch.g0
-    if gnorm <= norm_inf(errors) and (near or gnorm <= 0.1 * watch.gmax):
-        good = good or gain <= 100.0 * eps(x) * abs(f)
-        good = good or (noise_only(g, errors, x, watch.size) and (gain <= enough or (stuck and near)))
+    if near or gnorm <= 0.1 * watch.gmax:
+        good = good or (gnorm <= norm_inf(errors) and gain <= 100.0 * eps(x) * abs(f))
+        good = good or (seen and gain <= enough and noise_only(g, known.usual, x, watch.size))
+        good = good or (stuck and near and noise_only(g, errors, x, watch.size))
     return watch._replace(x=x, f=f, g=g, gnorm=gnorm) if good else None
 
 

@@ -74,7 +74,7 @@ def perfected(
     if not exact:
         function = function._replace(grad=central(problem, watch))
         enough = max(min(enough, 1e-3 * state.f), 1e-8 * min(state.f, watch.f0 - state.f))
-        noise, bias, errors = central_accuracy(problem, state.x, state.g, watch)
+        noise, bias, errors, _ = central_accuracy(problem, state.x, state.g, watch)
         error = max(error, norm_inf(errors))
     most = most - 11 if last else 2 * n + 1
     x, _, g, gain, *_ = refine(function, state.x, state.f, state.g, watch.size, noise, ef, enough, most, bias)

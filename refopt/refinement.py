@@ -28,6 +28,8 @@ class Model(NamedTuple):
     convex: bool  #: none is negative beyond noise
     measured: Any = None  #: Λ as it was measured, where it is finite
     blur: Any = 0.0  #: the error of Qᵀg, where noise is all that is known of Λ
+    floor: float = 0.0  #: what noise leaves of Λ
+    bias: Any = 0.0  #: of Qᵀg
 
 
 class Refined(NamedTuple):
@@ -39,6 +41,7 @@ class Refined(NamedTuple):
     gain: float  #: of another step, infinite where f bends down
     stuck: bool = False  #: no further step passes the test,
     lowest: float = inf  #: and so low f is along that step, where a gain is promised
+    seen: bool = True  #: whether any bend of f stands out of noise
 
 
 def refine(
@@ -58,9 +61,15 @@ def refine(
     known = free(model, moving)
     now = best = Refined(x, f, g, promise(known, g))
     for _ in range(STEPS):
-        if not 0.0 < now.gain < inf or left < 1 or now.stuck:
+        if left < 1 or not now.gain < inf or now.stuck:
             break
-        after, spent = damped(problem, known, now, ceiling)
+        after, spent = damped(problem, known, now, ceiling) if now.gain > 0.0 else (now._replace(stuck=True), 0)
+        if after.stuck and left >= spent + 7 and norm_inf(known.bias) > 0.0:
+            wary = known._replace(blur=larger(known.blur, known.bias))  # f rises along what is only bias
+            after, more = damped(problem, wary, now, ceiling)
+            spent = spent + more
+        if after.stuck:
+            after, spent = fallen(problem, model, now, enough), spent + 8
         left, moving = left - spent, moving | (absolute(after.g) > bias)
         if after.gain > 1e-4 * now.gain and left >= each and not after.stuck:
             model, left = model_of(problem.grad, after.x, after.g, size, noise, bias), left - each
@@ -69,16 +78,27 @@ def refine(
         after = after._replace(gain=promise(known, after.g))
         now = after
         smaller = norm_inf(now.g) < norm_inf(best.g)
-        if (now.gain <= enough and (best.gain > enough or smaller)) or (smaller and now.gain < best.gain):
+        lower = now.gain < best.gain or (now.gain < inf and now.f < best.f - ef)
+        if (now.gain <= enough and (best.gain > enough or smaller)) or (smaller and lower):
             best = now
-    return concluded(problem, model, best, now, enough)
+    seen = bool(namespace(x).any(model.values > model.floor))
+    return best._replace(gain=promise(model, best.g), stuck=now.stuck, lowest=now.lowest, seen=seen)
 
 
-def concluded(problem: Problem, model: Model, best: Refined, last: Refined, enough: float) -> Refined:
-    """The best point, with what a step of all variables would gain; where none is left, with how low f is along it."""
-    gain, stuck = promise(model, best.g), last.stuck or last.gain == 0.0
-    least = lowest(problem, last.x, newton_step(model, parts(model, last.g))) if stuck and gain > enough else inf
-    return best._replace(gain=gain, stuck=stuck, lowest=least)
+def fallen(problem: Problem, model: Model, now: Refined, enough: float) -> Refined:
+    """The lowest point along the step of all variables, α = 1, ½, …, 1/64, if f shows there what noise hides in g.
+
+    Else the old one, stuck, with how low f is.   Cost: seven evaluations of f, one gradient.
+    """
+    if promise(model, now.g) <= enough:
+        return now._replace(stuck=True)
+    p = newton_step(model, parts(model, now.g))
+    points = [now.x + 0.5**k * p for k in range(7)]
+    f, k = min(((f, k) for k, y in enumerate(points) if finite(f := problem.fun(y))), default=(inf, 0))
+    if not f < now.f - enough:
+        return now._replace(stuck=True, lowest=f)
+    g = problem.grad(points[k])
+    return Refined(points[k], f, g, promise(model, g))
 
 
 def damped(problem: Problem, model: Model, now: Refined, ceiling: float) -> tuple[Refined, int]:
@@ -92,12 +112,6 @@ def damped(problem: Problem, model: Model, now: Refined, ceiling: float) -> tupl
             return Refined(y, f, g, promise(model, g)), trial
         alpha = 0.5 * alpha
     return now._replace(stuck=True), trial
-
-
-def lowest(problem: Problem, x: Any, p: Any) -> float:
-    """The least f at x + αp, α = 1, ½, …, 1/64, where it is finite."""
-    values = [problem.fun(x + 0.5**k * p) for k in range(7)]
-    return min((f for f in values if finite(f)), default=inf)
 
 
 def model_of(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: Any, bias: Any = 0.0) -> Model:
@@ -114,9 +128,9 @@ def model_of(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: Any, 
     values, Q = xp.linalg.eigh(B if whole else xp.ones_like(B))
     floor = blur / relative ** (1 / 3) + 10.0 * eps(x) ** (2 / 3) * norm_inf(values)
     convex = whole and floor > 0.0 and not bool(xp.any(values < -floor))
-    noisy = ((Q * Q).T @ (0.0 * values + ((noise + bias) * w) ** 2)) ** 0.5
+    noisy, biased = (((Q * Q).T @ (0.0 * values + (error * w) ** 2)) ** 0.5 for error in (noise + bias, bias))
     blur = xp.where(values <= floor, noisy, 0.0 * values)
-    return Model(w, Q, larger(values, 0.0 * values + floor), convex, values if whole else None, blur)
+    return Model(w, Q, larger(values, 0.0 * values + floor), convex, values if whole else None, blur, floor, biased)
 
 
 def free(model: Model, moving: Any) -> Model:
@@ -131,8 +145,8 @@ def free(model: Model, moving: Any) -> Model:
     B = xp.where(moving[:, None] & moving[None, :], (model.Q * model.values) @ model.Q.T, zeros)
     apart = xp.where(moving, 0.0 * w, norm_inf(model.values) + 0.0 * w)
     values, Q = xp.linalg.eigh(B + xp.eye(w.shape[0], dtype=w.dtype, device=device(w)) * apart)
-    blur = ((Q.T @ model.Q) ** 2 @ model.blur**2) ** 0.5
-    return model._replace(w=w, Q=Q, values=values, blur=blur)
+    blur, bias = (((Q.T @ model.Q) ** 2 @ error**2) ** 0.5 for error in (model.blur, model.bias))
+    return model._replace(w=w, Q=Q, values=values, blur=blur, bias=bias)
 
 
 def shown(problem: Problem, model: Model, x: Any, f: float, ef: float) -> Model:
@@ -150,7 +164,8 @@ def shown(problem: Problem, model: Model, x: Any, f: float, ef: float) -> Model:
         if f - 0.5 * (problem.fun(x + step) + problem.fun(x - step)) > max(0.125 * bend * t * t, 4.0 * ef):
             return model
         hidden, k = max(hidden, bend), k + 1
-    return model._replace(values=larger(model.values, 0.0 * model.values + hidden), convex=hidden > 0.0)
+    values = larger(model.values, 0.0 * model.values + hidden)
+    return model._replace(values=values, convex=hidden > 0.0, floor=max(model.floor, hidden))
 
 
 def shown_at(model: Model, k: int, ef: float) -> tuple[float, Any]:

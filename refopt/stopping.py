@@ -250,13 +250,13 @@ def by_slopes(
 def judged(method: Any, problem: Problem, state: Any, watch: Watch, tests: Tests, tried: int, promised: float) -> Any:
     """Success, another chance, or more patience; at the last, the reason why there is no success."""
     ef, sees_hessian = noise_floor(problem, watch.x, watch.f), counts_hessians(state)
-    if safe(problem, watch, promised, tests, sees_hessian):
+    left = tests.maxfun - spent(state, tests)[0]
+    if safe(problem, watch, promised, tests, sees_hessian, left):
         return problem, state, watch._replace(verdict=PRECISE)
     drop = hasattr(method, "restart") and not state.fresh and tried < 6
     progress = promised < 0.9 * watch.promise and promised <= 10.0 * ef  # that neither f nor ‖g‖ shows
     last = not (drop or (state.ok and (progress or watch.patience < 50)))
     if last or tried & (tried - 1) == 0:  # now and then, as it is dear
-        left = tests.maxfun - spent(state, tests)[0]
         best = stationary(problem, watch, promised, tests, sees_hessian, left)
         if best is not None:
             return problem, state, best._replace(verdict=PRECISE)

@@ -20,24 +20,41 @@ def begun(f=100.0, g=(1.0, 2.0), x=(3.0, -4.0)):
 
 def test_negative_curvature_is_no_success():
     watch = begun(g=(0.0, 0.0))
-    assert not safe(BOWL, watch, inf, TESTS, True)
+    assert not safe(BOWL, watch, inf, TESTS, True, inf)
     assert stationary(BOWL, watch, inf, TESTS, True, inf) is None
-    assert safe(BOWL, watch, 0.0, TESTS, True)
+    assert safe(BOWL, watch, 0.0, TESTS, True, inf)
 
 
 @pytest.mark.parametrize(("g", "answer"), [(0.99e-7, True), (1.01e-7, False)])
 def test_a_ten_millionth_of_the_first_gradient_is_safe(g, answer):
     watch = begun(f=1.0, g=(0.0, g), x=(1.0, 1.0))._replace(g0=1.0, f0=2.0)
-    assert safe(BOWL, watch, 0.0, TESTS, False) is answer
+    assert safe(BOWL, watch, 0.0, TESTS, False, inf) is answer
 
 
 def test_it_must_not_matter_to_any_variable():
     """A gradient 1e-8 of the first, felt by a large variable; but nothing left to gain where the Hessian is seen."""
     watch = begun(f=1.0, g=(0.0, 1e-8), x=(1.0, 1e6))._replace(g0=1.0, f0=1.001)
     problem = Problem(lambda x: 1.0, lambda x: 0 * x)
-    assert safe(problem, watch, 1e-16, TESTS, True)
-    assert not safe(problem, watch, 1e-16, TESTS, False)
-    assert not safe(problem, watch, 1e-12, TESTS, True)
+    assert safe(problem, watch, 1e-16, TESTS, True, inf)
+    assert not safe(problem, watch, 1e-16, TESTS, False, inf)
+    assert not safe(problem, watch, 1e-12, TESTS, True, inf)
+
+
+@pytest.mark.parametrize(("x", "left", "answer"), [(0.0, 180, True), (0.0, 179, False), (0.01, inf, False)])
+def test_wide_differences_that_vanish_are_not_taken_at_their_word(x, left, answer):
+    """½x² + ⅙x³ + 1: central differences of a step of 0.14 vanish at −h²/6, beside the minimum."""
+    problem = Problem(lambda x: float(1.0 + 0.5 * x[0] ** 2 + x[0] ** 3 / 6.0), lambda x: x + 0.5 * x**2)
+    watch = begun(f=1.0, g=(0.0,), x=(x,))._replace(g0=1.0, f0=2.0, size=np.ones(1), rough=3e-3)
+    assert safe(problem, watch, 0.0, TESTS._replace(differences=0.14), False, left) is answer
+
+
+def test_on_a_plateau_of_noise_nothing_is_claimed():
+    """f = 1 − 1e-9 x in noise of 1e-6: Newton's method knows no bend, and what a step gains is not known."""
+    rng = np.random.default_rng(2)
+    problem = Problem(lambda x: 1.0 - 1e-9 * float(x[0]) + 1e-6 * rng.uniform(-1, 1), None, noise=1e-6)
+    watch = begun(f=1.0, g=(1e-5,), x=(8.0,))._replace(g0=1e-3, gmax=1e-3, f0=2.0, size=np.ones(1), rough=1e-6)
+    tests = TESTS._replace(differences=1e-2, per_gradient=2)
+    assert stationary(problem, watch, 0.0, tests, False, inf) is None
 
 
 @pytest.mark.parametrize(

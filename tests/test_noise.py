@@ -267,6 +267,37 @@ def test_differences_that_agree_by_chance_are_not_the_best():
     assert error < 1e-3
 
 
+def test_steps_that_are_too_long_are_not_the_finest():
+    """A size of 1 beside variables of 1e-3, cos 300x: the usual steps of 6e-6 are wrong by 5e-4, shorter ones less."""
+    problem, x = Problem(lambda x: float(np.cos(300.0 * x).sum())), np.array([3e-3, 4e-3])
+    _, g, known = finest(problem, x, np.ones(2))
+    wrong = abs(g + 300.0 * np.sin(300.0 * x))
+    assert (wrong <= known.errors).all()
+    assert wrong.max() <= 1e-5
+
+
+def test_two_differences_that_agree_by_chance_are_no_less_wrong(monkeypatch):
+    """Of a slope of 1: the third and the fourth are both 7, and what noise leaves is next to nothing."""
+    widths = [2.0**-52 * 8.0**k for k in range(-3, 14)]
+    slopes = dict(zip(widths, [30.0, 3.0, 7.0, 7.0, 1.2, 1.02, 1.0, 1.0, 1.04, 1.2, *[2.0] * 7], strict=True))
+    monkeypatch.setattr(noise, "by_differences", lambda p, x, size, scheme, width: np.full(1, slopes[width]))
+    _, g, known = finest(Problem(lambda x: 0.0), np.ones(1), np.ones(1))
+    assert abs(g - 1.0) <= known.errors <= 6.0
+
+
+@pytest.mark.parametrize(("f", "relative"), [(1e8, 1e-16), (1.0, 1e-6)])
+def test_what_differences_of_the_usual_width_cannot_tell_from_zero(f, relative):
+    """f in noise: that over the step that suits it, and at least what is known of the finest."""
+    rng = np.random.default_rng(4)
+    problem = Problem(lambda x: f * (1 + relative * rng.uniform(-1, 1)) + float(x @ x))
+    x = np.array([1.0, 20.0])
+    _, _, known = finest(problem, x, x)
+    width = max(relative, 2.0**-52) ** (1 / 3)
+    assert (known.usual >= known.errors).all()
+    assert (known.usual >= 0.1 * relative * f / (width * x)).all()
+    assert (known.usual <= 10 * max(relative, 2.0**-52) * f / (width * x) + known.errors).all()
+
+
 def test_differences_that_see_nothing_are_not_the_finest():
     """Values rounded to float32 are the same beside a minimum, and beyond a wall differences are one-sided."""
     c = np.array([0.3, 0.5])

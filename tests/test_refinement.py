@@ -9,7 +9,20 @@ from hypothesis import strategies as st
 
 from refopt import refinement
 from refopt.problem import Problem
-from refopt.refinement import Refined, damped, free, heard, lowest, model_of, newton_step, parts, promise, refine, shown
+from refopt.refinement import (
+    Model,
+    Refined,
+    damped,
+    fallen,
+    free,
+    heard,
+    model_of,
+    newton_step,
+    parts,
+    promise,
+    refine,
+    shown,
+)
 from strategies import seeds
 
 EPS = 2.0**-52
@@ -140,12 +153,53 @@ def test_no_step_along_what_is_only_noise():
     assert promise(model, small) > promise(model, np.array([1.0, 0.0])) * (1 + 1e-9)
 
 
-def test_the_lowest_along_a_step():
-    """x² from 1 along −2: at α = ½; and no wall counts."""
-    x = np.ones(1)
-    assert lowest(Problem(lambda x: float(x[0] ** 2)), x, np.array([-2.0])) == 0.0
-    assert lowest(Problem(lambda x: np.inf if x[0] < 0.7 else float(x[0])), x, np.array([-2.0])) == 0.75
-    assert lowest(Problem(lambda x: np.nan), x, x) == inf
+@pytest.mark.parametrize(
+    ("fun", "x", "lowest"),
+    [
+        (lambda x: float(x[0] ** 2), 0.0, 0.0),  # α = ½
+        (lambda x: np.inf if x[0] < 0.7 else float(x[0]), 0.75, 0.75),  # α = ⅛: no wall counts
+        (lambda x: float(x[0] ** 2) if x[0] in (0.0, 1.0) else 2.0, 0.0, 0.0),
+        (lambda x: float(abs(x[0] - 1.0)), 1.0, 2.0**-5),  # f rises: the old point
+        (lambda x: 1.0 if x[0] == 1.0 else np.nan, 1.0, inf),
+    ],
+)
+def test_what_noise_of_the_gradient_hides_f_may_show(fun, x, lowest):
+    """From 1 along −2, where nothing is heard."""
+    model = Model(np.ones(1), np.eye(1), np.ones(1), True)
+    now = Refined(np.ones(1), fun(np.ones(1)), np.full(1, 2.0), 2.0)
+    after = fallen(Problem(fun, lambda x: 2 * x), model, now, 1e-3)
+    assert after.x[0] == x
+    assert after.stuck is (x == 1.0)
+    assert (after.lowest if after.stuck else after.f) == lowest
+    assert fallen(Problem(fun, lambda x: 2 * x), model, now, 3.0) == now._replace(stuck=True)  # not worth a look
+
+
+def test_it_goes_on_from_where_f_is_lower():
+    """x² + 1e-6 y², whose derivative by y is lost in noise of 1e-3: it falls along y nevertheless."""
+    problem = Problem(lambda x: float(x[0] ** 2 + 1e-6 * x[1] ** 2), lambda x: np.array([2 * x[0], 2e-6 * x[1]]))
+    x = np.ones(2)
+    end = refine(problem, x, problem.fun(x), problem.grad(x), x, np.array([0.0, 1e-3]), 1e-16, 1e-12, inf)
+    assert end.f < 0.999e-6
+
+
+def test_where_f_rises_along_what_is_only_bias_the_rest_is_a_step():
+    """½(x² + 1e-4 y²) beside its minimum, its derivative by y wrong by 1e-3: y is at its best."""
+    problem = Problem(
+        lambda x: float(0.5 * x[0] ** 2 + 0.5e-4 * x[1] ** 2), lambda x: np.array([x[0], 1e-4 * x[1] + 1e-3])
+    )
+    x, bias = np.array([1e-2, 0.0]), np.array([0.0, 2e-3])
+    begin = x, problem.fun(x), problem.grad(x), np.ones(2), 0.0 * x, 1e-9, 1e-9, inf
+    assert refine(problem, *begin).x[0] > 0.9e-2
+    end = refine(problem, *begin, bias=bias)
+    assert abs(end.x).max() <= 1e-8
+    assert end.stuck
+
+
+@pytest.mark.parametrize(("slope", "seen"), [(1.0, True), (1e-9, False)])
+def test_whether_any_bend_is_seen(slope, seen):
+    """½ slope ‖x‖² in noise of 1e-6 in its gradient."""
+    problem, x = Problem(lambda x: 0.5 * slope * float(x @ x), lambda x: slope * x), np.ones(2)
+    assert refine(problem, x, 0.0, problem.grad(x), x, np.full(2, 1e-6), 1.0, 1.0, inf).seen is seen
 
 
 def test_a_gradient_that_no_step_changes_ends_it():

@@ -145,14 +145,14 @@ def test_a_wrong_gradient_is_found_out(method, mistake):
 def test_scaling_f_changes_nothing(method, name, c):
     """Powers of four round nothing, not even in roots, and change no bit. Those of ten round f, g and H.
 
-    From a start so high that max(1, |f|) sets the measure, the run goes further on the same way.
+    From a start so high that max(1, |f|) sets the measure, the run goes further, on the same way if nothing is rounded.
     """
     p = PROBLEMS[name]
     plain = solve(method, p.fun, p.x0, p.grad, p.hess)
     scaled = solve(method, lambda x: c * p.fun(x), p.x0, lambda x: c * p.grad(x), lambda x: c * p.hess(x))
     if c * (p.fun(np.array(p.x0)) - scaled.fun / c) > 4e5 * max(1.0, scaled.fun):
         assert scaled.success
-        assert scaled.nit >= plain.nit
+        assert scaled.nit >= plain.nit or np.frexp(c)[0] != 0.5
         assert scaled.fun <= c * plain.fun
         return
     assert scaled.status == plain.status

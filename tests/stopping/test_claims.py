@@ -339,8 +339,8 @@ def calm(*_):
 FITS = [
     (noise, "tremor", calm, "mgh:powell_badly_scaled:ls", "f in float32", "lm", "2-point", "given up"),
     (stopping_residuals, "measure_g", lambda *_: 0.0, "nist:Gauss1/1", "x in float32", "lm", "analytic", "false alarm"),
-    (stopping_residuals, "perfected", lambda *_: None, "mgh:chebyquad:ls:10", "plus 1e8", "dogleg", "analytic",
-     "false alarm"),
+    (stopping_residuals, "perfected", lambda *_: None, "mgh:freudenstein_roth:ls", "1e-9 from the answer", "lm",
+     "2-point", "false alarm"),
 ]  # fmt: skip
 
 
