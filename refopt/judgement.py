@@ -16,6 +16,7 @@ from refopt.problem import Problem
 from refopt.refinement import refine
 
 SAFE = 1e-7  #: a gradient this much smaller than at the start is small without any further proof
+FINE = 60  #: gradients by differences, with f each, that finding the finest ones may take
 MANY = 200  #: variables, too many to ask for a Newton step
 LITTLE = 2.0**-52  #: of all that was gained, a part that is not worth a step: its last digit
 
@@ -43,7 +44,7 @@ def safe(problem: Problem, watch: Any, promised: float, tests: Any, sees_hessian
         return False
     if tests.differences == 0.0 or watch.rough == 0.0:
         return True
-    if most_gradients(watch, tests, left) < 60:
+    if too_few(watch, tests, left):
         return False
     _, seen, known = finely(problem, watch)  # as wide differences may vanish beside a minimum
     return noise_only(seen.g, known.usual, seen.x, seen.size)
@@ -68,11 +69,11 @@ def stationary(problem: Problem, watch: Any, promised: float, tests: Any, sees_h
     """
     measured = tests.per_hessian + tests.gradients_per_hessian + tests.gradients_per_product
     n, most = watch.x.shape[0], most_gradients(watch, tests, left)
-    if (not promised < inf and measured == 0) or (tests.differences > 0.0 and most < 60):
+    if (not promised < inf and measured == 0) or too_few(watch, tests, left):
         return None
     if tests.differences > 0.0:
         problem, watch, known = finely(problem, watch)
-        most = most - 60
+        most = most - FINE
     else:
         known = accuracy(problem, watch.x, watch.size)
     unmoved = watch.f0 - watch.f <= nothing(problem, watch, tests)
@@ -92,6 +93,12 @@ def stationary(problem: Problem, watch: Any, promised: float, tests: Any, sees_h
 def most_gradients(watch: Any, tests: Any, left: float) -> float:
     """How many, with f each, ``left`` evaluations are enough for."""
     return left / (1 + (2 * watch.x.shape[0] if tests.differences > 0.0 else tests.per_gradient))
+
+
+def too_few(watch: Any, tests: Any, left: float) -> bool:
+    """Whether ``left`` evaluations are too few to judge a point by differences."""
+    (n,) = watch.x.shape
+    return tests.differences > 0.0 and most_gradients(watch, tests, left) < FINE + (2 * n + 1 if n <= MANY else 0)
 
 
 def finely(problem: Problem, watch: Any) -> tuple[Problem, Any, Accuracy]:

@@ -17,7 +17,7 @@ from enum import IntEnum
 from math import inf
 from typing import Any, NamedTuple
 
-from refopt.judgement import LITTLE, SAFE, centred, safe, share, stationary, trifle
+from refopt.judgement import LITTLE, SAFE, centred, safe, share, stationary, too_few, trifle
 from refopt.linesearch import noise_floor
 from refopt.noise import Differences, differences_of, measure_f
 from refopt.ops import Vector, absolute, eps, finite, larger, namespace, norm, norm_inf, weighted_max
@@ -266,6 +266,8 @@ def judged(method: Any, problem: Problem, state: Any, watch: Watch, tests: Tests
         return problem, state, watch._replace(stall=5, patience=20, promise=promised, verdict=RUNNING)
     if not last:
         return problem, state, watch._replace(patience=watch.patience + 15, verdict=RUNNING)
+    if too_few(watch, tests, left):
+        return Ending(Status.MAXFUN, False, UNJUDGED)
     status = Status.PRECISION if promised <= 10.0 * ef else Status.LINE_SEARCH
     return Ending(status, False, steepest_variable(watch))
 
@@ -293,6 +295,9 @@ AT_INFINITY = (
     "the next step would still be as long as x itself, and f falls ever more slowly: the infimum may be at infinity"
 )
 
+UNJUDGED = (
+    "no step lowers f, and too few evaluations are left of maxfun to judge by differences whether this is a minimum"
+)
 NO_FLOOR = (
     "f fell without end while x grew: look at f along the last steps; a sign may be wrong in it, or a bound missing"
 )

@@ -1,5 +1,6 @@
 """Where one-sided differences leave a run stuck central ones take their place, and what is counted stays true."""
 
+import numpy as np
 import pytest
 
 import refopt
@@ -44,3 +45,18 @@ def test_its_limits_hold(method, most):
     steps = refopt.minimize(f, NARROW.x0, jac="2-point", method=method, options={"maxiter": 3})
     assert steps.nit <= 3
     assert steps.success or steps.status in (Status.MAXITER, Status.LINE_SEARCH, Status.PRECISION)
+
+
+@methods
+def test_where_too_few_evaluations_are_left_to_judge_they_are_the_end(method):
+    """A function in noise, whose minimum is found, with ten evaluations less than it takes to be sure of that."""
+
+    def fun(x):
+        return float(np.float32(1 + ((x - 1) ** 2).sum() + (x[0] - 1) ** 4))
+
+    whole = refopt.minimize(fun, [3.0, 2.0], jac="3-point", method=method)
+    assert whole.success
+    cut = refopt.minimize(fun, [3.0, 2.0], jac="3-point", method=method, options={"maxfun": whole.nfev - 10})
+    assert cut.status == Status.MAXFUN
+    assert cut.nfev < whole.nfev - 10
+    assert "too few evaluations are left" in cut.advice
