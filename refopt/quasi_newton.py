@@ -6,17 +6,13 @@ Each has its own ``advance(state, point, params)``, in which H learns from  s = 
   a tenth of that way, because a first step that is too long ends on plateaus.
 - c₂ = 0.7, where the book suggests 0.9: the longer search costs BFGS fewer evaluations in all.
 - After three searches in a row without a point that satisfies their conditions a method asks for thought.
-- H starts anew after every max(1000, 20n) gradients: down a canyon as narrow as that of Osborne's first function from
-  ten times its start H becomes rounding, and f no longer falls to speak of.
 """
 
 from typing import Any, NamedTuple
 
 from refopt.linesearch import FIXED, Point, search
-from refopt.ops import Choice, Symmetric, Vector, dimension, dot, identity, norm
+from refopt.ops import Choice, Symmetric, Vector, dot, identity, norm
 from refopt.problem import Problem
-
-RENEWED = 1000  #: gradients, or 20n, after which H starts anew
 
 
 class Params(NamedTuple):
@@ -76,11 +72,7 @@ def arrived(state: State, point: Point, H: Symmetric, p: Vector, fresh: bool) ->
     weak = 0 if point.wolfe else state.weak + 1
     ok = point.lower and weak < 3
     nfev, njev = state.nfev + point.nfev, state.njev + point.njev
-    new = State(point.x, point.f, point.g, H, p, point.alpha, fresh, weak, point.lower, ok, nfev, njev)
-    age = max(RENEWED, 20 * dimension(p))
-    if ok and njev // age > state.njev // age:
-        return restart(new)
-    return new
+    return State(point.x, point.f, point.g, H, p, point.alpha, fresh, weak, point.lower, ok, nfev, njev)
 
 
 def predicted(state: State) -> float:
