@@ -51,8 +51,8 @@ def refine(
     """Newton steps as long as they help and f does not rise beyond its noise ef.
 
     ``noise`` is that of each component of g, ``bias`` an error that hardly changes from point to point. Of the points
-    from which a step would gain no more than ``enough`` the one with the smallest ‖g‖∞ is returned; else the best in
-    both respects. ``most`` gradients may be evaluated; 2n + 1 are at least.
+    from which a step would gain no more than ``enough`` the one with the smallest ‖g‖∞ is returned; else that whose f is
+    as low. ``most`` gradients may be evaluated; 2n + 1 are at least.
     """
     each = 2 * x.shape[0] + 1
     model, left = shown(problem, model_of(problem.grad, x, g, size, noise, bias), x, f, ef), most - each
@@ -77,9 +77,8 @@ def refine(
         known = free(model, moving)
         after = after._replace(gain=promise(known, after.g))
         now = after
-        smaller = norm_inf(now.g) < norm_inf(best.g)
-        lower = now.gain < best.gain or (now.gain < inf and now.f < best.f - ef)
-        if (now.gain <= enough and (best.gain > enough or smaller)) or (smaller and lower):
+        smaller, as_low = norm_inf(now.g) < norm_inf(best.g), now.gain < inf and now.f <= best.f + 10.0 * ef
+        if (now.gain <= enough and (best.gain > enough or smaller)) or (smaller and as_low):
             best = now
     seen = bool(namespace(x).any(model.values > model.floor))
     return best._replace(gain=promise(model, best.g), stuck=now.stuck, lowest=now.lowest, seen=seen)
