@@ -51,8 +51,8 @@ def refine(
     """Newton steps as long as they help and f does not rise beyond its noise ef.
 
     ``noise`` is that of each component of g, ``bias`` an error that hardly changes from point to point. Of the points
-    from which a step would gain no more than ``enough`` the one with the smallest ‖g‖∞ is returned; else that whose f is
-    as low. ``most`` gradients may be evaluated; 2n + 1 are at least.
+    from which a step would gain no more than ``enough`` the one with the smallest ‖g‖∞ is returned; else that of those
+    whose f is as low. ``most`` gradients may be evaluated; 2n + 1 are at least.
     """
     each = 2 * x.shape[0] + 1
     model, left = shown(problem, model_of(problem.grad, x, g, size, noise, bias), x, f, ef), most - each
