@@ -119,7 +119,7 @@ def perfected(problem: Problem, watch: Any, tests: Any, near: bool, known: Accur
     (x, f, g, gain, stuck, lowest, seen), errors = best, known.errors
     gnorm, stuck = norm_inf(g), stuck and lowest >= f - enough  # a gain that is real shows in f
     good = gain <= max(enough, trifle(watch.f0, f, tests)) and gnorm <= 5.0 * SAFE * watch.g0
-    if near or gnorm <= 0.1 * watch.gmax:
+    if near or gnorm <= 0.1 * (watch.gmax if tests.differences > 0.0 else watch.g0):  # as differences may miss g₀
         good = good or (gnorm <= norm_inf(errors) and gain <= 100.0 * eps(x) * abs(f))
         good = good or (seen and gain <= enough and noise_only(g, known.usual, x, watch.size))
         good = good or (stuck and near and noise_only(g, errors, x, watch.size))

@@ -13,9 +13,14 @@ from typing import Any, NamedTuple
 
 from refopt.derivatives import hessian
 from refopt.noise import sizes
-from refopt.ops import absolute, device, dot, eps, finite, larger, namespace, norm_inf
+from refopt.ops import absolute, dot, eps, finite, larger, namespace, norm_inf
 from refopt.problem import Problem
 
+SHARES: tuple[float, ...] = (
+    1.0,
+    1.0 / 3.0,
+    0.0,
+)  #: of the error of g that its parts must exceed, each as long as they lead on
 STEPS = 12  #: at most, of which each needs new derivatives, but for those that have all but ended it
 
 
@@ -29,7 +34,6 @@ class Model(NamedTuple):
     measured: Any = None  #: Λ as it was measured, where it is finite
     blur: Any = 0.0  #: the error of Qᵀg, where noise is all that is known of Λ
     floor: float = 0.0  #: what noise leaves of Λ
-    bias: Any = 0.0  #: of Qᵀg
 
 
 class Refined(NamedTuple):
@@ -48,40 +52,67 @@ def refine(
     problem: Problem, x: Any, f: float, g: Any, size: Any, noise: Any, ef: float, enough: float, most: float,
     bias: Any = 0.0,
 ) -> Refined:  # fmt: skip
-    """Newton steps as long as they help and f does not rise beyond its noise ef.
+    """Newton steps as long as they help and f does not rise beyond its noise ef from where it was lowest.
 
     ``noise`` is that of each component of g, ``bias`` an error that hardly changes from point to point. Of the points
     from which a step would gain no more than ``enough`` the one with the smallest ‖g‖∞ is returned; else that of those
     whose f is as low. ``most`` gradients may be evaluated; 2n + 1 are at least.
     """
-    each = 2 * x.shape[0] + 1
+    each, xp = 2 * x.shape[0] + 1, namespace(x)
     model, left = shown(problem, model_of(problem.grad, x, g, size, noise, bias), x, f, ef), most - each
+    error, shares = noise + bias, SHARES if bool(xp.any(bias + 0.0 * x > 0.0)) else SHARES[-1:]
     ceiling = f + 10.0 * ef
-    moving = absolute(g) > bias
-    known = free(model, moving)
-    now = best = Refined(x, f, g, promise(known, g))
+    now = best = Refined(x, f, g, promise(model, g))
     for _ in range(STEPS):
         if left < 1 or not now.gain < inf or now.stuck:
             break
-        after, spent = damped(problem, known, now, ceiling) if now.gain > 0.0 else (now._replace(stuck=True), 0)
-        if after.stuck and left >= spent + 7 and norm_inf(known.bias) > 0.0:
-            wary = known._replace(blur=larger(known.blur, known.bias))  # f rises along what is only bias
-            after, more = damped(problem, wary, now, ceiling)
-            spent = spent + more
+        models = [whitened(model, error, share) if share else model for share in shares]
+        after, spent, failed = stepped(problem, models, now, ceiling, left)
+        shares = shares[failed:]
         if after.stuck:
-            after, spent = fallen(problem, model, now, enough), spent + 8
-        left, moving = left - spent, moving | (absolute(after.g) > bias)
+            after, spent, shares = fallen(problem, model, now, enough), spent + 8, SHARES[-1:]
+        left = left - spent
         if after.gain > 1e-4 * now.gain and left >= each and not after.stuck:
             model, left = model_of(problem.grad, after.x, after.g, size, noise, bias), left - each
             model = shown(problem, model, after.x, after.f, ef)
-        known = free(model, moving)
-        after = after._replace(gain=promise(known, after.g))
-        now = after
-        smaller, as_low = norm_inf(now.g) < norm_inf(best.g), now.gain < inf and now.f <= best.f + 10.0 * ef
-        if (now.gain <= enough and (best.gain > enough or smaller)) or (smaller and as_low):
+        now = after._replace(gain=promise(model, after.g))
+        ceiling = min(ceiling, now.f + 10.0 * ef)
+        if better(now, best, enough, ef):
             best = now
-    seen = bool(namespace(x).any(model.values > model.floor))
+    seen = bool(xp.any(model.values > model.floor))
     return best._replace(gain=promise(model, best.g), stuck=now.stuck, lowest=now.lowest, seen=seen)
+
+
+def better(now: Refined, best: Refined, enough: float, ef: float) -> bool:
+    """Whether there is no more to gain, with a smaller g; or f is lower; or g is smaller, and f as low."""
+    smaller = norm_inf(now.g) < norm_inf(best.g)
+    if now.gain <= enough:
+        return smaller or best.gain > enough
+    return now.gain < inf and (now.f < best.f - enough or (smaller and now.f <= best.f + 10.0 * ef))
+
+
+def stepped(
+    problem: Problem, models: list[Model], now: Refined, ceiling: float, left: float
+) -> tuple[Refined, int, int]:  # fmt: skip
+    """A step by the first of the models that leads on, how many trials it took, and how many models failed."""
+    spent = 0
+    for failed, model in enumerate(models):
+        if not 0.0 < now.gain < inf or spent >= left:
+            break
+        after, trials = damped(problem, model, now, ceiling)
+        spent = spent + trials
+        if not after.stuck:
+            return after, spent, failed
+    return now._replace(stuck=True), spent, len(models)
+
+
+def whitened(model: Model, error: Any, share: float) -> Model:
+    """The model in units in which every component of g has the error 1, and what is less than a share of it no part."""
+    xp, e = namespace(model.w), error * model.w
+    e = larger(e, 0.0 * e + 1e-6 * norm_inf(e))
+    B = (model.Q * model.values) @ model.Q.T / (e[:, None] * e[None, :])
+    values, Q = xp.linalg.eigh(B)
+    return Model(model.w / e, Q, larger(values, 0.0 * values + eps(e) * norm_inf(values)), True, None, share)
 
 
 def fallen(problem: Problem, model: Model, now: Refined, enough: float) -> Refined:
@@ -103,11 +134,13 @@ def fallen(problem: Problem, model: Model, now: Refined, enough: float) -> Refin
 def damped(problem: Problem, model: Model, now: Refined, ceiling: float) -> tuple[Refined, int]:
     """The first point of α = 1, ½, …, 1/64 that passes the test, f below the ceiling; or the old one. And how many."""
     p, pull, alpha = newton_step(model, heard(model, now.g)), pulled(model, now.g), 1.0
+    if not pull > 0.0:
+        return now._replace(stuck=True), 0
     for trial in range(1, 8):
         y = now.x + alpha * p
         f, g = problem.fun(y), problem.grad(y)
         less = finite(norm_inf(g)) and pulled(model, g) <= (1.0 - 0.25 * alpha) ** 2 * pull < inf
-        if less and finite(f) and f <= ceiling and pull > 0.0:
+        if less and finite(f) and f <= ceiling:
             return Refined(y, f, g, promise(model, g)), trial
         alpha = 0.5 * alpha
     return now._replace(stuck=True), trial
@@ -127,25 +160,9 @@ def model_of(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: Any, 
     values, Q = xp.linalg.eigh(B if whole else xp.ones_like(B))
     floor = blur / relative ** (1 / 3) + 10.0 * eps(x) ** (2 / 3) * norm_inf(values)
     convex = whole and floor > 0.0 and not bool(xp.any(values < -floor))
-    noisy, biased = (((Q * Q).T @ (0.0 * values + (error * w) ** 2)) ** 0.5 for error in (noise + bias, bias))
+    noisy = ((Q * Q).T @ (0.0 * values + ((noise + bias) * w) ** 2)) ** 0.5
     blur = xp.where(values <= floor, noisy, 0.0 * values)
-    return Model(w, Q, larger(values, 0.0 * values + floor), convex, values if whole else None, blur, floor, biased)
-
-
-def free(model: Model, moving: Any) -> Model:
-    """The model in some of the variables, those whose derivatives are or were more than their bias; the others stay.
-
-    They have the size 0, and eigenvectors of their own.
-    """
-    xp = namespace(model.w)
-    if bool(xp.all(moving)) or not model.convex:
-        return model
-    w, zeros = xp.where(moving, model.w, 0.0 * model.w), 0.0 * model.Q
-    B = xp.where(moving[:, None] & moving[None, :], (model.Q * model.values) @ model.Q.T, zeros)
-    apart = xp.where(moving, 0.0 * w, norm_inf(model.values) + 0.0 * w)
-    values, Q = xp.linalg.eigh(B + xp.eye(w.shape[0], dtype=w.dtype, device=device(w)) * apart)
-    blur, bias = (((Q.T @ model.Q) ** 2 @ error**2) ** 0.5 for error in (model.blur, model.bias))
-    return model._replace(w=w, Q=Q, values=values, blur=blur, bias=bias)
+    return Model(w, Q, larger(values, 0.0 * values + floor), convex, values if whole else None, blur, floor)
 
 
 def shown(problem: Problem, model: Model, x: Any, f: float, ef: float) -> Model:

@@ -12,9 +12,9 @@ from refopt.problem import Problem
 from refopt.refinement import (
     Model,
     Refined,
+    better,
     damped,
     fallen,
-    free,
     heard,
     model_of,
     newton_step,
@@ -22,6 +22,7 @@ from refopt.refinement import (
     promise,
     refine,
     shown,
+    whitened,
 )
 from strategies import seeds
 
@@ -229,23 +230,60 @@ def test_on_every_array_kind(namespace):
 
 
 def test_a_variable_at_its_bias_stays_unless_others_push_it():
-    """½xᵀBx with a gradient that is 1e-3 off in x₂: to its zero where x₁ alone moves; and B couples them strongly."""
+    """½xᵀBx with a gradient that is 1e-3 off in x₂, where f rises: x₁ alone moves, unless B couples them strongly."""
     for coupling, moved in ((1e-4, False), (0.9, True)):
         B, off, bias = np.array([[1.0, coupling], [coupling, 1.0]]), np.array([0.0, 1e-3]), np.array([1e-9, 3e-3])
         x = np.array([0.1, 1.0])
         x[1] = -coupling * x[0]  # where the true derivative is zero
         problem = Problem(lambda x, B=B: 0.5 * float(x @ B @ x), lambda x, B=B, off=off: B @ x + off)
-        end = refine(problem, x, problem.fun(x), problem.grad(x), np.ones(2), 0.0 * x, 1e-3, 0.0, inf, bias)
-        assert bool(end.x[1] != x[1]) is moved
+        end = refine(problem, x, problem.fun(x), problem.grad(x), np.ones(2), 0.0 * x, 1e-9, 0.0, inf, bias)
+        assert bool(abs(end.x[1] - x[1]) > 1.5e-4) is moved  # which raises f by 1e-8, ten times its noise
         assert (abs(end.g) <= bias).all()
 
 
-def test_the_model_of_some_variables_is_that_part_of_the_matrix():
-    problem, B, _ = quadratic(3, 2)
-    x, moving = np.ones(3), np.array([True, False, True])
-    g = problem.grad(x)
-    p = newton_step(model := free(model_of(problem.grad, x, g, x, 0.0), moving), parts(model, g))
-    assert p[1] == 0.0
-    part = np.ix_(moving, moving)
-    assert p[moving] == pytest.approx(-np.linalg.solve(B[part], g[moving]), rel=1e-6)
-    assert promise(model, g) == pytest.approx(0.5 * g[moving] @ np.linalg.solve(B[part], g[moving]), rel=1e-6)
+@given(seeds, st.floats(0, 5))
+def test_in_units_of_its_errors_a_step_is_newtons_along_what_is_heard(seed, condition):
+    """All of −B⁻¹g where g is far more than its errors, nothing where it is less; between, it lowers ‖g/e‖."""
+    problem, B, c = quadratic(seed, condition)
+    x, e = np.ones(3), np.array([1e-3, 1.0, 1e2])
+    g, loss = problem.grad(x), 1e3 * EPS ** (2 / 3) * 10**condition  # B is known to eps^⅔, and units differ by 1e5
+    model = model_of(problem.grad, x, g, x, 0.0)
+    loud, deaf = whitened(model, 1e-9 * e, 1.0), whitened(model, 1e9 * e, 1.0)
+    assert np.linalg.norm(newton_step(loud, heard(loud, g)) - (c - x)) <= 10 * loss * np.linalg.norm(c - x)
+    assert (newton_step(deaf, heard(deaf, g)) == 0.0).all()
+    between = whitened(model, e, 1.0)
+    p = newton_step(between, heard(between, g))
+    assert np.linalg.norm((g + B @ p) / e) <= np.linalg.norm(g / e) * (1 + 1e4 * loss)
+
+
+@pytest.mark.parametrize(
+    ("gains", "lower", "smaller", "answer"),
+    [
+        ((1.0, 1.0), 0.0, True, True),  # as low, with a smaller gradient
+        ((1.0, 1.0), 0.0, False, False),
+        ((1.0, 1.0), 1.0, False, True),  # lower by more than is enough
+        ((1.0, 1.0), -0.2, True, False),  # higher by more than noise
+        ((inf, 1.0), 1.0, True, False),  # where f bends down
+        ((0.1, 1.0), 0.0, False, True),  # nothing left to gain,
+        ((0.1, 0.1), 0.0, False, False),  # with a smaller gradient, then
+        ((0.1, 0.1), 0.0, True, True),
+    ],
+)
+def test_the_better_point(gains, lower, smaller, answer):
+    now = Refined(None, -lower, np.array([1.0 if smaller else 2.0]), gains[0])
+    best = Refined(None, 0.0, np.array([1.5]), gains[1])
+    assert better(now, best, 0.5, 0.01) is answer
+
+
+def test_shares_that_fail_are_not_tried_again(monkeypatch):
+    """A bowl whose gradient is wrong by 1e-3: what is more than that, what is more than a third, then everything."""
+    tried = []
+    monkeypatch.setattr(
+        refinement, "whitened", lambda model, error, share: tried.append(share) or model._replace(blur=share)
+    )
+    problem = Problem(lambda x: float(x @ x), lambda x: 2 * x + 1e-3)
+    x = np.array([0.3, 0.2])
+    end = refine(problem, x, problem.fun(x), problem.grad(x), np.ones(2), 0.0 * x, 1e-9, 0.0, inf, np.full(2, 1e-3))
+    assert sorted(set(tried)) == [1.0 / 3.0, 1.0]
+    assert tried[:2] == [1.0, 1.0 / 3.0]
+    assert end.stuck or end.gain == 0.0

@@ -47,7 +47,7 @@ def test_its_limits_hold(method, most):
     assert steps.success or steps.status in (Status.MAXITER, Status.LINE_SEARCH, Status.PRECISION)
 
 
-@methods
+@pytest.mark.parametrize("method", ["bfgs", "trust-exact", "trust-ncg", "newton-cg"])
 def test_where_too_few_evaluations_are_left_to_judge_they_are_the_end(method):
     """A function in noise, whose minimum is found, with ten evaluations less than it takes to be sure of that."""
 

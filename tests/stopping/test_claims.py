@@ -308,10 +308,6 @@ def test_judged_by_one_sided_differences_their_bias_is_claimed(monkeypatch):
     assert claimed("mgh:gaussian", "times 1e12", "trust-exact", "2-point") == "false success"
 
 
-def moving_all(model, moving):
-    return model
-
-
 def test_where_bias_moves_variables_a_false_alarm(monkeypatch):
     """The zero of a gradient by differences is far away in a valley as flat as that of NIST's MGH10.
 
@@ -320,7 +316,7 @@ def test_where_bias_moves_variables_a_false_alarm(monkeypatch):
     assert claimed("nist:MGH10/1", "from the answer", "bfgs", "2-point") == "solved"
     monkeypatch.setattr(sys.modules["refopt.minimize"], "STUCK", ())
     assert claimed("nist:MGH10/1", "from the answer", "bfgs", "2-point") == "solved"
-    monkeypatch.setattr(refinement, "free", moving_all)
+    monkeypatch.setattr(refinement, "SHARES", (0.0,))
     assert claimed("nist:MGH10/1", "from the answer", "bfgs", "2-point") == "false alarm"
 
 
