@@ -57,8 +57,8 @@ for name, (run, right, seconds, value) in sorted(found.items(), key=lambda each:
 # %%
 # The loss shown is that of the batch where a step began, a mean of the last hundred; the curves bend where the first
 # batches leave it. SGD and the diagonals of second derivatives are slow to leave log 10 = 2.3, where nothing is told
-# apart. What is a Kronecker product is ahead, step by step; a step of K-FAC costs four of Adam's, one of SOAP hardly
-# more than one.
+# apart. What is a Kronecker product is ahead, step by step; a step of K-FAC costs four or five of Adam's, one of SOAP
+# hardly more than one.
 
 
 def smoothed(losses, width=100):
