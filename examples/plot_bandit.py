@@ -115,12 +115,12 @@ def learnt(natural, seed, eta, steps=60, pulls=50):
 
 
 rewards = {
-    "gradient, $\\eta = 0.3$": [learnt(False, seed, 0.3) for seed in range(20)],
-    "gradient, $\\eta = 1$": [learnt(False, seed, 1.0) for seed in range(20)],
-    "natural gradient, $\\eta = 0.3$": [learnt(True, seed, 0.3) for seed in range(20)],
+    "gradient, η = 0.3": [learnt(False, seed, 0.3) for seed in range(20)],
+    "gradient, η = 1": [learnt(False, seed, 1.0) for seed in range(20)],
+    "natural gradient, η = 0.3": [learnt(True, seed, 0.3) for seed in range(20)],
 }
 for name, runs in rewards.items():
-    print(f"{name:32s} pays {np.mean(runs, axis=0)[-1]:.2f} after 60 steps, the mean of 20 runs")
+    print(f"{name:26s} pays {np.mean(runs, axis=0)[-1]:.2f} after 60 steps, the mean of 20 runs")
 
 figure, panels = plt.subplots(1, 3, figsize=(12, 4.2), layout="constrained")
 colours = dict(zip(starts, ("tab:blue", "tab:orange", "tab:green"), strict=True))

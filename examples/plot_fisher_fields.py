@@ -40,7 +40,8 @@ def direction(metric, problem, x):
 # Natural gradient points at the minimum from everywhere, and has the length to reach it. The empirical matrix holds
 # squared residuals: far away it is large where the line is far from the data, whatever the curvature is, so that steps
 # are short and turn aside. Near the minimum both agree, if what is left there is the noise of the model. If not, they
-# agree nowhere, and the empirical one's steps are too short to arrive. Red are 300 steps of a tenth, from four corners.
+# agree nowhere, and the empirical one's steps are too short to arrive. Arrows are of one length: colour is that of the
+# step, light the longest of the panel. Red are 300 steps of a tenth, from four corners.
 
 figure, panels = plt.subplots(2, 3, figsize=(11, 7.6), sharex=True, sharey=True, layout="constrained")
 for row, (what, y) in zip(panels, data.items(), strict=True):

@@ -38,13 +38,13 @@ for name, (method, steps, options) in runs.items():
     print(f"{name:24s} f = {result.fun:.12f}, |g| = {gradients[name][-1]:.1e} after {result.nit} steps")
 
 # %%
-# Adam with a fixed step stays where its noise holds it; with a falling one it gets some digits further. Superlinear
-# means that a step gains more digits than the one before: on a logarithmic scale the curve bends down, as it does where
-# all pairs are kept, for that is BFGS. With fewer L-BFGS forgets, and is linear. Right, what happens after the
-# hand-over.
+# Adam with a fixed step stays where its noise holds it; with a falling one it gets nearer, but not by a digit.
+# Superlinear means that a step gains more digits than the one before: on a logarithmic scale the curve bends down, as
+# it does where all pairs are kept, for that is BFGS. With fewer L-BFGS forgets, and is linear. Right, what happens
+# after the hand-over.
 
 figure, (whole, tail) = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
-colours = dict(zip(runs, ("C0", "C4", "0.4", "C1", "C3", "C2"), strict=True))
+colours = dict(zip(runs, ("C0", "C5", "0.4", "C1", "C3", "C2"), strict=True))
 for name, norms in gradients.items():
     if "pairs" not in name or "all" in name:
         whole.semilogy(norms, linewidth=1.1, label=name, color=colours[name])

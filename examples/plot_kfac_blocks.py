@@ -66,6 +66,7 @@ pictures = {
     "block-tridiagonal K-FAC's": tridiagonal.solve(np.eye(x.size), lam, "exact"),
     "with damped factors": tridiagonal.solve(np.eye(x.size), lam, "pi"),
 }
+places, names = np.arange(len(report.rows)), [row.layer for row in report.rows]
 figure, axes = plt.subplots(1, 4, figsize=(13, 3.4), layout="compressed")
 for axis, (title, M) in zip(axes, pictures.items(), strict=True):
     off = M - np.diag(np.diag(M))
@@ -74,7 +75,7 @@ for axis, (title, M) in zip(axes, pictures.items(), strict=True):
     axis.imshow(size, cmap="Blues", vmin=0, vmax=1.3)
     for (i, j), value in np.ndenumerate(size):
         axis.text(j, i, f"{value:.2f}", ha="center", va="center", color="white" if value > 0.7 else "black")
-    axis.set(title=title, xticks=range(4), yticks=range(4), xticklabels=range(1, 5), yticklabels=range(1, 5))
+    axis.set(title=title, xticks=places, yticks=places, xticklabels=names, yticklabels=names)
     axis.set(xlabel="layer")
 plt.show()
 
@@ -84,12 +85,11 @@ plt.show()
 # common with the others, only the block-tridiagonal matrix comes near.
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="compressed", sharey=True)
-places = np.arange(len(report.rows))
 for axis, what in zip(axes, ("block", "row"), strict=True):
     for k, kind in enumerate(("K-FAC", "KFOC", "EKFAC", "block-tridiagonal")):
         errors = [getattr(row, what)[k] for row in report.rows]
         axis.bar(places + 0.2 * (k - 1.5), errors, 0.2, label=kind)
-    axis.set(xticks=places, xticklabels=[f"layer {k + 1}" for k in places])
+    axis.set(xticks=places, xticklabels=[f"layer {name}" for name in names])
     axis.set_title({"block": "a layer's own block", "row": "a layer's rows, with the whole network"}[what])
 axes[0].set_ylabel("‖F − K‖ / ‖F‖")
 axes[0].legend()

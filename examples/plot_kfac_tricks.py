@@ -50,7 +50,7 @@ for name, options in tricks.items():
 
 # %%
 # The length of the step is what counts: with α = 1 the method leaves the region where the model means anything, and it
-# is momentum without rescaling that blows up. Next come momentum, labels drawn from the model in place of the data's,
+# is momentum without rescaling that blows up. Next come labels drawn from the model in place of the data's, momentum,
 # and a damping that follows ρ. The rest matters little *here*; running averages, of factors that were taken at other
 # weights, even cost a little. They are for smaller batches, which say less about factors of 65 rows:
 

@@ -10,17 +10,17 @@
 
 J. Martens & R. Grosse, *ICML* 2015, arXiv:1503.05671: §5 averages, §6.3 π, §6.4 and §7 α and μ, §6.5 λ, §6.6 γ, §8 T₃.
 
-Defaults: ε̄ = 0.95, T₁ = 5, ω = 19/20 and η = 1e-5, with which tensorflow/kfac repeats the source's autoencoders
-(``examples/autoencoder_mnist.py``), and T₂ = T₃ = 20.
+Defaults: ε̄ = 0.95, T₁ = 5, T₂ = T₃ = 20, ω = 19/20 and η = 1e-5, those of the authors' own code (KFAC3-MATLAB at
+www.cs.toronto.edu/~jmartens, ``nnet_train_2.m`` and ``KFAC_demo_2.m``), where T₁, T₂ and T₃ are said to be the paper's.
 
 A method is a ``Family``: how one batch is factored, what is kept of the inverse, and products with it. F̂ is inverted
 in the first three steps, every T₃, and where other γ are tried.
 
 Deviations from the source:
 - All samples of the batch serve all parts; it takes fewer of them for the factors and for F in M (§8).
-- λ₀ = 1 suits a loss that is a mean; 150, in that example, is for sums over the pixels of digits.
+- λ₀ = 1 suits a loss that is a mean, as that code says of classifiers; its 150 is for sums over the pixels of digits.
 - λ is no less than eps ΔᵀFΔ/‖Δ‖²: what is smaller changes nothing, and would take long to grow again.
-- Without candidates γ = √(λ + η) whenever F̂ is inverted.
+- γ is free; that code keeps it between √η and 1. Without candidates γ = √(λ + η) whenever F̂ is inverted.
 - Where Δ and δ₀ are parallel to rounding, as in the first step, where δ₀ = 0, μ = 0.
 """
 

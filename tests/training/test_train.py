@@ -92,7 +92,8 @@ def test_where_labels_are_separated_the_result_says_so(monkeypatch):
 def test_every_method_lowers_the_loss(name):
     steps = {"step": 0.05} if name in ("sgd", "momentum", "adagrad", "adam", "adamw", "soap") else {}
     steps = {"step": 0.02} if "fisher" in name else {"damping": 1.0} if "kfac" in name else steps
-    result = train(PROBLEM, X0, name, steps=60, batch_size=batch_for(name), rng=0, options=steps)
+    batch_size = None if name == "hessian-free" else batch_for(name)  # it follows a batch of 7 to wherever that leads
+    result = train(PROBLEM, X0, name, steps=60, batch_size=batch_size, rng=0, options=steps)
     assert result.fun < PROBLEM.fun(X0) - 0.01
 
 
