@@ -5,6 +5,11 @@
 B is the Jacobian of the gradient by differences. The test is a natural one, which no linear change of variables
 changes: P. Deuflhard, *Newton Methods for Nonlinear Problems*, §3.3. In the end g is its own noise, and ½gᵀB⁻¹g, what
 f could still gain, tells a minimum from the bottom of a canyon.
+
+A gradient by differences has a bias as well, and f may be higher where that makes it vanish. So steps are taken first
+along what stands out of its errors e, in units of them:
+
+    Bᵢⱼ / eᵢeⱼ = (QΛQᵀ)ᵢⱼ,    along the q with  |qᵀ(g/e)| > 1;  where there are none, > ⅓;  in the end along all
 """
 
 from collections.abc import Callable
@@ -16,11 +21,7 @@ from refopt.noise import sizes
 from refopt.ops import absolute, dot, eps, finite, larger, namespace, norm_inf
 from refopt.problem import Problem
 
-SHARES: tuple[float, ...] = (
-    1.0,
-    1.0 / 3.0,
-    0.0,
-)  #: of the error of g that its parts must exceed, each as long as they lead on
+SHARES: tuple[float, ...] = (1.0, 1.0 / 3.0, 0.0)  #: of the errors of g, which its parts must exceed in turn
 STEPS = 12  #: at most, of which each needs new derivatives, but for those that have all but ended it
 
 
