@@ -15,7 +15,7 @@ Deviations from the book, with reasons:
 - The update is skipped where yᵀs is not safely positive (skip ‖s‖‖y‖), because only yᵀs > 0 keeps H positive definite.
 - The product is expanded to a rank-two change of H, which costs O(n²), and H meets one vector per step: Hₖgₖ₊₁ gives
   Hₖyₖ = Hₖgₖ₊₁ + pₖ, and both give pₖ₊₁ = −Hₖ₊₁gₖ₊₁.
-- H starts anew after every max(1000, 20n) gradients: down a canyon as narrow as that of Osborne's first function, from
+- H starts anew after every max(300, 20n) gradients: down a canyon as narrow as that of Osborne's first function, from
   ten times its start, H becomes rounding, and f hardly falls in 60000 steps.
 """
 
@@ -38,7 +38,7 @@ from refopt.quasi_newton import (
 
 __all__ = ["Params", "State", "first_guess", "init", "predicted", "primed", "restart", "resume", "step"]
 
-RENEWED = 1000  #: gradients, or 20n, after which H starts anew
+RENEWED = 300  #: gradients, or 20n, after which H starts anew
 
 
 def step(problem: Problem, state: State, params: Params) -> State:

@@ -261,8 +261,8 @@ def test_each_state_follows_from_the_last(name):
         assert abs(new.g @ p) <= 0.7 * abs(old.g @ p)
 
 
-@pytest.mark.parametrize(("n", "njev", "anew"), [(2, 998, False), (2, 999, True), (60, 999, False), (60, 1199, True)])
-def test_after_a_thousand_gradients_h_starts_anew(n, njev, anew):
+@pytest.mark.parametrize(("n", "njev", "anew"), [(2, 298, False), (2, 299, True), (60, 299, False), (60, 1199, True)])
+def test_after_many_gradients_h_starts_anew(n, njev, anew):
     problem = Problem(lambda x: float(x @ x + (x**4).sum()), lambda x: 2 * x + 4 * x**3)
     state = next(islice(iterate(bfgs, problem, np.arange(1.0, n + 1)), 3, None))._replace(njev=njev)
     new = bfgs.advance(state, bfgs.searched(problem, state, bfgs.Params())._replace(njev=1), bfgs.Params())
