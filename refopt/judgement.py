@@ -35,7 +35,10 @@ def trifle(f0: float, f: float, tests: Any) -> float:
 
 
 def safe(problem: Problem, watch: Any, promised: float, tests: Any, sees_hessian: bool, left: float) -> bool:
-    """‖g‖ ≤ 1e-7 ‖g₀‖, and by its model or its effect on every variable it is small as well."""
+    """‖g‖ ≤ 1e-7 ‖g₀‖, and by its model or its effect on every variable it is small as well.
+
+    Where differences were made wide for noise the finest ones must say so too.
+    """
     ef = noise_floor(problem, watch.x, watch.f)
     change = weighted_max(watch.g, larger(absolute(watch.x), watch.size))
     little = min(1e-3 * (watch.f0 - watch.f), share(watch.f, tests, 1e-3, 1.0))

@@ -276,14 +276,15 @@ def test_the_better_point(gains, lower, smaller, answer):
 
 
 def test_shares_that_fail_are_not_tried_again(monkeypatch):
-    """A bowl whose gradient is wrong by 1e-3: what is more than that, what is more than a third, then everything."""
+    """Three steps by what is more than the errors of g, two by a third of it, and one by everything."""
     tried = []
-    monkeypatch.setattr(
-        refinement, "whitened", lambda model, error, share: tried.append(share) or model._replace(blur=share)
-    )
-    problem = Problem(lambda x: float(x @ x), lambda x: 2 * x + 1e-3)
-    x = np.array([0.3, 0.2])
-    end = refine(problem, x, problem.fun(x), problem.grad(x), np.ones(2), 0.0 * x, 1e-9, 0.0, inf, np.full(2, 1e-3))
-    assert sorted(set(tried)) == [1.0 / 3.0, 1.0]
-    assert tried[:2] == [1.0, 1.0 / 3.0]
-    assert end.stuck or end.gain == 0.0
+
+    def counted(problem, model, now, ceiling):
+        tried.append(model.blur if isinstance(model.blur, float) else 0.0)
+        worked = tried.count(tried[-1]) <= {1.0: 3, 1.0 / 3.0: 2, 0.0: 1}[tried[-1]]
+        return (now._replace(g=0.9 * now.g), 1) if worked else (now._replace(stuck=True), 1)
+
+    monkeypatch.setattr(refinement, "damped", counted)
+    problem, x = Problem(lambda x: float(x @ x), lambda x: 2 * x), np.array([0.3, 0.2])
+    refine(problem, x, 0.0, 2 * x, np.ones(2), 0.0 * x, 1e-9, 0.0, inf, np.full(2, 1e-3))
+    assert tried == [1.0] * 4 + [1.0 / 3.0] * 3 + [0.0] * 2

@@ -184,7 +184,7 @@ def quasi_newton(method: str, learns: Any = curved) -> Callable[..., Iterator[Se
     """p = −Hg and H₊ = update(H, s, y).
 
     start: H₀ = I, "scaled" (sᵀy/yᵀy of the first pair), "length" (‖x₀‖/‖g₀‖), or "γI" with the γ that fits the second
-    step; theirs where their first record has it.
+    step; theirs where their first record has it. A run may begin anew: where their H has learnt and is γI again.
     """
 
     def rule(
@@ -195,11 +195,13 @@ def quasi_newton(method: str, learns: Any = curved) -> Callable[..., Iterator[Se
         if H is None:
             x, g = (np.asarray(a, float) for a in (path.x(0), path.g(0)))
             H = (first_guess(x, g) if start == "length" else 1.0) * np.eye(x.size)
+        learnt = False
         for k in path.steps:
             own = path.records[k].get("H")
             if own is not None and k:
-                yield Seen(k, "H₊ = update(H, s, y)", own, H, top(H))
-                H = own
+                if not (learnt and multiple_of_identity(own)):
+                    yield Seen(k, "H₊ = update(H, s, y)", own, H, top(H))
+                H, learnt = own, not multiple_of_identity(own)
             p = downhill(path, k, -H @ path.g(k))
             yield from along(path, k, p, "p = −Hg")
             s, y = pair(path, k, p)
@@ -211,6 +213,11 @@ def quasi_newton(method: str, learns: Any = curved) -> Callable[..., Iterator[Se
                 H = np.asarray(update(H.copy(), s, y))
 
     return rule
+
+
+def multiple_of_identity(H: Array) -> bool:
+    """Whether H is γI; of one variable every H is."""
+    return len(H) > 1 and bool((H[0, 0] * np.eye(len(H)) == H).all())
 
 
 def fitted(update: Any, s: Array, y: Array, g: Array, after: Array) -> float:

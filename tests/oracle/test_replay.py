@@ -101,6 +101,22 @@ def test_a_search_is_reported_and_no_error():
     assert "how far a search goes is not judged" in found.sentence
 
 
+@pytest.mark.parametrize("name", ["bfgs", "dfp", "broyden"])
+def test_a_run_may_begin_anew(name):
+    """H is γI again; but one that has never been anything else has not learnt, and one that is nearly so is wrong."""
+    method = importlib.import_module(f"refopt.methods.{name}")
+    params, states = method.Params(), [method.init(PROBLEM, np.array(START, float), method.Params())]
+    for k in range(12):
+        new = method.step(PROBLEM, states[-1], params)
+        states.append(method.restart(new) if k == 6 else new)
+    found = replay(name, PROBLEM, states)
+    assert found, found.sentence
+    frozen = [state._replace(H=states[0].H) for state in states]
+    assert replay(name, PROBLEM, frozen).first.equation == "H₊ = update(H, s, y)"
+    nearly = [s._replace(H=s.H + 1e-3 * abs(s.H).max() * np.eye(len(s.x))[::-1]) if s.fresh else s for s in states]
+    assert not replay(name, PROBLEM, [states[0], *nearly[1:]])
+
+
 # --- what is wrong is found, and where ---------------------------------------------------------------------------
 
 
