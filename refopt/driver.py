@@ -14,17 +14,12 @@ import numpy as np
 
 from refopt.budget import Budget, Spent
 from refopt.derivatives.differences import all_finite
+from refopt.judgement import BESIDE, BUDGET, DISTANT, DONE, FALLING, PRECISE, RUNNING
 from refopt.loop import Loop
 from refopt.ops import finite, namespace, norm_inf
 from refopt.stopping import (
     AT_INFINITY,
-    BUDGET,
-    DISTANT,
-    DONE,
-    FALLING,
     NO_FLOOR,
-    PRECISE,
-    RUNNING,
     ZERO_GRADIENT,
     Ending,
     Status,
@@ -154,11 +149,11 @@ def think(
         return with_calls(state, calls), answer
     observed, state, new = answer
     state = with_calls(state, calls)
-    if new.rough != watch.rough:
-        wider = problem(new.rough)._replace(noise=observed.noise)
+    if new.rough != watch.rough or new.verdict == BESIDE:
+        there = problem(new.rough)._replace(noise=observed.noise)
         with np.errstate(all="ignore"):
-            again = begun_again(rules, method, wider, state, new, params)
-        state, new = again if whole(again[0]) else (state, new._replace(rough=watch.rough))  # beside a wall
+            again = begun_again(rules, method, there, state, new, params)
+        state, new = again if whole(again[0]) else (state, watch._replace(verdict=RUNNING))  # beside a wall
     return observed.noise, state, new
 
 

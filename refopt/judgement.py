@@ -1,8 +1,8 @@
 """Whether the best point of a run that is stuck is stationary to working precision.
 
 It is by its gradient, if that is next to nothing beside the first one; or by the noise of its gradient, which is
-measured and must explain all of it, while Newton's method has nothing to gain. ``watch`` and ``tests`` are those of
-``refopt.stopping``.
+measured and must explain all of it, while Newton's method has nothing to gain. Where f bends down there is a lower
+point to go on from. ``watch`` and ``tests`` are those of ``refopt.stopping``.
 """
 
 from math import inf
@@ -15,6 +15,9 @@ from refopt.ops import Vector, absolute, eps, larger, norm_inf, weighted_max
 from refopt.problem import Problem
 from refopt.refinement import refine
 
+#: verdicts on a state; DISTANT: done, far from here; PRECISE: as good as f and its gradient allow; BESIDE: begin
+#: again there; of fits, NEAR: a polish may lead to the end; FLAT: done, unless f bends down along what J does not see
+RUNNING, STUCK, DONE, DISTANT, BUDGET, FALLING, PRECISE, BESIDE, NEAR, FLAT = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
 SAFE = 1e-7  #: a gradient this much smaller than at the start is small without any further proof
 FINE = 60  #: gradients by differences, with f each, that finding the finest ones may take
 MANY = 200  #: variables, too many to ask for a Newton step
@@ -66,13 +69,16 @@ def centred(problem: Problem, watch: Any, tests: Any) -> tuple[Any, Any]:
 
 
 def stationary(problem: Problem, watch: Any, promised: float, tests: Any, sees_hessian: bool, left: float) -> Any:
-    """The watch at a point that is stationary to working precision, the best one or beside it; None if it is not.
+    """The watch with a verdict: PRECISE where the best point, or one beside it, is stationary to working precision,
+    BESIDE where f bends down, at a lower point, BUDGET where it takes more than ``left`` evaluations to tell; or None.
 
-    Whatever differences a run takes, it is judged by the best there are. ``left`` evaluations may be made.
+    Whatever differences a run takes, it is judged by the best there are.
     """
     measured = tests.per_hessian + tests.gradients_per_hessian + tests.gradients_per_product
     n, most = watch.x.shape[0], most_gradients(watch, tests, left)
-    if (not promised < inf and measured == 0) or too_few(watch, tests, left):
+    if too_few(watch, tests, left):
+        return watch._replace(verdict=BUDGET)
+    if not promised < inf and measured == 0:
         return None
     if tests.differences > 0.0:
         problem, watch, known = finely(problem, watch)
@@ -84,12 +90,14 @@ def stationary(problem: Problem, watch: Any, promised: float, tests: Any, sees_h
     if n <= MANY and most >= 2 * n + 1:
         if unmoved or tests.differences > 0.0 or watch.gnorm <= max(1e-2 * watch.g0, norm_inf(known.errors)):
             best = perfected(problem, watch, tests, near, known, most)
-            if best is None or best.x is watch.x or tests.differences == 0.0:
+            if best is None or best.verdict != PRECISE or best.x is watch.x or tests.differences == 0.0:
                 return best
-            _, there, known = finely(problem, best)  # where the errors may be others
-            return there if there.gnorm <= max(norm_inf(known.usual), 5.0 * SAFE * watch.g0) else None
+            _, there, again = finely(problem, best)  # where the errors may be others
+            once, twice = norm_inf(known.usual), norm_inf(again.usual)
+            small = there.gnorm <= max(twice, min(once, 3.0 * twice), 5.0 * SAFE * watch.g0)
+            return there if small else None
     elif promised < inf and near and noise_only(watch.g, known.errors, watch.x, watch.size):
-        return watch
+        return watch._replace(verdict=PRECISE)
     return None
 
 
@@ -106,7 +114,7 @@ def too_few(watch: Any, tests: Any, left: float) -> bool:
 
 def finely(problem: Problem, watch: Any) -> tuple[Problem, Any, Accuracy]:
     """The problem by the differences that are the finest at the best point, the watch, and their accuracy there."""
-    noise, g, known = finest(problem, watch.x, watch.size)
+    noise, g, known, _ = finest(problem, watch.x, watch.size)
     finer = problem._replace(grad=lambda x: by_differences(problem, x, watch.size, "3-point", noise))
     return finer, watch._replace(g=g, gnorm=norm_inf(g)), known
 
@@ -119,14 +127,19 @@ def perfected(problem: Problem, watch: Any, tests: Any, near: bool, known: Accur
     """
     ef, enough = noise_floor(problem, watch.x, watch.f), nothing(problem, watch, tests)
     best = refine(problem, watch.x, watch.f, watch.g, watch.size, known.noise, ef, enough, most, known.bias)
-    (x, f, g, gain, stuck, lowest, seen), errors = best, known.errors
-    gnorm, stuck = norm_inf(g), stuck and lowest >= f - enough  # a gain that is real shows in f
-    good = gain <= max(enough, trifle(watch.f0, f, tests)) and gnorm <= 5.0 * SAFE * watch.g0
+    x, f, g, gain, errors, little = best.x, best.f, best.g, best.gain, known.errors, trifle(watch.f0, best.f, tests)
+    gnorm, stuck = norm_inf(g), best.stuck and best.lowest >= f - enough  # a gain that is real shows in f
+    good = gain <= max(enough, little) and gnorm <= 5.0 * SAFE * watch.g0
     if near or gnorm <= 0.1 * (watch.gmax if tests.differences > 0.0 else watch.g0):  # as differences may miss g₀
-        good = good or (gnorm <= norm_inf(errors) and gain <= 100.0 * eps(x) * abs(f))
-        good = good or (seen and gain <= enough and noise_only(g, known.usual, x, watch.size))
-        good = good or (stuck and near and noise_only(g, errors, x, watch.size))
-    return watch._replace(x=x, f=f, g=g, gnorm=gnorm) if good else None
+        good = good or (gnorm <= norm_inf(errors) and gain <= max(100.0 * eps(x) * abs(f), min(enough, little)))
+        good = good or (best.seen and gain <= enough and noise_only(g, known.usual, x, watch.size))
+        good = good or (stuck and (near or best.seen) and noise_only(g, errors, x, watch.size))
+    if good:
+        return watch._replace(x=x, f=f, g=g, gnorm=gnorm, verdict=PRECISE)
+    if best.short:
+        return watch._replace(verdict=BUDGET)
+    lower = x if best.lower is None and f < watch.f - enough else best.lower
+    return None if lower is None else watch._replace(x=lower, verdict=BESIDE)
 
 
 def nothing(problem: Problem, watch: Any, tests: Any) -> float:

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from refopt.judgement import RUNNING
 from refopt.linesearch import SEARCHES
 from refopt.ops import Vector, reals, scalar
 from refopt.problem import LeastSquares, Problem, Products
-from refopt.stopping import RUNNING
 
 
 def iterate(method: Any, problem: Any, x0: Any, params: Any = None) -> Iterator[Any]:

@@ -6,6 +6,7 @@ it never concludes from eps·|f| alone, because a sum of cancelling terms is noi
 """
 
 from collections.abc import Callable
+from functools import partial
 from math import inf, isfinite
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from refopt.derivatives.differences import sizes as difference_sizes
 from refopt.ops import absolute, column_norms, device, dot, eps, larger, namespace, norm, norm_inf, rmatvec
 from refopt.problem import Problem
 
-SPOTS = (-1.0, -0.71, -0.44, -0.13, 0.17, 0.41, 0.74, 1.0)  #: where f is looked at on a line
+SPOTS = (-1.0, -0.6875, -0.4375, -0.125, 0.1875, 0.4375, 0.75, 1.0)  #: where f is looked at on a line, in sixteenths
 
 
 class FunctionNoise(NamedTuple):
@@ -64,13 +65,14 @@ def scatter(problem: Problem, x: Any, size: Any, known: float) -> float:
     """The absolute noise of f at x, without its slopes: what no cubic explains of eight values along a line.
 
     The line is short enough for smooth functions to be cubics, and long beside the rounding of x, even to half its
-    digits; a shorter one decides where f bends nevertheless, and a longer one where most values are equal.
+    digits; a shorter one decides where f bends nevertheless, and a longer one where most values are equal. Points
+    are exact, as those of differences are: a sixteenth of a step is a multiple of the last digit of x.
     Cost: 8 evaluations where the noise is no more than known, 16 or more where it is.
     """
-    u, noise = alternating(x) * sizes(x, size), inf
+    w, noise = sizes(x, size), inf
     for power in (0.4, 0.45, 0.3, 0.2, 0.1):
-        reach = eps(x) ** power
-        values = [(t, problem.fun(x + (reach * t) * u)) for t in SPOTS]
+        u = alternating(x) * ((16.0 * w + eps(x) ** power * w) - 16.0 * w)
+        values = [(t, problem.fun(x + t * u)) for t in SPOTS]
         distinct = len({value for _, value in values}) > 4
         noise = min(noise, unexplained(values)) if distinct or noise < inf else noise
         if noise <= known or (noise < inf and power != 0.4):
@@ -116,26 +118,33 @@ def unexplained(values: list[tuple[float, float]]) -> float:
     return 2.0 * float(np.linalg.norm(f - cubics @ (cubics.T @ f))) / (len(f) - 4) ** 0.5
 
 
-def measure_g(problem: Problem, x: Any, size: Any) -> float:
+def measure_g(grad: Callable[[Any], Any], x: Any, size: Any) -> float:
     """The noise of ‖g‖∞ at x.   Cost: 10 gradients."""
-    return norm_inf(noise_of_g(problem, x, size))
+    return norm_inf(noise_of_g(grad, x, size))
 
 
-def noise_of_g(problem: Problem, x: Any, size: Any) -> Any:
-    """The noise of each component of g at x: the part of its differences that does not shrink with the step.
+def noise_of_g(grad: Callable[[Any], Any], x: Any, size: Any) -> Any:
+    """The noise of each component of g at x, at least what x itself is rounded by: four units in the last place.
+
+    Steps are relative to xᵢ, for that reason; to its size where it is 0.   Cost: 10 gradients.
+    """
+    noise, change = trembling(grad, x, namespace(x).where(x == 0, size, absolute(x)))
+    return larger(noise, absolute(4.0 * eps(x) * change))
+
+
+def trembling(grad: Callable[[Any], Any], x: Any, w: Any) -> tuple[Any, Any]:
+    """The part of differences of g that does not shrink with the step, and the change of g per step ±w.
 
     That is r = |d(h) − (h/H) d(H)| for neighbouring steps h < H; where r grows twentyfold from each pair to the next,
-    it is curvature. And as far as x itself is rounded: four units in the last place. Steps are relative to xᵢ, for that
-    reason; to its size where it is 0. Nothing is known beside a wall, 0.
+    it is curvature. Nothing is known beside a wall, 0.   Cost: 10 gradients.
     """
-    xp, steps = namespace(x), (1e-10, 1e-8, 1e-7, 3e-7, 1e-6)
-    u = alternating(x) * xp.where(x == 0, size, absolute(x))
-    d = [0.5 * (problem.grad(x + h * u) - problem.grad(x - h * u)) for h in steps]
+    xp, steps, u = namespace(x), (1e-10, 1e-8, 1e-7, 3e-7, 1e-6), alternating(x) * w
+    d = [0.5 * (grad(x + h * u) - grad(x - h * u)) for h in steps]
     if not all(isfinite(norm_inf(change)) for change in d):
-        return 0.0 * x
+        return 0.0 * x, 0.0 * x
     r = [absolute(d[k] - (steps[k] / steps[k + 1]) * d[k + 1]) for k in range(4)]
     longer = xp.where((r[3] > 20.0 * r[2]) & (r[2] > 20.0 * r[1]), r[1], larger(r[2], r[3]))
-    return larger(larger(larger(r[0], r[1]), longer), absolute((4.0 * eps(x) / steps[-1]) * d[-1]))
+    return larger(larger(r[0], r[1]), longer), d[-1] / steps[-1]
 
 
 class Differences(NamedTuple):
@@ -246,36 +255,65 @@ class Accuracy(NamedTuple):
 
 def accuracy(problem: Problem, x: Any, size: Any) -> Accuracy:
     """Of an exact gradient: ten times its noise is safe.   Cost: 10 gradients."""
-    noise = noise_of_g(problem, x, size)
+    noise = noise_of_g(problem.grad, x, size)
     return Accuracy(noise, 0.0 * noise, 10.0 * noise, 10.0 * noise)
 
 
-def finest(problem: Problem, x: Any, size: Any) -> tuple[float, Any, Accuracy]:
-    """The relative noise ε that central differences are right most nearly for, the gradient by them, and its accuracy.
+class Fine(NamedTuple):
+    """A gradient by central differences that are made for some relative noise of f."""
+
+    noise: float
+    g: Any
+    known: Accuracy
+    error: float  #: in ‖g‖∞
+
+
+def finest(problem: Problem, x: Any, size: Any) -> Fine:
+    """The central differences that are right most nearly.
+
+    How far their gradient trembles tells of those that agree by chance, on which no more is built than on the next.
+    Cost: 10 or more evaluations and 14 to 51 gradients.
+    """
+    value = abs(problem.fun(x))
+    known = max(scatter(problem, x, size, 0.0), 0.5 * eps(x) * value)
+    first, *others = sorted(widths(problem, x, size, known), key=lambda fine: fine.error)
+    best = steadied(problem, x, size, first, known / (value or 1.0), known)
+    for fine in others[:2]:
+        if fine.error < best.error:
+            best = min(best, steadied(problem, x, size, fine, known / (value or 1.0), known), key=lambda one: one.error)
+    return best
+
+
+def widths(problem: Problem, x: Any, size: Any, known: float) -> list[Fine]:
+    """Differences for more and more noise, while they become better; ``known`` is the absolute noise of f.
 
     What noise leaves falls with longer steps, and curvature adds a third of what steps twice as long change: the larger
-    falls before it rises. Two that agree by chance are known by the one before. And the gradient may change with the
-    last digits of x. The first steps are an eighth of the usual ones, which are too long where a size is.
-    Cost: 10 or more evaluations and 14 to 31 gradients.
+    falls before it rises. Two that agree by chance are known by the one before. The first steps are an eighth of the
+    usual ones, which are too long where a size is.
     """
-    noise, least, worse, jump = eps(x) / 512.0, inf, 0, 0.0 * x
-    known = max(scatter(problem, x, size, 0.0), 0.5 * eps(x) * abs(problem.fun(x)))
+    noise, least, worse, jump, found = eps(x) / 512.0, inf, 0, 0.0 * x, []
     before = by_differences(problem, x, size, "3-point", noise)
-    best = noise, before, Accuracy(0.0 * x, 0.0 * x, 0.0 * x, 0.0 * x)
-    while noise < 1e-3 and worse < 2:
+    while noise < 1e-3 and worse < 3:
         g = by_differences(problem, x, size, "3-point", 8.0 * noise)
         rounding, bias = left_by(known, "3-point", x, size, noise), absolute(g - before)
         errors, jump = larger(larger(rounding, bias), 0.5 * jump), bias
-        worse += 1
-        if norm_inf(errors) < least:
-            best, least, worse = (noise, before, Accuracy(rounding, bias, errors, errors)), norm_inf(errors), 0
+        error = norm_inf(errors) if norm_inf(errors) < inf else inf
+        worse, least = (0, error) if error < least else (worse + 1, least)
+        found.append(Fine(noise, before, Accuracy(rounding, bias, errors, errors), error))
         noise, before = 8.0 * noise, g
-    noise, g, found = best
-    slope = Problem(None, lambda y: by_differences(problem, y, size, "3-point", noise))  # type: ignore[arg-type]
-    trembling = noise_of_g(slope, x, size)
-    errors, relative = 3.0 * larger(found.errors, trembling), known / (abs(problem.fun(x)) or 1.0)
+    return found
+
+
+def steadied(problem: Problem, x: Any, size: Any, fine: Fine, relative: float, known: float) -> Fine:
+    """The same, its accuracy three times what it was, or what its gradient trembles.   Cost: 10 gradients."""
+    grad = partial(by_differences, problem, size=size, scheme="3-point", noise=fine.noise)
+    shaking, _ = trembling(grad, x, sizes(x, size))
+    errors = 3.0 * larger(fine.known.errors, shaking)
     usual = larger(errors, left_by(known, "3-point", x, size, max(relative, eps(x))))
-    return noise, g, Accuracy(larger(found.noise, trembling), found.bias, errors, usual)
+    return Fine(
+        fine.noise, fine.g, Accuracy(larger(fine.known.noise, shaking), fine.known.bias, errors, usual),
+        max(fine.error, norm_inf(shaking)),
+    )  # fmt: skip
 
 
 def left_by(noise: float, scheme: str, x: Any, size: Any, relative: float) -> Any:
@@ -290,8 +328,7 @@ def central_accuracy(problem: Any, x: Any, g: Any, watch: Any) -> Accuracy:
     Cost: 11 gradients.
     """
     bias = absolute(by_differences(problem, x, watch.size, "3-point", 8.0 * (watch.rough or eps(x))) - g)
-    slope = Problem(None, central(problem, watch))  # type: ignore[arg-type]
-    noise = noise_of_g(slope, x, watch.size)
+    noise, _ = trembling(central(problem, watch), x, sizes(x, watch.size))
     errors = 3.0 * larger(bias, noise)
     return Accuracy(noise, bias, errors, errors)
 

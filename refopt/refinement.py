@@ -35,6 +35,7 @@ class Model(NamedTuple):
     measured: Any = None  #: Λ as it was measured, where it is finite
     blur: Any = 0.0  #: the error of Qᵀg, where noise is all that is known of Λ
     floor: float = 0.0  #: what noise leaves of Λ
+    lower: Any = None  #: a point beside that is lower, where f bends down
 
 
 class Refined(NamedTuple):
@@ -47,6 +48,8 @@ class Refined(NamedTuple):
     stuck: bool = False  #: no further step passes the test,
     lowest: float = inf  #: and so low f is along that step, where a gain is promised
     seen: bool = True  #: whether any bend of f stands out of noise
+    short: bool = False  #: more gradients were needed than there were
+    lower: Any = None  #: a point that is lower, beside one where f bends down
 
 
 def refine(
@@ -60,16 +63,17 @@ def refine(
     whose f is as low. ``most`` gradients may be evaluated; 2n + 1 are at least.
     """
     each, xp = 2 * x.shape[0] + 1, namespace(x)
-    model, left = shown(problem, model_of(problem.grad, x, g, size, noise, bias), x, f, ef), most - each
+    model, left = model_of(problem.grad, x, g, size, noise, bias), most - each
+    if left >= each and bool(xp.any((faint := unseen(model)) > model.w)):
+        model, left, size = model_of(problem.grad, x, g, faint, noise, bias), left - each, faint
+    model = shown(problem, model, x, f, ef)
     error, shares = noise + bias, SHARES if bool(xp.any(bias + 0.0 * x > 0.0)) else SHARES[-1:]
     ceiling = f + 10.0 * ef
     now = best = Refined(x, f, g, promise(model, g))
     for _ in range(STEPS):
         if left < 1 or not now.gain < inf or now.stuck:
             break
-        models = [whitened(model, error, share) if share else model for share in shares]
-        after, spent, failed = stepped(problem, models, now, ceiling, left)
-        shares = shares[failed:]
+        after, spent, shares = stepped(problem, model, error, shares, now, ceiling, left)
         if after.stuck:
             after, spent, shares = fallen(problem, model, now, enough), spent + 8, SHARES[-1:]
         left = left - spent
@@ -80,8 +84,11 @@ def refine(
         ceiling = min(ceiling, now.f + 10.0 * ef)
         if better(now, best, enough, ef):
             best = now
-    seen = bool(xp.any(model.values > model.floor))
-    return best._replace(gain=promise(model, best.g), stuck=now.stuck, lowest=now.lowest, seen=seen)
+    else:  # so slow that f must tell whether anything is ahead
+        now = now if now.stuck or not now.gain < inf else fallen(problem, model, now, enough)
+        best = now if better(now, best, enough, ef) else best
+    gain, seen, short = promise(model, best.g), bool(xp.any(model.values > model.floor)), left < 1
+    return best._replace(gain=gain, stuck=now.stuck, lowest=now.lowest, seen=seen, short=short, lower=model.lower)
 
 
 def better(now: Refined, best: Refined, enough: float, ef: float) -> bool:
@@ -93,18 +100,17 @@ def better(now: Refined, best: Refined, enough: float, ef: float) -> bool:
 
 
 def stepped(
-    problem: Problem, models: list[Model], now: Refined, ceiling: float, left: float
-) -> tuple[Refined, int, int]:  # fmt: skip
-    """A step by the first of the models that leads on, how many trials it took, and how many models failed."""
+    problem: Problem, model: Model, error: Any, shares: tuple[float, ...], now: Refined, ceiling: float, left: float
+) -> tuple[Refined, int, tuple[float, ...]]:  # fmt: skip
+    """A step along what exceeds the first share with which it leads on, how many trials it took, and what is left."""
     spent = 0
-    for failed, model in enumerate(models):
-        if not 0.0 < now.gain < inf or spent >= left:
-            break
-        after, trials = damped(problem, model, now, ceiling)
+    while shares and 0.0 < now.gain < inf and spent < left:
+        after, trials = damped(problem, whitened(model, error, shares[0]) if shares[0] else model, now, ceiling)
         spent = spent + trials
         if not after.stuck:
-            return after, spent, failed
-    return now._replace(stuck=True), spent, len(models)
+            return after, spent, shares
+        shares = shares[1:]
+    return now._replace(stuck=True), spent, shares
 
 
 def whitened(model: Model, error: Any, share: float) -> Model:
@@ -166,6 +172,18 @@ def model_of(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: Any, 
     return Model(w, Q, larger(values, 0.0 * values + floor), convex, values if whole else None, blur, floor)
 
 
+def unseen(model: Model) -> Any:
+    """The sizes of the variables, larger where B is lost in noise, Bᵢᵢ wᵢ² ≪ ‖B‖: so large that it would show.
+
+    For a variable that was near zero from the start such a size is only a guess.
+    """
+    if model.measured is None:
+        return model.w
+    xp, bend = namespace(model.w), absolute((model.Q * model.Q) @ model.measured)
+    wanted = model.w * (100.0 * model.floor / larger(bend, 0.0 * bend + 1e-30 * norm_inf(bend))) ** 0.5
+    return xp.where(bend < model.floor, -larger(-wanted, 0.0 * wanted - norm_inf(model.w)), model.w)
+
+
 def shown(problem: Problem, model: Model, x: Any, f: float, ef: float) -> Model:
     """The model without the negative eigenvalues λ that f does not show, which are a measure of its noise.
 
@@ -178,8 +196,9 @@ def shown(problem: Problem, model: Model, x: Any, f: float, ef: float) -> Model:
     hidden, k = 0.0, 0
     while k < x.shape[0] and (bend := -float(model.measured[k])) > 0.0:
         t, step = shown_at(model, k, ef)
-        if f - 0.5 * (problem.fun(x + step) + problem.fun(x - step)) > max(0.125 * bend * t * t, 4.0 * ef):
-            return model
+        up, down = problem.fun(x + step), problem.fun(x - step)
+        if f - 0.5 * (up + down) > max(0.125 * bend * t * t, 4.0 * ef):
+            return model._replace(lower=x + step if up < down else x - step)
         hidden, k = max(hidden, bend), k + 1
     values = larger(model.values, 0.0 * model.values + hidden)
     return model._replace(values=values, convex=hidden > 0.0, floor=max(model.floor, hidden))
@@ -191,14 +210,9 @@ def shown_at(model: Model, k: int, ef: float) -> tuple[float, Any]:
     return t, t * model.w * model.Q[:, k]
 
 
-def lower_beside(problem: Problem, x: Any, f: float, g: Any, size: Any, ef: float) -> Any:
-    """A point that is lower along the lowest eigenvalue of B, if that is negative and f shows it; else None."""
-    model = shown(problem, model_of(problem.grad, x, g, size, 0.0 * g), x, f, ef)
-    if model.convex or model.measured is None:
-        return None
-    _, step = shown_at(model, 0, ef)
-    up, down = problem.fun(x + step), problem.fun(x - step)
-    return (x + step if up < down else x - step) if min(up, down) < f - ef else None
+def lower_beside(problem: Problem, x: Any, f: float, g: Any, size: Any, noise: float, ef: float) -> Any:
+    """A point that is lower, along an eigenvalue of B that is negative, if there is one and f shows it; else None."""
+    return shown(problem, model_of(problem.grad, x, g, size, 0.0 * g + noise), x, f, ef).lower
 
 
 def promise(model: Model, g: Any) -> float:

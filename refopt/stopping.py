@@ -17,7 +17,23 @@ from enum import IntEnum
 from math import inf
 from typing import Any, NamedTuple
 
-from refopt.judgement import LITTLE, SAFE, centred, safe, share, stationary, too_few, trifle
+from refopt.judgement import (
+    BESIDE,
+    BUDGET,
+    DISTANT,
+    DONE,
+    FALLING,
+    LITTLE,
+    PRECISE,
+    RUNNING,
+    SAFE,
+    STUCK,
+    centred,
+    safe,
+    share,
+    stationary,
+    trifle,
+)
 from refopt.linesearch import noise_floor
 from refopt.noise import Differences, differences_of, measure_f
 from refopt.ops import Vector, absolute, eps, finite, larger, namespace, norm, norm_inf, weighted_max
@@ -54,8 +70,7 @@ class Tests(NamedTuple):
     maxfun: float = 1e300
 
 
-#: verdicts on a state; DISTANT: done, far from here; PRECISE: as good as f and its gradient allow
-RUNNING, STUCK, DONE, DISTANT, BUDGET, FALLING, PRECISE = 0, 1, 2, 3, 4, 5, 6
+ESCAPES = 20  #: when a run has been judged so often it goes on no more from lower points beside
 
 
 class Watch(NamedTuple):
@@ -258,16 +273,17 @@ def judged(method: Any, problem: Problem, state: Any, watch: Watch, tests: Tests
     last = not (drop or (state.ok and (progress or watch.patience < 50)))
     if last or tried & (tried - 1) == 0:  # now and then, as it is dear
         best = stationary(problem, watch, promised, tests, sees_hessian, left)
-        if best is not None:
-            return problem, state, best._replace(verdict=PRECISE)
+        verdict = RUNNING if best is None else best.verdict
+        if verdict == PRECISE or (verdict == BESIDE and last and tried < ESCAPES):
+            return problem, state, best
+        if verdict == BUDGET and last:
+            return Ending(Status.MAXFUN, False, UNJUDGED)
     if drop:
         return problem, method.restart(state), watch._replace(verdict=RUNNING)
     if state.ok and progress:
         return problem, state, watch._replace(stall=5, patience=20, promise=promised, verdict=RUNNING)
     if not last:
         return problem, state, watch._replace(patience=watch.patience + 15, verdict=RUNNING)
-    if too_few(watch, tests, left):
-        return Ending(Status.MAXFUN, False, UNJUDGED)
     status = Status.PRECISION if promised <= 10.0 * ef else Status.LINE_SEARCH
     return Ending(status, False, steepest_variable(watch))
 

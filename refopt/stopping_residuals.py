@@ -22,7 +22,7 @@ converges faster than the methods do.
 from math import inf
 from typing import Any, NamedTuple
 
-from refopt.judgement import MANY
+from refopt.judgement import BUDGET, DONE, FLAT, MANY, NEAR, PRECISE, RUNNING, STUCK
 from refopt.judgement_residuals import SAFE, as_function, centred, cosine, perfected, stationary
 from refopt.linearised import polish
 from refopt.linesearch import noise_floor
@@ -38,12 +38,9 @@ from refopt.ops import (
     positive,
     solve_upper,
 )
-from refopt.problem import LeastSquares, Problem
+from refopt.problem import LeastSquares
 from refopt.refinement import lower_beside
-from refopt.stopping import BUDGET, DONE, PRECISE, RUNNING, STUCK, WRONG_GRADIENT, Ending, Status, is_news, spent
-
-NEAR = 7  #: a verdict: not done, but so near that a polish may lead there
-FLAT = 8  #: a verdict: done, unless f bends down along what J does not see
+from refopt.stopping import ESCAPES, WRONG_GRADIENT, Ending, Status, is_news, spent
 
 
 class Tests(NamedTuple):
@@ -212,17 +209,24 @@ def think(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: 
 
 
 def arrived(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: Any, tests: Tests) -> Any:
-    """The end where J has not full rank; or, where f bends down along what J does not see, on from a lower point.
+    """The end; but where J has not full rank on from a lower point, if there is one."""
+    lower = None if state.full else beside(method, problem, state, watch, params, tests, 0.0)
+    return lower or (problem, state, watch._replace(verdict=DONE))
+
+
+def beside(
+    method: Any, problem: LeastSquares, state: Any, watch: Watch, params: Any, tests: Tests, noise: float
+) -> Any:  # fmt: skip
+    """On from a lower point, where f bends down along what J does not see; else None. ``noise`` is that of g.
 
     Such saddles lie where two terms of a model have the same parameters. Where r vanishes, f cannot bend down.
     """
-    (n,), left = state.x.shape, tests.maxfun - spent(state, tests)[0]
-    if not state.full and n <= MANY and left >= 2 * n + 1 and state.f > 1e-10 * watch.f0:
-        ef = noise_floor(problem, state.x, state.f)
-        x = lower_beside(as_function(problem), state.x, state.f, state.g, watch.size, ef)
-        if x is not None:
-            return regarded(method, problem, method.init(problem, x, params), state, watch, tests)
-    return problem, state, watch._replace(verdict=DONE)
+    (n,), left = state.x.shape, (tests.maxfun - spent(state, tests)[0]) / (1 + tests.per_gradient)
+    if n > MANY or left < 2 * n + 1 or not state.f > 1e-10 * watch.f0:
+        return None
+    ef = noise_floor(problem, state.x, state.f)
+    x = lower_beside(as_function(problem), state.x, state.f, state.g, watch.size, noise, ef)
+    return None if x is None else regarded(method, problem, method.init(problem, x, params), state, watch, tests)
 
 
 def by_differences(
@@ -242,8 +246,7 @@ def by_differences(
             return (problem, state, watch._replace(verdict=DONE)), 0.0
     error = 3.0 * found.error
     if tried & (tried - 1) == 0 or watch.patience >= 50:  # now and then, as it is dear
-        slope = Problem(function.fun, differences_for(problem, watch, tests))
-        error = max(error, 3.0 * measure_g(slope, state.x, watch.size))
+        error = max(error, 3.0 * measure_g(differences_for(problem, watch, tests), state.x, watch.size))
     return None, error
 
 
@@ -261,7 +264,7 @@ def by_slopes(
         if noise > ef:
             again = method.resume(state, params)
             return (problem._replace(noise=2.0 * noise), again, watch._replace(verdict=RUNNING)), 0.0
-    return None, 10.0 * measure_g(function, state.x, watch.size)
+    return None, 10.0 * measure_g(function.grad, state.x, watch.size)
 
 
 def judged(
@@ -283,6 +286,9 @@ def judged(
     if not last:
         state = state if state.ok else method.resume(state, params)
         return problem, state, watch._replace(patience=watch.patience + 15, verdict=RUNNING)
+    lower = beside(method, problem, state, watch, params, tests, 0.1 * error) if tried < ESCAPES else None
+    if lower is not None:
+        return lower
     if not state.full:
         return Ending(Status.SINGULAR, False, DEPENDENT)
     hidden = promised <= 10.0 * noise_floor(problem, state.x, state.f)

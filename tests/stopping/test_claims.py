@@ -260,7 +260,7 @@ MUTANTS = [
     (stopping, "settle", done, "mgh:beale", "plain", "bfgs", "false success"),
     (stopping, "observe", by_the_best, "nist:Rat42/1", "from the answer", "trust-exact", "given up"),
     (stopping, "measure_f", unmeasured, "nist:Misra1b/1", "1e-9 from the answer", "trust-exact", "false alarm"),
-    (noise, "noise_of_g", lambda problem, x, size: 0 * x, "mgh:meyer", "from the answer", "bfgs", "false alarm"),
+    (noise, "noise_of_g", lambda grad, x, size: 0 * x, "mgh:meyer", "from the answer", "bfgs", "false alarm"),
     (stopping, "think", content, "nist:Misra1a/1", "from the answer", "bfgs", "false success"),
     (stopping, "noise_floor", lambda *_: 0.0, "mgh:gaussian", "1e-9 from the answer", "bfgs", "false alarm"),
     (wolfe, "noise_floor", lambda *_: 0.0, "mgh:watson:9", "1e-9 from the answer", "bfgs", "false alarm"),
