@@ -6,7 +6,6 @@ it never concludes from eps·|f| alone, because a sum of cancelling terms is noi
 """
 
 from collections.abc import Callable
-from functools import partial
 from math import inf, isfinite
 from typing import Any, NamedTuple
 
@@ -306,8 +305,7 @@ def widths(problem: Problem, x: Any, size: Any, known: float) -> list[Fine]:
 
 def steadied(problem: Problem, x: Any, size: Any, fine: Fine, relative: float, known: float) -> Fine:
     """The same, its accuracy three times what it was, or what its gradient trembles.   Cost: 10 gradients."""
-    grad = partial(by_differences, problem, size=size, scheme="3-point", noise=fine.noise)
-    shaking, _ = trembling(grad, x, sizes(x, size))
+    shaking, _ = trembling(lambda y: by_differences(problem, y, size, "3-point", fine.noise), x, sizes(x, size))
     errors = 3.0 * larger(fine.known.errors, shaking)
     usual = larger(errors, left_by(known, "3-point", x, size, max(relative, eps(x))))
     return Fine(

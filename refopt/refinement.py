@@ -173,15 +173,15 @@ def model_of(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: Any, 
 
 
 def unseen(model: Model) -> Any:
-    """The sizes of the variables, larger where B is lost in noise, Bᵢᵢ wᵢ² ≪ ‖B‖: so large that it would show.
+    """The sizes of the variables, larger where Bᵢᵢ wᵢ² is lost in what noise leaves of B: so large that it would show.
 
-    For a variable that was near zero from the start such a size is only a guess.
+    Those of variables that were near zero from the start are no more than a guess.
     """
-    if model.measured is None:
+    if model.measured is None or not norm_inf(model.measured) > 0.0:
         return model.w
     xp, bend = namespace(model.w), absolute((model.Q * model.Q) @ model.measured)
     wanted = model.w * (100.0 * model.floor / larger(bend, 0.0 * bend + 1e-30 * norm_inf(bend))) ** 0.5
-    return xp.where(bend < model.floor, -larger(-wanted, 0.0 * wanted - norm_inf(model.w)), model.w)
+    return xp.where(bend < model.floor, xp.minimum(wanted, norm_inf(model.w)), model.w)
 
 
 def shown(problem: Problem, model: Model, x: Any, f: float, ef: float) -> Model:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import refopt
-from refopt import driver
+from refopt import driver, stopping
+from refopt.judgement import BESIDE, BUDGET, DISTANT, DONE, FALLING, RUNNING, STUCK
 from refopt.loop import Loop
-from refopt.stopping import BUDGET, DISTANT, DONE, FALLING, RUNNING, STUCK, Ending, Status, Tests
+from refopt.stopping import Ending, Status, Tests
 
 
 class State(NamedTuple):
@@ -221,6 +222,28 @@ def test_a_run_that_is_stuck_is_thought_about_and_may_go_on():
     assert rules.asked == [(0, 1, 0.0), (1, 3, 0.5), (2, 4, 1.5)]
     assert noises == [0.0, 0.5, 0.5, 1.5]
     assert (end.state.nfev, end.state.njev) == (1 + 4 + 3 * 2, 1 + 3)  # its own evaluations are counted, every time
+
+
+@pytest.mark.parametrize("finite", [True, False])
+def test_a_run_begins_again_beside(finite):
+    """With the point that the rules name, f and evaluations as they were; beside a wall it goes on where it was."""
+
+    class Beside(Rules):
+        def think(self, method, problem, state, watch, params, tests, tried):
+            return problem, state, seen._replace(x=np.full(1, 7.0), verdict=BESIDE)
+
+    class Method:
+        def init(self, problem, x, params):
+            return State(0, x, problem.fun(x), problem.grad(x) if finite else np.full(1, np.nan))
+
+    seen = stopping.watch(np.ones(1), 3.0, np.ones(1), np.ones(1))
+    rules = Beside()
+    rules.watch = stopping.watch
+    think = driver.thinker(rules, Method(), lambda rough: Problem(), None, Tests())
+    _, state, watch = think(0.25, State(4, nfev=5, njev=6), seen, 0)
+    assert watch.verdict == RUNNING
+    assert (state.k, watch.f0, watch.x[0]) == ((0, 3.0, 7.0) if finite else (4, 3.0, 1.0))
+    assert not finite or (state.nfev, state.njev) == (5 + 1, 6 + 1)
 
 
 def test_the_problem_is_made_when_there_is_something_to_think_about():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from refopt import stopping
-from refopt.judgement import PRECISE, noise_only, safe, stationary
+from refopt.judgement import BESIDE, BUDGET, PRECISE, noise_only, safe, stationary
 from refopt.problem import Problem
 
 EPS = 2.0**-52
@@ -118,3 +118,32 @@ def test_a_canyon_in_noise_is_no_minimum():
     watch = begun(f=problem.fun(x), g=problem.grad(x), x=x)._replace(g0=1.0, f0=2.0, size=np.ones(2))
     found = stationary(problem._replace(noise=1e-3), watch, 1e-4, TESTS, False, inf)
     assert found is None or found.gnorm <= 5e-7
+
+
+def test_where_f_bends_down_there_is_a_point_to_go_on_from():
+    """A saddle, reached from (3, −4) with a gradient that is small, but no end."""
+    saddle = Problem(lambda x: float(x[0] ** 2 - x[1] ** 2), lambda x: np.array([2 * x[0], -2 * x[1]]))
+    watch = begun(f=0.0, g=(1e-4, -1e-4), x=(5e-5, 5e-5))._replace(size=np.array([3.0, 4.0]), g0=8.0, f0=25.0)
+    found = stationary(saddle, watch, 1e-9, TESTS, False, inf)
+    assert found.verdict == BESIDE
+    assert saddle.fun(found.x) < -1e-9
+
+
+@pytest.mark.parametrize(("y", "verdict"), [(0.01, PRECISE), (1.0, BESIDE)])
+def test_where_last_steps_lead_on_but_not_to_the_end(y, verdict):
+    """x² + y⁴, where each takes a third of y: twelve are enough, or lead to a lower point to go on from."""
+    problem = Problem(lambda x: float(x[0] ** 2 + x[1] ** 4), lambda x: np.array([2 * x[0], 4 * x[1] ** 3]))
+    x = np.array([1e-4, y])
+    watch = begun(f=problem.fun(x), g=problem.grad(x), x=x)._replace(size=np.full(2, 2.0), g0=1e3, f0=2.0)
+    found = stationary(problem, watch, 1e-9, TESTS, True, inf)
+    assert found.verdict == verdict
+    assert 0.0 < problem.fun(found.x) < 1e-7 * problem.fun(x)
+
+
+def test_too_few_evaluations_to_judge_by():
+    """60 gradients by differences to find the finest, five for a model, one for a step and more."""
+    bowl = Problem(lambda x: 1.0 + float(x @ x), lambda x: 2 * x)
+    watch = begun(f=1.0 + 2e-8, g=(2e-4, 2e-4), x=(1e-4, 1e-4))._replace(size=np.ones(2), g0=1.0, f0=2.0)
+    tests = TESTS._replace(differences=1e-5, per_gradient=4)
+    verdicts = [stationary(bowl, watch, 0.0, tests, False, 5.0 * most).verdict for most in (64, 65, 200)]
+    assert verdicts == [BUDGET, BUDGET, PRECISE]

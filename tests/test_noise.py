@@ -160,6 +160,13 @@ def test_what_is_rounded_to_few_digits_scatters():
     assert scatter(Problem(lambda x: 1.0), x, np.ones(2), 0.0) == 0.0
 
 
+def test_rounding_of_x_does_not_scatter():
+    """(x − 10⁶)², whose slopes are 1 where it is looked at: points are exact, and so are its values, nearly."""
+    problem, x = Problem(lambda x: float((x[0] - 1e6) ** 2)), np.array([1e6 + 1 / 3])
+    assert scatter(problem, x, x, 0.0) <= 1e-15
+    assert scatter(Problem(lambda x: problem.fun(np.float32(x))), x, x, 0.0) >= 1e-3
+
+
 def test_scatter_looks_no_further_than_it_says():
     """Along ±sizes to the 0.4th power of eps, and a shorter line where that scatters."""
     x, seen = np.array([2.0, -5.0]), []
@@ -248,7 +255,7 @@ def test_the_finest_differences_know_how_wrong_they_are(seed, exponent):
     c, x, size = rng.uniform(0.5, 2, 3), rng.uniform(0.5, 2, 3), 10.0**exponent
     problem = Problem(lambda x: float(np.exp(c * x).sum()) * (1 + planted(x, seed, size)[0]))
     exact, widths = c * np.exp(c * x), [2.0**-52 * 8.0**k for k in range(14)]
-    made, g, known = finest(problem, x, x)
+    made, g, known, _ = finest(problem, x, x)
     assert (g == gradient(problem.fun, x, "3-point", x, made)).all()
     assert (abs(g - exact) <= known.errors.max()).all()
     best = min(abs(gradient(problem.fun, x, "3-point", x, width) - exact).max() for width in widths)
@@ -270,7 +277,7 @@ def test_differences_that_agree_by_chance_are_not_the_best():
 def test_steps_that_are_too_long_are_not_the_finest():
     """A size of 1 beside variables of 1e-3, cos 300x: the usual steps of 6e-6 are wrong by 5e-4, shorter ones less."""
     problem, x = Problem(lambda x: float(np.cos(300.0 * x).sum())), np.array([3e-3, 4e-3])
-    _, g, known = finest(problem, x, np.ones(2))
+    _, g, known, _ = finest(problem, x, np.ones(2))
     wrong = abs(g + 300.0 * np.sin(300.0 * x))
     assert (wrong <= known.errors).all()
     assert wrong.max() <= 1e-5
@@ -281,8 +288,18 @@ def test_two_differences_that_agree_by_chance_are_no_less_wrong(monkeypatch):
     widths = [2.0**-52 * 8.0**k for k in range(-3, 14)]
     slopes = dict(zip(widths, [30.0, 3.0, 7.0, 7.0, 1.2, 1.02, 1.0, 1.0, 1.04, 1.2, *[2.0] * 7], strict=True))
     monkeypatch.setattr(noise, "by_differences", lambda p, x, size, scheme, width: np.full(1, slopes[width]))
-    _, g, known = finest(Problem(lambda x: 0.0), np.ones(1), np.ones(1))
+    _, g, known, _ = finest(Problem(lambda x: 0.0), np.ones(1), np.ones(1))
     assert abs(g - 1.0) <= known.errors <= 6.0
+
+
+def test_differences_that_agree_by_chance_tremble():
+    """x² of float32 numbers, beside its minimum and from a size of 1: long steps round x away, all to the same."""
+    problem, x = Problem(lambda x: 1e12 * float(np.float32(x[0] - 2e-6)) ** 2), np.array([2e-6])
+    coarse = Problem(lambda x: 1e12 * (float(np.float32(x[0])) - 2e-6) ** 2)
+    for one in (problem, coarse):
+        _, g, known, error = finest(one, x, np.ones(1))
+        assert abs(g) <= known.errors
+        assert known.errors >= 3.0 * error
 
 
 @pytest.mark.parametrize(("f", "relative"), [(1e8, 1e-16), (1.0, 1e-6)])
@@ -291,7 +308,7 @@ def test_what_differences_of_the_usual_width_cannot_tell_from_zero(f, relative):
     rng = np.random.default_rng(4)
     problem = Problem(lambda x: f * (1 + relative * rng.uniform(-1, 1)) + float(x @ x))
     x = np.array([1.0, 20.0])
-    _, _, known = finest(problem, x, x)
+    _, _, known, _ = finest(problem, x, x)
     width = max(relative, 2.0**-52) ** (1 / 3)
     assert (known.usual >= known.errors).all()
     assert (known.usual >= 0.1 * relative * f / (width * x)).all()
@@ -303,11 +320,11 @@ def test_differences_that_see_nothing_are_not_the_finest():
     c = np.array([0.3, 0.5])
     coarse = Problem(lambda x: float(np.float32(1.0 + ((x - c) ** 2).sum())))
     x = c + 1e-3
-    _, g, known = finest(coarse, x, x)
+    _, g, known, _ = finest(coarse, x, x)
     assert (abs(g - 2e-3) <= known.errors).all()
     assert known.errors.max() <= 1e-4
     far, walled = np.array([50.0, 50.0]), Problem(lambda x: 1e8 + float((x - np.log(x)).sum()))
-    _, g, known = finest(walled, 1 + 1e-3 * np.ones(2), far)
+    _, g, known, _ = finest(walled, 1 + 1e-3 * np.ones(2), far)
     assert (abs(g - 1e-3 / 1.001) <= known.errors).all()
     assert known.errors.max() <= 1e-3
 

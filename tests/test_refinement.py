@@ -16,12 +16,14 @@ from refopt.refinement import (
     damped,
     fallen,
     heard,
+    lower_beside,
     model_of,
     newton_step,
     parts,
     promise,
     refine,
     shown,
+    unseen,
     whitened,
 )
 from strategies import seeds
@@ -121,7 +123,21 @@ def test_negative_curvature_must_show_in_f(curvature, convex):
     assert not model.convex
     seen = shown(problem, model, x, problem.fun(x), 10 * EPS)
     assert seen.convex is convex
+    assert (seen.lower is None) is convex
+    assert convex or problem.fun(seen.lower) < problem.fun(x)
     assert (seen.values >= 1e-4 * (1 - 1e-6)).all() or not convex
+
+
+def test_a_lower_point_beside():
+    """Of two directions in which f bends down that in which it does so most; none, if a slope alone leads down."""
+    saddle = Problem(lambda x: float(x[0] ** 2 - x[1] ** 2 - 9 * x[2] ** 2), lambda x: np.array([2, -2, -18]) * x)
+    x = np.array([1.0, 0.0, 0.0])
+    lower = lower_beside(saddle, x, 1.0, saddle.grad(x), np.ones(3), 0.0, 1e-12)
+    assert saddle.fun(lower) < 1.0
+    assert abs(lower - x).argmax() == 2
+    assert refine(saddle, x, 1.0, saddle.grad(x), np.ones(3), 0.0 * x, 1e-12, 0.0, inf).lower.tolist() == lower.tolist()
+    bowl = Problem(lambda x: float(x @ x), lambda x: 2 * x)
+    assert lower_beside(bowl, x, 1.0, bowl.grad(x), np.ones(3), 0.0, 1e-12) is None
 
 
 def test_negative_curvature_that_noise_of_f_hides_is_none():
@@ -196,6 +212,44 @@ def test_where_f_rises_along_what_is_only_bias_the_rest_is_a_step():
     assert end.stuck
 
 
+@pytest.mark.parametrize(("weight", "size"), [(1.0, 1e-9), (1.0, 1.0), (0.0, 1e-9)])
+def test_sizes_over_which_f_hardly_bends_are_made_larger(weight, size):
+    """½(x² + weight y²), y in a size of its own: so large that the model sees it, but no larger than x is."""
+    problem = Problem(lambda x: 0.5 * float(x[0] ** 2 + weight * x[1] ** 2), lambda x: np.array([x[0], weight * x[1]]))
+    x = np.array([1.0, 0.0])
+    model = model_of(problem.grad, x, problem.grad(x), np.array([1.0, size]), 0.0 * x)
+    w = unseen(model)
+    assert w[0] == 1.0
+    assert size <= w[1] <= 1.0
+    assert bool(w[1] == size) is (size == 1.0)
+    assert weight == 0.0 or weight * w[1] ** 2 > 10 * model.floor
+    assert (unseen(model._replace(measured=0 * w)) == model.w).all()
+    assert (unseen(model._replace(measured=None)) == model.w).all()
+
+
+def test_steps_find_the_minimum_in_variables_of_nearly_no_size():
+    """(y − 10x)² + x² + z², from where x and y began at 1e-10 beside z = 1."""
+    problem = Problem(
+        lambda v: float((v[1] - 10 * v[0]) ** 2 + v[0] ** 2 + (v[2] - 1) ** 2),
+        lambda v: 2 * np.array([v[0] - 10 * (v[1] - 10 * v[0]), v[1] - 10 * v[0], v[2] - 1]),
+    )
+    x = np.array([7e-11, 1.1e-10, 1.0])
+    end = refine(problem, x, problem.fun(x), problem.grad(x), x, np.full(3, 1e-13), 1e-32, 0.0, inf)
+    assert end.f <= 1e-6 * problem.fun(x)
+
+
+def test_where_steps_come_to_an_end_f_is_asked_what_is_ahead(monkeypatch):
+    """½(x² + 1e-6 y²) with steps too short to end it: f falls along the whole one, or does not."""
+    monkeypatch.setattr(refinement, "damped", lambda problem, model, now, ceiling: (now, 1))
+    for f, ahead in ((lambda x: 0.5 * float(x[0] ** 2 + 1e-6 * x[1] ** 2), True), (lambda x: 0.0, False)):
+        problem = Problem(f, lambda x: np.array([x[0], 1e-6 * x[1]]))
+        x = np.ones(2)
+        end = refine(problem, x, f(x), problem.grad(x), x, 0.0 * x, 1e-16, 1e-12, inf)
+        assert end.stuck is not ahead
+        assert (end.f < 1e-6 * f(x)) is ahead
+        assert not end.short
+
+
 @pytest.mark.parametrize(("slope", "seen"), [(1.0, True), (1e-9, False)])
 def test_whether_any_bend_is_seen(slope, seen):
     """½ slope ‖x‖² in noise of 1e-6 in its gradient."""
@@ -216,8 +270,9 @@ def test_no_more_gradients_than_allowed(seed, most):
     calls = []
     counted = problem._replace(grad=lambda x: calls.append(1) or problem.grad(x))
     x = np.ones(3)
-    refine(counted, x, problem.fun(x), problem.grad(x), x, np.zeros(3), 0.0, 0.0, most)
+    end = refine(counted, x, problem.fun(x), problem.grad(x), x, np.zeros(3), 0.0, 0.0, most)
     assert len(calls) <= most + 6  # the last step may have seven trials
+    assert end.short or len(calls) < most
 
 
 def test_on_every_array_kind(namespace):

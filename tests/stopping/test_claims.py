@@ -9,10 +9,11 @@ import pytest
 import refopt
 from problems import saddle
 from refopt import judgement, noise, refinement, region, stopping, stopping_residuals
+from refopt.judgement import DONE
 from refopt.linesearch import wolfe
 from refopt.noise import Differences, FunctionNoise
 from refopt.refinement import Refined
-from refopt.stopping import DONE, Ending, Status
+from refopt.stopping import Ending, Status
 from variants import (
     DERIVATIVES,
     PATIENCE,
@@ -262,8 +263,7 @@ MUTANTS = [
     (stopping, "measure_f", unmeasured, "nist:Misra1b/1", "1e-9 from the answer", "trust-exact", "false alarm"),
     (noise, "noise_of_g", lambda grad, x, size: 0 * x, "mgh:meyer", "from the answer", "bfgs", "false alarm"),
     (stopping, "think", content, "nist:Misra1a/1", "from the answer", "bfgs", "false success"),
-    (stopping, "noise_floor", lambda *_: 0.0, "mgh:gaussian", "1e-9 from the answer", "bfgs", "false alarm"),
-    (wolfe, "noise_floor", lambda *_: 0.0, "mgh:watson:9", "1e-9 from the answer", "bfgs", "false alarm"),
+    (wolfe, "noise_floor", lambda *_: 0.0, "logistic:10", "1e-6 from the answer", "bfgs", "false alarm"),
     (region, "noise_floor", lambda *_: 0.0, "mgh:penalty_2:4", "plus 1e8", "trust-exact", "false alarm"),
 ]  # fmt: skip
 
@@ -336,6 +336,20 @@ def test_without_it_a_false_claim_of_a_fit(
     assert claimed(case, variant, method, derivatives) == "solved"
     monkeypatch.setattr(module, name, mutant)
     assert claimed(case, variant, method, derivatives) == wrong
+
+
+@pytest.mark.parametrize(
+    ("module", "case", "variant", "method", "derivatives"),
+    [
+        (stopping, "nist:Roszman1/1", "plus 1e8", "modified-newton", "3-point"),
+        (stopping_residuals, "nist:MGH09/1", "plus 1e8", "dogleg", "analytic"),
+    ],
+)
+def test_where_f_bends_down_a_run_goes_on(monkeypatch, module, case, variant, method, derivatives):
+    """Of the Hessian noise leaves little, and the second runs to infinity, where J is singular."""
+    assert claimed(case, variant, method, derivatives) in ("solved", "elsewhere")
+    monkeypatch.setattr(module, "ESCAPES", 0)
+    assert claimed(case, variant, method, derivatives) == "false alarm"
 
 
 def unrefined(problem, x, f, g, *rest):

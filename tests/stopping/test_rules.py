@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from refopt import stopping
 from refopt.derivatives import gradient
+from refopt.judgement import BESIDE, BUDGET, DISTANT, DONE, FALLING, PRECISE, RUNNING, STUCK
 from refopt.methods import bfgs, trust_exact
 from refopt.noise import Differences
 from refopt.problem import Problem
-from refopt.stopping import BUDGET, DISTANT, DONE, FALLING, PRECISE, RUNNING, STUCK, Ending, Status
+from refopt.stopping import Ending, Status
 from strategies import vectors
 
 EPS = 2.0**-52
@@ -40,7 +41,7 @@ def test_statuses_have_the_numbers_that_users_rely_on():
         "BAD_DERIVATIVE", "SINGULAR", "MAXTIME",
     ]  # fmt: skip
     assert [int(status) for status in Status] == list(range(11))
-    assert len({RUNNING, STUCK, DONE, DISTANT, BUDGET, FALLING, PRECISE}) == 7
+    assert len({RUNNING, STUCK, DONE, DISTANT, BUDGET, FALLING, PRECISE, BESIDE}) == 8
 
 
 def test_what_differences_cost_is_counted():
@@ -325,6 +326,21 @@ def test_the_newton_step_is_asked_for_now_and_then():
     assert sorted(set(asked)) == [0, 1, 2, 4, 8]
 
 
+@pytest.mark.parametrize(
+    ("verdict", "tried", "restarts", "answer"),
+    [
+        (BESIDE, 19, False, BESIDE), (BESIDE, 20, False, Status.LINE_SEARCH), (BESIDE, 4, True, RUNNING),
+        (BUDGET, 2, False, Status.MAXFUN), (BUDGET, 2, True, RUNNING), (PRECISE, 4, True, PRECISE),
+    ],
+)  # fmt: skip
+def test_at_the_last_a_run_goes_on_from_beside(monkeypatch, verdict, tried, restarts, answer):
+    """When there is no other chance, and not for ever; or it has not been judged for want of evaluations."""
+    monkeypatch.setattr(stopping, "stationary", lambda problem, watch, *_: watch._replace(verdict=verdict))
+    found = think(BOWL, [1.0, 1.0], Method(restarts=restarts), tried=tried, fresh=False)
+    assert (found.status if isinstance(found, Ending) else found[2].verdict) == answer
+    assert answer != Status.MAXFUN or "too few evaluations" in found.advice
+
+
 def test_an_old_matrix_is_dropped_before_giving_up():
     """Far from any minimum, where nothing is wrong and nothing is noisy."""
     problem, state, watch = think(BOWL, [1.0, 1.0], Method(restarts=True), tried=2, fresh=False)
@@ -410,7 +426,7 @@ def test_differences_without_a_doubt_have_converged():
 def test_what_is_small_is_looked_at_again():
     """‖g‖ = 2 is not small beside a first one of 1e6: Newton's step goes on to the minimum."""
     _, _, watch = think_of_differences(BOWL.fun, [1e-9, 1.0], f0=100.0, g0=1e6)
-    assert watch.verdict == stopping.PRECISE
+    assert watch.verdict == PRECISE
     assert abs(watch.x).max() < 1e-6
 
 

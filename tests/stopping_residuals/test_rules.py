@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from refopt import derivatives, stopping_residuals, zoo
+from refopt.judgement import BUDGET, DONE, PRECISE, RUNNING, STUCK
 from refopt.methods import lm
 from refopt.problem import LeastSquares
-from refopt.stopping import BUDGET, DONE, PRECISE, RUNNING, STUCK, Ending, Status
+from refopt.stopping import ESCAPES, Ending, Status
 from refopt.stopping_residuals import Tests, Watch
 
 
@@ -264,6 +265,30 @@ def test_a_gradient_within_its_own_noise_is_stationary_near_the_end_only(monkeyp
     assert near.success
     assert not away.success
     assert beside.success
+
+
+@pytest.mark.parametrize(
+    ("x", "tried", "maxfun", "lower"),
+    [
+        ([0.0, 1e-3], 9, 1e300, True),
+        ([0.0, 1e-3], ESCAPES, 1e300, False),
+        ([0.0, 1e-3], 9, 5.0, False),  # five Jacobians are needed for second derivatives, and one was evaluated
+        ([1.0, 1e-3], 9, 1e300, False),
+    ],
+)
+def test_a_fit_that_is_stuck_goes_on_where_f_bends_down(x, tried, maxfun, lower):
+    """r = (u² − 1, v/10, 1) is stuck near its saddle u = 0, and near its minimum u = 1, with a gradient of 1e-5."""
+
+    def residual(x):
+        return np.array([x[0] ** 2 - 1.0, 0.1 * x[1], 1.0])
+
+    def jacobian(x):
+        return np.array([[2 * x[0], 0.0], [0.0, 0.1], [0.0, 0.0]])
+
+    watch = Watch(1e2, 1e-4, 1e-4, np.full(2, 9.0), 1.0, 1.0, 5, 50, 0.0, False, True, STUCK)
+    found, state = think(residual, jacobian, x, watch, tried, maxfun=maxfun, ok=False)
+    assert isinstance(found, Ending) is not lower
+    assert not lower or (found[1].f < state.f and found[2].verdict == RUNNING)
 
 
 def test_the_sum_of_squares_as_a_function():
