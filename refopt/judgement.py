@@ -19,6 +19,7 @@ from refopt.refinement import refine
 #: again there; of fits, NEAR: a polish may lead to the end; FLAT: done, unless f bends down along what J does not see
 RUNNING, STUCK, DONE, DISTANT, BUDGET, FALLING, PRECISE, BESIDE, NEAR, FLAT = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
 SAFE = 1e-7  #: a gradient this much smaller than at the start is small without any further proof
+FAINT = 5e-7  #: of ‖B‖, how much B may bend down where a method has seen that its Hessian does
 FINE = 60  #: gradients by differences, with f each, that finding the finest ones may take
 MANY = 200  #: variables, too many to ask for a Newton step
 LITTLE = 2.0**-52  #: of all that was gained, a part that is not worth a step: its last digit
@@ -78,7 +79,7 @@ def stationary(problem: Problem, watch: Any, promised: float, tests: Any, sees_h
     n, most = watch.x.shape[0], most_gradients(watch, tests, left)
     if too_few(watch, tests, left):
         return watch._replace(verdict=BUDGET)
-    if not promised < inf and measured == 0:
+    if not promised < inf and measured == 0 and n > MANY:
         return None
     if tests.differences > 0.0:
         problem, watch, known = finely(problem, watch)
@@ -89,7 +90,8 @@ def stationary(problem: Problem, watch: Any, promised: float, tests: Any, sees_h
     near = unmoved or nearby(watch.x, watch.size) or watch.gnorm <= (1e-3 if sees_hessian else 1e-4) * watch.g0
     if n <= MANY and most >= 2 * n + 1:
         if unmoved or tests.differences > 0.0 or watch.gnorm <= max(1e-2 * watch.g0, norm_inf(known.errors)):
-            best = perfected(problem, watch, tests, near, known, most)
+            faint = inf if promised < inf or measured else FAINT
+            best = perfected(problem, watch, tests, near, known, most, faint)
             if best is None or best.verdict != PRECISE or best.x is watch.x or tests.differences == 0.0:
                 return best
             _, there, again = finely(problem, best)  # where the errors may be others
@@ -119,27 +121,27 @@ def finely(problem: Problem, watch: Any) -> tuple[Problem, Any, Accuracy]:
     return finer, watch._replace(g=g, gnorm=norm_inf(g)), known
 
 
-def perfected(problem: Problem, watch: Any, tests: Any, near: bool, known: Accuracy, most: float) -> Any:
+def perfected(problem: Problem, watch: Any, tests: Any, near: bool, known: Accuracy, most: float, faint: float) -> Any:
     """Newton's method goes on as far as it can. Then g must be small, or noise, and a step have nothing to gain.
 
     What a step has to gain counts for nothing if it is less than the rounding of f; where f is noisier than that, g
     must be noise in units of the variables as well; and where no step succeeds, or none lowers f, it be ``near``.
+    B may bend down by so ``faint`` a part of it.
     """
     ef, enough = noise_floor(problem, watch.x, watch.f), nothing(problem, watch, tests)
     best = refine(problem, watch.x, watch.f, watch.g, watch.size, known.noise, ef, enough, most, known.bias)
     x, f, g, gain, errors, little = best.x, best.f, best.g, best.gain, known.errors, trifle(watch.f0, best.f, tests)
     gnorm, stuck = norm_inf(g), best.stuck and best.lowest >= f - enough  # a gain that is real shows in f
     good = gain <= max(enough, little) and gnorm <= 5.0 * SAFE * watch.g0
-    if near or gnorm <= 0.1 * (watch.gmax if tests.differences > 0.0 else watch.g0):  # as differences may miss g₀
+    if near or gnorm <= 0.1 * watch.gmax:  # as it may begin on a plateau
         good = good or (gnorm <= norm_inf(errors) and gain <= max(100.0 * eps(x) * abs(f), min(enough, little)))
         good = good or (best.seen and gain <= enough and noise_only(g, known.usual, x, watch.size))
         good = good or (stuck and (near or best.seen) and noise_only(g, errors, x, watch.size))
-    if good:
+    if good and best.bent <= faint:
         return watch._replace(x=x, f=f, g=g, gnorm=gnorm, verdict=PRECISE)
     if best.short:
         return watch._replace(verdict=BUDGET)
-    lower = x if best.lower is None and f < watch.f - enough else best.lower
-    return None if lower is None else watch._replace(x=lower, verdict=BESIDE)
+    return None if best.lower is None else watch._replace(x=best.lower, verdict=BESIDE)
 
 
 def nothing(problem: Problem, watch: Any, tests: Any) -> float:

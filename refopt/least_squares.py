@@ -17,7 +17,7 @@ from refopt import loop as loops
 from refopt.accounts import Account
 from refopt.budget import Spent
 from refopt.catalogue import Entry, as_dict, find, nonnegative, split_options
-from refopt.derivatives.differences import sizes
+from refopt.derivatives.differences import start_sizes
 from refopt.inputs import Later, Together, array_function, check_derivatives, own, same_kind, vector
 from refopt.linalg.arrays import lower_inverse
 from refopt.linalg.gram import inverse_gram
@@ -73,17 +73,21 @@ def least_squares(
         (fun, jac), args = account.functions, account.args
         plan = planned(plan_of, x, fun, jac, args, kwargs or None, method, ftol, xtol, gtol, limit, options)
         method, params, tests, common = plan.method, plan.params, plan.tests, plan.common
-        problem = Later(generic_problem, fun, jac, args, kwargs or {}, x)
+        size, tried = positive(abs(x)), 0
+        if tests.differences > 0.0:
+            size, tried = start_sizes(Residual(partial(fun, **(kwargs or {})), args), x)
+        problem = Later(generic_problem, fun, jac, args, kwargs or {}, size)
         loop = plan.loop or loops.generic(method, stopping_residuals, problem())
         if tests.differences > 0.0:
             loop = loops.with_wider_differences(loop, method, stopping_residuals, problem)
         if scale is not None and "rescale" in params._fields:
             params, loop = params._replace(rescale=False), scaled(loop, method, scale)
+        loop = loops.having_tried(loop, tried)
         think = driver.thinker(stopping_residuals, method, problem, params, tests)
         describe = partial(driver.so_far, partial(sketch, tests, began))
         report = driver.reporter(callback, bool(common.get("disp")), describe)
         trace, budget = bool(common.get("trace")), account.budget
-        done = driver.drive(loop, think, x, positive(abs(x)), params, tests, plan.limits, began, report, trace, budget)
+        done = driver.drive(loop, think, x, size, params, tests, plan.limits, began, report, trace, budget)
         with np.errstate(all="ignore"):
             with suppress(Spent):
                 done = completed(method, problem, done, params, tests)
@@ -258,9 +262,9 @@ def compiled_loop(
 
 
 def generic_problem(
-    fun: Any, jac: Any, args: tuple[Any, ...], kwargs: dict[str, Any], x: Any, noise: float = 0.0
+    fun: Any, jac: Any, args: tuple[Any, ...], kwargs: dict[str, Any], size: Any, noise: float = 0.0
 ) -> LeastSquares:
-    """The user's functions, and differences that suit the relative noise of r, 0 for its rounding."""
+    """The user's functions, and differences that suit the sizes of variables and the noise of r, 0 for its rounding."""
     from refopt import derivatives
 
     if jac is True:
@@ -271,7 +275,7 @@ def generic_problem(
         shape = lambda x: (residual.rows(x), x.shape[0])
         return LeastSquares(residual, array_function(partial(jac, **kwargs), args, shape, "jac"))
     raw = (lambda x: fun(x, *args, **kwargs)) if jac in ("autograd", "cs") else residual
-    return LeastSquares(residual, derivatives.jacobian_of(raw, differenced(jac), sizes(x), noise))
+    return LeastSquares(residual, derivatives.jacobian_of(raw, differenced(jac), size, noise))
 
 
 class Residual:

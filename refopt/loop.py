@@ -96,6 +96,16 @@ def keeping(loop: Loop, kept: Any) -> Loop:
     return loop._replace(begin=partial(loop.begin, kept=kept), run=partial(loop.run, kept=kept))
 
 
+def having_tried(loop: Loop, tried: int) -> Loop:
+    """The loop, its first state with so many evaluations that were made before."""
+
+    def begin(*start: Any) -> Any:
+        state, watch, steps = loop.begin(*start)
+        return state._replace(nfev=state.nfev + tried), watch, steps
+
+    return loop._replace(begin=begin) if tried else loop
+
+
 def with_wider_differences(loop: Loop, method: Any, rules: Any, problem: Callable[[float], Any]) -> Loop:
     """The loop, with differences that suit the noise of f once ``watch.rough`` says how large it is; then generic."""
 

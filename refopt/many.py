@@ -19,11 +19,11 @@ import numpy as np
 from refopt import stopping
 from refopt.accounts import Account
 from refopt.catalogue import Entry, as_dict, find, split_options
-from refopt.derivatives.differences import start_sizes
+from refopt.derivatives.differences import doubtful, own_sizes, sizes, start_sizes
 from refopt.driver import MESSAGES, next_chunk, result_type
 from refopt.inputs import check_derivatives, vector
 from refopt.minimize import given, ignore_unused, jitted_problem, minimize, second, steps_at_most, wanted, why_generic
-from refopt.ops import absolute, namespace
+from refopt.ops import namespace
 from refopt.stopping import Status
 
 COUNTS = ("nit", "nfev", "njev", "nhev", "nhvp")
@@ -168,7 +168,11 @@ def in_one_loop(
 
     search = getattr(params, "search", 0)
     run = partial(rows_runner(entry.module, stopping, problem, workers > 1, search), params, tests)
-    size = start_sizes(X) if tests.differences > 0.0 else absolute(X)
+    size, tried = own_sizes(X), np.zeros(len(X), int)
+    if tests.differences > 0.0:
+        size = sizes(X)
+        for k in np.flatnonzero(doubtful(size).any(axis=1)):
+            size[k], tried[k] = start_sizes(problem.fun, X[k])
     numbers = np.full((X.shape[0], len(COLUMNS)), np.nan)
     start = time.perf_counter()
     run(X[:1].copy(), size, X[:1].copy(), numbers[:1].copy(), 0, 1, 0)
@@ -181,6 +185,7 @@ def in_one_loop(
 
     side_by_side(solve, Rows(range(len(X)), deadline), workers, next_chunk)
     columns = SimpleNamespace(**dict(zip(COLUMNS, numbers.T, strict=True)))
+    columns.nfev = columns.nfev + tried
     sees_hessian = hasattr(entry.module.State, "B")
     return filled(found, columns, tests, limit, sees_hessian)
 

@@ -13,7 +13,7 @@ from refopt import driver, stopping
 from refopt import loop as loops
 from refopt.accounts import Account
 from refopt.catalogue import Entry, as_dict, find, nonnegative, split_options
-from refopt.derivatives.differences import relative_step, start_sizes
+from refopt.derivatives.differences import own_sizes, relative_step, start_sizes
 from refopt.inputs import (
     FLOAT,
     Later,
@@ -24,7 +24,7 @@ from refopt.inputs import (
     start_array,
     vector,
 )
-from refopt.ops import absolute, finite, symmetrised
+from refopt.ops import finite, symmetrised
 from refopt.problem import Problem
 from refopt.products import products_of
 
@@ -87,7 +87,9 @@ def performed(
 ) -> tuple[driver.Run, Callable[[driver.Run], Any]]:
     """The run that is planned, from x or from where an earlier one ended, and what makes its result."""
     method, params, tests, common = plan.method, plan.params, plan.tests, plan.common
-    problem = Later(generic_problem, plan, fun, args, x)
+    differs = tests.per_gradient + tests.per_hessian + tests.gradients_per_hessian + tests.gradients_per_product > 0
+    size, tried = start_sizes(value_of(fun, args, plan.jac), x) if differs else (own_sizes(x), 0)
+    problem = Later(generic_problem, plan, fun, args, size)
     loop = plan.loop or loops.generic(method, stopping, problem())
     kept = np.zeros((x.shape[0] + 1,) * 2) if loop.keeps else None
     if kept is not None:
@@ -99,7 +101,7 @@ def performed(
     if after:
         again = driver.begun_again(stopping, method, problem(after.watch.rough), after.state, after.watch, params)
         loop = loop._replace(begin=lambda *_: (*again, 0))
-    size = start_sizes(x) if tests.differences > 0.0 else absolute(x)
+    loop, size = loops.having_tried(loop, tried), size if tests.differences > 0.0 else own_sizes(x)
     think = driver.thinker(stopping, method, problem, params, tests)
     hessians = partial(evaluations, problem, kept) if callable(plan.hess) else None
     describe = partial(outcome, tests, began, hessians, after)
@@ -318,8 +320,13 @@ def why_generic(
     return "" if entry.compiles else f"{entry.name} does not compile"
 
 
-def generic_problem(plan: Plan, fun: Any, args: tuple[Any, ...], x: Any, noise: float = 0.0) -> Problem:
-    """The user's functions, and differences that suit the relative noise of f, 0 for its rounding."""
+def value_of(fun: Any, args: tuple[Any, ...], jac: Any) -> Callable[[Any], float]:
+    """f alone."""
+    return scalar_function(Together(fun).value if jac is True else fun, args)
+
+
+def generic_problem(plan: Plan, fun: Any, args: tuple[Any, ...], size: Any, noise: float = 0.0) -> Problem:
+    """The user's functions, and differences that suit the sizes of variables and the noise of f, 0 for its rounding."""
     from refopt import derivatives
 
     entry, jac, hess, hessp = plan.entry, plan.jac, plan.hess, plan.hessp
@@ -333,7 +340,7 @@ def generic_problem(plan: Plan, fun: Any, args: tuple[Any, ...], x: Any, noise: 
         both = Together(fun)
         fun, jac = both.value, both.derivative
     value = scalar_function(fun, args)
-    size, scheme = start_sizes(x), "" if callable(jac) else differenced(jac)
+    scheme = "" if callable(jac) else differenced(jac)
     if callable(jac):
         grad = array_function(jac, args, lambda x: tuple(x.shape), "jac")
     else:

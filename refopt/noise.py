@@ -360,9 +360,9 @@ def best_differences(
 
 
 def sizes(x: Any, size: Any) -> Any:
-    """max(|xᵢ|, sizeᵢ), and ‖x‖ (1 at the origin) for what is and began at 0, or as nothing beside the others."""
+    """max(|xᵢ|, sizeᵢ), and ‖x‖ (1 at the origin) for what began at 0 and is nothing beside the others."""
     w = larger(absolute(x), size)
-    return namespace(x).where(w > 1e-15 * norm_inf(w), w, norm(x) or 1.0)
+    return namespace(x).where((size > 0.0) | (w > 1e-15 * norm_inf(w)), w, norm(x) or 1.0)
 
 
 def nearby(x: Any, size: Any) -> bool:

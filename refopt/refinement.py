@@ -49,7 +49,8 @@ class Refined(NamedTuple):
     lowest: float = inf  #: and so low f is along that step, where a gain is promised
     seen: bool = True  #: whether any bend of f stands out of noise
     short: bool = False  #: more gradients were needed than there were
-    lower: Any = None  #: a point that is lower, beside one where f bends down
+    lower: Any = None  #: a point that is lower than the first, if there was one; beside one where f bends down
+    bent: float = 0.0  #: how much B bends down in any case, of ‖B‖
 
 
 def refine(
@@ -69,7 +70,7 @@ def refine(
     model = shown(problem, model, x, f, ef)
     error, shares = noise + bias, SHARES if bool(xp.any(bias + 0.0 * x > 0.0)) else SHARES[-1:]
     ceiling = f + 10.0 * ef
-    now = best = Refined(x, f, g, promise(model, g))
+    now = best = low = Refined(x, f, g, promise(model, g))
     for _ in range(STEPS):
         if left < 1 or not now.gain < inf or now.stuck:
             break
@@ -82,13 +83,15 @@ def refine(
             model = shown(problem, model, after.x, after.f, ef)
         now = after._replace(gain=promise(model, after.g))
         ceiling = min(ceiling, now.f + 10.0 * ef)
-        if better(now, best, enough, ef):
-            best = now
+        best, low = now if better(now, best, enough, ef) else best, now if now.f < low.f else low
     else:  # so slow that f must tell whether anything is ahead
         now = now if now.stuck or not now.gain < inf else fallen(problem, model, now, enough)
         best = now if better(now, best, enough, ef) else best
     gain, seen, short = promise(model, best.g), bool(xp.any(model.values > model.floor)), left < 1
-    return best._replace(gain=gain, stuck=now.stuck, lowest=now.lowest, seen=seen, short=short, lower=model.lower)
+    lower = low.x if model.lower is None and low.f < f - 10.0 * ef else model.lower
+    return best._replace(
+        gain=gain, stuck=now.stuck, lowest=now.lowest, seen=seen, short=short, lower=lower, bent=bent(model)
+    )
 
 
 def better(now: Refined, best: Refined, enough: float, ef: float) -> bool:
@@ -116,7 +119,7 @@ def stepped(
 def whitened(model: Model, error: Any, share: float) -> Model:
     """The model in units in which every component of g has the error 1, and what is less than a share of it no part."""
     xp, e = namespace(model.w), error * model.w
-    e = larger(e, 0.0 * e + 1e-6 * norm_inf(e))
+    e = larger(e, 0.0 * e + 1e-10 * norm_inf(e))
     B = (model.Q * model.values) @ model.Q.T / (e[:, None] * e[None, :])
     values, Q = xp.linalg.eigh(B)
     return Model(model.w / e, Q, larger(values, 0.0 * values + eps(e) * norm_inf(values)), True, None, share)
@@ -170,6 +173,12 @@ def model_of(grad: Callable[[Any], Any], x: Any, g: Any, size: Any, noise: Any, 
     noisy = ((Q * Q).T @ (0.0 * values + ((noise + bias) * w) ** 2)) ** 0.5
     blur = xp.where(values <= floor, noisy, 0.0 * values)
     return Model(w, Q, larger(values, 0.0 * values + floor), convex, values if whole else None, blur, floor)
+
+
+def bent(model: Model) -> float:
+    """−λmin / ‖Λ‖ as measured, whether f shows it or not; 0 where no eigenvalue is negative."""
+    least = 0.0 if model.measured is None else float(model.measured[0])
+    return -least / norm_inf(model.measured) if least < 0.0 else 0.0
 
 
 def unseen(model: Model) -> Any:

@@ -131,13 +131,39 @@ def sizes(x: Any, scale: Any = None) -> Any:
     return xp.where(size == 0, xp.ones_like(x), size)
 
 
-def start_sizes(x: Any) -> Any:
-    """The sizes of variables that begin at x, (n,) or (k, n): |xᵢ|, and 1 for what is nothing beside the largest.
+def start_sizes(function: Callable[[Any], Any], x: Any) -> tuple[Any, int]:
+    """The sizes of variables that begin at x: |xᵢ|, 1 for zeros; and how often that took the function, mostly never.
 
-    Such a variable is a zero that was found, not chosen, and no step of its size would change anything.
+    What is small beside the others, or 1, may be a zero that was found, not chosen. Where the function does not change
+    by √ε of it over such a size, differences would see nothing: it is made a thousand times larger until it does, or 1.
     """
+    size = sizes(x)
+    small = doubtful(size)
+    if not bool(namespace(x).any(small)):
+        return size, 0
+    with np.errstate(all="ignore"):
+        here, calls, least = function(x + 0), 1, eps(x) ** 0.5
+        for i in (i for i, one in enumerate(_items(small)) if one):
+            s, seen = float(size[i]), False
+            while s < 1.0 and not seen:
+                change, calls = function(_with(x, i, x[i] + s)) - here, calls + 1
+                seen = not _largest(change) <= least * _largest(here)
+                s = s if seen else min(1e3 * s, 1.0)
+            size = _with(size, i, s)
+    return size, calls
+
+
+def doubtful(size: Any) -> Any:
+    """Which sizes, (n,) or (k, n), are small beside the others, or 1: less than √ε of it."""
+    xp = namespace(size)
+    largest = xp.max(size, axis=-1, keepdims=True)
+    return size < eps(size) ** 0.5 * xp.where(largest > 1.0, largest, xp.ones_like(largest))
+
+
+def own_sizes(x: Any) -> Any:
+    """|x|, (n,) or (k, n), and 0 for what is nothing beside the largest: a zero that was found, not chosen."""
     xp = namespace(x)
-    return xp.where(abs(x) <= 1e-15 * xp.max(abs(x), axis=-1, keepdims=True), xp.ones_like(x), abs(x))
+    return xp.where(abs(x) <= 1e-15 * xp.max(abs(x), axis=-1, keepdims=True), xp.zeros_like(x), abs(x))
 
 
 def steps(x: Any, relative: float, scale: Any = None) -> Any:
@@ -178,6 +204,11 @@ def floating(x: Any) -> Any:
 def like(x: Any, values: Any) -> Any:
     """The numbers as an array of the kind and type and on the device of x."""
     return namespace(x).asarray(values, dtype=x.dtype, device=device(x))
+
+
+def _largest(value: Any) -> float:
+    """The largest modulus in a scalar or an array."""
+    return float(namespace(value).max(abs(value))) if getattr(value, "shape", ()) else abs(float(value))
 
 
 def all_finite(value: Any) -> bool:
