@@ -331,6 +331,28 @@ def central_accuracy(problem: Any, x: Any, g: Any, watch: Any) -> Accuracy:
     return Accuracy(noise, bias, errors, errors)
 
 
+def best_central(problem: Any, x: Any, watch: Any, enough: float) -> tuple[float, Accuracy]:
+    """The relative noise that central differences are right most nearly for, and how nearly.
+
+    That of the run, if they are wrong by no more than is ``enough``; else less, or more.   Cost: 12 gradients for each.
+    """
+
+    def made_for(noise: float) -> tuple[float, Accuracy]:
+        other = watch._replace(rough=noise)
+        return noise, central_accuracy(problem, x, central(problem, other)(x), other)
+
+    best = first = made_for(watch.rough)
+    for factor in (1.0 / 64.0, 64.0):
+        if best is not first:
+            break
+        while norm_inf(best[1].errors) > enough and eps(x) <= (noise := factor * (best[0] or eps(x))) < 1e-3:
+            another = made_for(noise)
+            if not norm_inf(another[1].errors) < norm_inf(best[1].errors):
+                break
+            best = another
+    return best
+
+
 def by_differences(problem: Any, x: Any, size: Any, scheme: str, noise: float) -> Any:
     """The gradient by this kind of differences, made for some noise."""
     if isinstance(problem, Problem):

@@ -26,7 +26,7 @@ from refopt.judgement import BUDGET, DONE, FLAT, MANY, NEAR, PRECISE, RUNNING, S
 from refopt.judgement_residuals import SAFE, as_function, centred, cosine, perfected, stationary
 from refopt.linearised import polish
 from refopt.linesearch import noise_floor
-from refopt.noise import central_accuracy, differences_for, differences_of, measure_f, measure_g, one_sided
+from refopt.noise import best_central, differences_for, differences_of, measure_f, measure_g, one_sided
 from refopt.ops import (
     Vector,
     absolute,
@@ -202,10 +202,13 @@ def think(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: 
     answer, error = measured(method, problem, state, watch, params, tests, tried, promised)
     if answer:
         return answer
-    if one_sided(tests.differences, state.x):
-        problem, state, tests = centred(method, problem, state, watch, params, tests)
-        promised, error = method.predicted(state), norm_inf(central_accuracy(problem, state.x, state.g, watch).errors)
-    return judged(method, problem, state, watch, params, tests, tried, promised, error)
+    if not one_sided(tests.differences, state.x):
+        return judged(method, problem, state, watch, params, tests, tried, promised, error)
+    rough, known = best_central(problem, state.x, watch, 0.1 * SAFE * watch.g0)
+    problem, state, tests = centred(method, problem, state, watch._replace(rough=rough), params, tests)
+    promised, error = method.predicted(state), norm_inf(known.errors)
+    answer = judged(method, problem, state, watch._replace(rough=rough), params, tests, tried, promised, error)
+    return answer if isinstance(answer, Ending) else (*answer[:2], answer[2]._replace(rough=watch.rough))
 
 
 def arrived(method: Any, problem: LeastSquares, state: Any, watch: Watch, params: Any, tests: Tests) -> Any:

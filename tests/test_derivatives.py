@@ -20,6 +20,7 @@ from refopt.derivatives import (
     jacobian_of,
     relative_step,
 )
+from refopt.derivatives.differences import doubtful, own_sizes, start_sizes
 from refopt.ops import namespace as array_namespace
 from strategies import spd, vectors
 
@@ -379,3 +380,37 @@ def test_products_at_one_x_trace_once():
     close(np.array(first), hess(X), 1e-14)
     close(product(2 * X, V), hess(2 * X) @ V, 1e-14)
     assert len(record.points) == 2
+
+
+# --- sizes at the start ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fun", "x", "sizes", "calls"),
+    [
+        (lambda x: (x[0] - 1.0) ** 2 + x[1], [1e-16, 1.0], [1e-7, 1.0], 5),  # a zero that was found: 1e-7 shows
+        (lambda x: (1e16 * x[0] - 1.0) ** 2 + x[1], [1e-16, 1.0], [1e-16, 1.0], 2),  # this is its size
+        (lambda x: x[1], [1e-16, 1.0], [1.0, 1.0], 7),  # f does not depend on it
+        (lambda x: 1e8 + x[0] ** 2, [-1e-12], [1.0], 5),
+        (lambda x: math.inf if abs(x[0]) > 1e-8 else 1.0, [1e-9, 1.0], [1e-6, 1.0], 3),  # beyond a wall it shows
+        (lambda x: 1.0, [0.0, -2.0], [1.0, 2.0], 0),
+        (lambda x: 1.0, [1e-7, 2.0], [1e-7, 2.0], 0),  # not small enough to be asked
+        (lambda x: np.array([x[0], 1e3]), [1e-9, 1.0], [1e-3, 1.0], 4),  # residuals
+    ],
+)
+def test_how_large_variables_are_that_begin_near_zero(fun, x, sizes, calls):
+    asked = []
+    found, said = start_sizes(lambda x: asked.append(1) or fun(x), np.array(x))
+    assert found == pytest.approx(sizes, rel=1e-12)
+    assert len(asked) == said == calls
+
+
+def test_sizes_on_every_array_kind(namespace):
+    x = namespace.asarray(np.array([1e-16, 1.0, 0.0]))
+    found, calls = start_sizes(lambda x: (x[0] - 1.0) ** 2 + x[1], x)
+    assert namespace.owns(found)
+    assert namespace.to_numpy(found).tolist() == pytest.approx([1e-7, 1.0, 1.0], rel=1e-6)
+    assert calls == 5
+    assert namespace.to_numpy(own_sizes(x)).tolist() == [0.0, 1.0, 0.0]
+    assert namespace.to_numpy(doubtful(x)).tolist() == [True, False, True]
+    assert namespace.to_numpy(doubtful(1e-20 * x)).tolist() == [True] * 3

@@ -21,8 +21,16 @@ def begun(f=100.0, g=(1.0, 2.0), x=(3.0, -4.0)):
 def test_negative_curvature_is_no_success():
     watch = begun(g=(0.0, 0.0))
     assert not safe(BOWL, watch, inf, TESTS, True, inf)
-    assert stationary(BOWL, watch, inf, TESTS, True, inf) is None
     assert safe(BOWL, watch, 0.0, TESTS, True, inf)
+
+
+@pytest.mark.parametrize(("bend", "promised", "answer"), [(1e-7, inf, True), (1e-5, inf, False), (1e-5, 0.0, True)])
+def test_negative_curvature_that_a_method_has_seen_must_be_faint(bend, promised, answer):
+    """½(x² − bend y²) + 1e9, where f shows none."""
+    problem = Problem(lambda x: 1e9 + 0.5 * float(x[0] ** 2 - bend * x[1] ** 2), lambda x: np.array([1.0, -bend]) * x)
+    watch = begun(f=1e9, g=(1e-9, -1e-9 * bend), x=(1e-9, 1e-9))._replace(size=np.ones(2), g0=1.0, f0=1e9 + 1)
+    found = stationary(problem, watch, promised, TESTS, True, inf)
+    assert (found is not None and found.verdict == PRECISE) is answer
 
 
 @pytest.mark.parametrize(("g", "answer"), [(0.99e-7, True), (1.01e-7, False)])

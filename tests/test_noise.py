@@ -5,12 +5,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from refopt import noise
+from refopt import noise, stopping
 from refopt.derivatives import gradient
 from refopt.noise import (
     alternating,
     bend,
+    best_central,
     best_differences,
+    by_differences,
     finest,
     larger_finite,
     left_by,
@@ -290,6 +292,26 @@ def test_two_differences_that_agree_by_chance_are_no_less_wrong(monkeypatch):
     monkeypatch.setattr(noise, "by_differences", lambda p, x, size, scheme, width: np.full(1, slopes[width]))
     _, g, known, _ = finest(Problem(lambda x: 0.0), np.ones(1), np.ones(1))
     assert abs(g - 1.0) <= known.errors <= 6.0
+
+
+@pytest.mark.parametrize(("rough", "enough", "least"), [(0.0, 1e-6, 0.0), (0.0, 0.0, 1e-14), (1e-5, 0.0, 1e-14)])
+def test_the_best_central_differences_of_a_fit(rough, enough, least):
+    """exp(x) − y in float32 numbers: made for more noise than none, and for less than much; or as it is."""
+    y, x = np.array([1.0, 2.0, 4.0]), np.array([0.7])
+    fit = LeastSquares(lambda x: np.float32(np.exp(x[0] * y) - y).astype(float), None)
+    watch = stopping.watch(x, 1.0, x, np.ones(1))._replace(rough=rough)
+    exact = y * np.exp(x[0] * y) @ (np.exp(x[0] * y) - y)
+    made, known = best_central(fit, x, watch, 1e9 if enough else 0.0)
+    assert least <= made <= 1e-5
+    assert made == rough or enough == 0.0
+    assert enough or abs(by_differences(fit, x, np.ones(1), "3-point", made) - exact) <= known.errors
+
+
+def test_what_began_at_nothing_has_the_size_of_the_others():
+    """1e-17 beside 3; but if that is its size, it was found to be."""
+    x = np.array([3.0, 1e-17, 0.0])
+    assert sizes(x, np.zeros(3)).tolist() == [3.0, 3.0, 3.0]
+    assert sizes(x, np.array([4.0, 1e-17, 1e-9])).tolist() == [4.0, 1e-17, 1e-9]
 
 
 def test_differences_that_agree_by_chance_tremble():

@@ -60,3 +60,35 @@ def test_where_too_few_evaluations_are_left_to_judge_they_are_the_end(method):
     assert cut.status == Status.MAXFUN
     assert cut.nfev < whole.nfev - 10
     assert "too few evaluations are left" in cut.advice
+
+
+@pytest.mark.parametrize("start", [1e-10, 1e-13, -1e-16, 1e-20, 1e-300])
+@pytest.mark.parametrize("jac", ["2-point", "3-point"])
+@pytest.mark.parametrize("method", ["bfgs", "trust-exact", "trust-ncg", "lm", "dogleg"])
+def test_a_zero_that_was_found_is_no_size(method, jac, start):
+    """(x − 1, y − 2) from x₀ = 1e-16, which rounding may have left: steps of that size change nothing."""
+    calls, x0 = [], np.array([start, 1.0])
+
+    def residual(x):
+        calls.append(1)
+        return x - np.array([1.0, 2.0])
+
+    if method in ("lm", "dogleg"):
+        result = refopt.least_squares(residual, x0, jac=jac, method=method)
+    else:
+        result = refopt.minimize(lambda x: float(residual(x) @ residual(x)), x0, jac=jac, method=method)
+        calls = calls[::2]
+    assert result.success
+    assert result.x == pytest.approx([1.0, 2.0], rel=1e-6)
+    assert result.nfev == len(calls)
+
+
+def test_of_many_starts_as_well():
+    """Jitted, in one loop: among starts as large as the answer those with a zero that was found."""
+    X0 = np.array([[0.5, 1.0], [1e-16, 1.0], [3.0, -1e-18]])
+    fun = refopt.compile(lambda x: (x[0] - 1.0) ** 2 + (x[1] - 2.0) ** 2)
+    result = refopt.minimize_many(fun, X0, jac="3-point")
+    assert result.success.all()
+    assert result.x == pytest.approx(np.array([[1.0, 2.0]] * 3), rel=1e-6)
+    for row, x0 in enumerate(X0):
+        assert result.nfev[row] == refopt.minimize(fun, x0, jac="3-point").nfev
