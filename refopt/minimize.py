@@ -383,9 +383,8 @@ def bounding(bounds: Any) -> bool:
 
 def ignore_unused(entry: Entry, **given: Any) -> None:
     """A derivative that the method does not use is worth a warning; products can be had from a Hessian."""
-    used = {*entry.needs, "hess"} if "hessp" in entry.needs else entry.needs
     for name, value in given.items():
-        if value is not None and name not in used:
+        if value is not None and name not in entry.needs and not (name == "hess" and "hessp" in entry.needs):
             warnings.warn(f"{entry.name} does not use {name}; it is ignored", RuntimeWarning, stacklevel=3)
 
 

@@ -12,7 +12,7 @@ says that a matrix equals its transpose; there only its lower triangle is read.
 """
 
 import math
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -426,8 +426,15 @@ def latest(S: Matrix, count: int) -> Matrix:
     if count <= m:
         return S[:count, :]
     oldest = count % m
-    parts = [S[oldest:, :], S[:oldest, :]]
-    return np.concatenate(parts) if type(S) is ndarray else namespace(S).concat(parts, axis=0)
+    if type(S) is ndarray:
+        return S.take(_in_turn(m, oldest), 0)
+    return namespace(S).concat([S[oldest:, :], S[:oldest, :]], axis=0)
+
+
+@lru_cache(maxsize=256)
+def _in_turn(m: int, first: int) -> Any:
+    """The numbers 0 … m − 1, from ``first`` on."""
+    return (first + np.arange(m)) % m
 
 
 def two_loop(S: Matrix, Y: Matrix, count: int, gamma: float, g: Vector) -> Vector:

@@ -9,9 +9,8 @@ for Python runs bytecode, and a signal that is pending then would end the proces
 the library's own that Python calls.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
-from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
@@ -48,8 +47,9 @@ def runner(method: Any, rules: Any, problem: Any, search: int = 0) -> Loop:
         return (unkept if not products else room_for_hessian(len(x)) if kept is None else kept,)
 
     def begin(x: Any, size: Any, params: Any, tests: Any, steps: int, kept: Any = None) -> Any:
-        values, more = frame.blank(x, size), rest(x, kept)
-        if frame.taken(values, results := entry(*addresses, 0.0, *more, False, *values, *params, *tests, steps)):
+        values, rows = frame.blank(x, size)
+        more = rest(x, kept)
+        if frame.taken(values, rows, results := entry(*addresses, 0.0, *more, False, *values, *params, *tests, steps)):
             return frame.filled(values, results)
         return begin(x, size, params, tests, steps, kept)
 
@@ -104,30 +104,30 @@ class Frame:
         self.nothing: list[Any] = [0] * len(kinds)
         self.arrays = {i: kind is not Vector for i, kind in enumerate(kinds) if kind in LEAVE}  #: whether a matrix
         self.rows = itemgetter(*self.arrays)  #: how many each array has, of the results of the entry
-        self.shapes: dict[int, dict[int, Any]] = {}  #: of each array, for each number of variables
+        self.shapes: dict[int, Any] = {}  #: of each array, for each number of variables; and how many rows they have
 
-    def shaped(self, n: int, rows: Iterable[int]) -> dict[int, Any]:
-        """The shapes of arrays with so many rows, from now on those for n variables."""
+    def shaped(self, n: int, rows: tuple[int, ...]) -> Any:
+        """The shapes of arrays with so many rows, from now on those for n variables; and these rows."""
         shapes = {i: (m, n) if matrix else (m,) for (i, matrix), m in zip(self.arrays.items(), rows, strict=True)}
         del shapes[0], shapes[self.size]  # of the two that are given
-        self.shapes[n] = shapes
-        return shapes
+        self.shapes[n] = shapes, rows
+        return self.shapes[n]
 
-    def blank(self, x: Any, size: Any) -> list[Any]:
-        """Before the first state: x, the sizes, and empty arrays, with n rows where nothing else is known yet."""
+    def blank(self, x: Any, size: Any) -> tuple[list[Any], tuple[int, ...]]:
+        """Before the first state: x, the sizes, and empty arrays, of n rows where nothing else is known; these rows."""
         n, values, empty = len(x), self.nothing.copy(), np.empty
-        for i, shape in (self.shapes.get(n) or self.shaped(n, repeat(n, len(self.arrays)))).items():
+        shapes, rows = self.shapes.get(n) or self.shaped(n, (n,) * len(self.arrays))
+        for i, shape in shapes.items():
             values[i] = empty(shape)
         values[0], values[self.size] = x.copy(), size.copy()
-        return values
+        return values, rows
 
-    def taken(self, values: list[Any], results: Any) -> bool:
+    def taken(self, values: list[Any], rows: tuple[int, ...], results: Any) -> bool:
         """Whether every array had room for what was left in it; if not, it will have the next time."""
-        rows = self.rows(results)
-        fits = rows == tuple(map(len, self.rows(values)))
-        if not fits:
-            self.shaped(len(values[0]), rows)
-        return fits
+        left: tuple[int, ...] = self.rows(results)
+        if left != rows:
+            self.shaped(len(values[0]), left)
+        return left == rows
 
     def copied(self, state: Any, watch: Any) -> list[Any]:
         values = [*state, *watch]

@@ -18,6 +18,7 @@ from numba.core.typing.templates import make_concrete_template
 
 from refopt import loop as loops
 from refopt import memory, words
+from refopt.compiled.contexts import contexts
 from refopt.compiled.kinds import numba_type
 from refopt.dialect import Kind
 
@@ -86,7 +87,7 @@ class Together:
     def __init__(self, name: str, threads: bool, many: bool, weight: Weight) -> None:
         self.name, self.threads, self.light = name, threads, weight is not Weight.FACTORS
         self.longest = longest_part(weight, many)
-        self.context, self.typing = cpu_target.target_context, cpu_target.typing_context
+        self.typing, self.context = contexts()
         self.library = self.context.codegen().create_library(name)
         self.library.enable_object_caching()
         self.library._optimize_final_module = self.sealed
@@ -139,8 +140,8 @@ class Passes(compiler.CompilerBase):
 
     def define_pipelines(self) -> list[Any]:
         manager = PassManager("dialect")
-        before = (untyped.TranslateByteCode, untyped.FixupArgs, untyped.IRProcessing, untyped.ReconstructSSA)
-        after = (typed.PreLowerStripPhis, typed.IRLegalization, typed.AnnotateTypes, typed.NativeLowering)
+        before = (untyped.TranslateByteCode, untyped.FixupArgs, untyped.IRProcessing)
+        after = (typed.IRLegalization, typed.AnnotateTypes, typed.NativeLowering)
         for step in (*before, typed.NopythonTypeInference, *after, typed.NoPythonBackend):
             manager.add_pass(step, step.__name__)
         manager.finalize()

@@ -61,8 +61,10 @@ class Expressions:
         constant = self.resolved(node)
         if not isinstance(constant, SCALARS):
             raise self.error(node, f"{node.id} is neither an argument, a variable nor a number")
-        self.globals[node.id] = constant
-        return node, next(kind for kind in SCALARS if isinstance(constant, kind))
+        kind = next(kind for kind in SCALARS if isinstance(constant, kind))
+        number: Any = ast.Constant(kind(constant))
+        number.named = True
+        return number, kind
 
     def of_Attribute(self, node: ast.Attribute) -> Typed:
         node.value, kind = self.value(node.value)
@@ -256,9 +258,9 @@ class Expressions:
     def chosen(self, expression: Any, kind: Kind, wanted: Kind, node: ast.AST) -> Kind:
         """The kind of an argument; where a ``Choice`` is wanted, a constant by its name is one."""
         if wanted is Choice and kind is int:
-            if not isinstance(expression, ast.Name):
+            if not hasattr(expression, "named"):
                 raise self.error(node, f"{ast.unparse(expression)} is int: annotate it as Choice, or name a constant")
-            return Chosen(self.globals[expression.id])
+            return Chosen(expression.value)
         return self.fitting(kind, wanted, node, ast.unparse(expression))
 
     def fitting(self, kind: Kind, wanted: Kind, node: ast.AST, what: str) -> Kind:

@@ -4,6 +4,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.optimize
 from scipy.optimize import rosen, rosen_der, rosen_hess
 
@@ -222,3 +223,62 @@ def test_many_starts(paired, jitted, n):
     )
     assert ours.success.all()
     assert len(theirs) == 20
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize(("n", "k"), [(2, 1000), (2, 10_000), (5, 1000), (5, 10_000), (10, 1000), (10, 4000)])
+def test_many_starts_beside_a_vmapped_minimiser(paired, jitted, n, k):
+    """Both end each run by their own rule; optimistix' BFGS is vmapped and compiled, in double precision."""
+    jax, optimistix = pytest.importorskip("jax"), pytest.importorskip("optimistix")
+    jax.config.update("jax_enable_x64", True)
+    fun, grad, _ = jitted
+    X = np.random.default_rng(n).uniform(-2.0, 2.0, (k, n))
+
+    def rosenbrock(x, _):
+        return jax.numpy.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+    def one(x):
+        return optimistix.minimise(rosenbrock, optimistix.BFGS(rtol=1e-8, atol=1e-8), x, max_steps=1000, throw=False)
+
+    many = jax.jit(jax.vmap(lambda x: one(x).value))
+    ours, theirs = paired(
+        f"bfgs, jitted Rosenbrock, n = {n}, {k} starts",
+        lambda: refopt.minimize_many(fun, X, jac=grad, options={"gtol_abs": 1e-5}),
+        "optimistix BFGS, vmapped",
+        lambda: np.asarray(many(X)),
+    )
+    assert ours.success.all()
+    assert np.median([np.abs(grad(x)).max() for x in theirs]) <= 1e-5
+
+
+# --- the update of a quasi-Newton matrix -----------------------------------------------------------------------------
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("n", [100, 400, 1000, 2000])
+def test_a_rank_two_update(paired, n):
+    """The word as methods have it compiled, a ssᵀ − b (szᵀ + zsᵀ) at once, beside BLAS, which adds the latter only."""
+    import numba
+
+    from refopt import words
+    from refopt.compiled.ways import Apart, Weight
+    from refopt.dialect import Twins
+
+    word, _ = Twins(Apart("rank_two", False, False, Weight.SHORT).inner).word(words.rank_two)
+
+    @numba.njit(error_model="numpy")
+    def update(H, s, z, a, b):
+        word(H, s, z, a, b)
+        return 0
+
+    rng = np.random.default_rng(n)
+    s, z, H = rng.standard_normal(n), rng.standard_normal(n), np.eye(n)
+    blas = np.eye(n, order="F")
+    a, b = 1e-9, 1e-9
+
+    def dsyr2():
+        return scipy.linalg.blas.dsyr2(-b, s, z, lower=1, a=blas, overwrite_a=1)
+
+    update(H, s, z, 0.0, b)
+    np.testing.assert_allclose(np.tril(H), np.tril(dsyr2()), rtol=0, atol=8 * np.finfo(float).eps)
+    paired(f"a rank-two update, n = {n}", lambda: update(H, s, z, a, b), "BLAS dsyr2", dsyr2)

@@ -105,6 +105,12 @@ def test_histories_are_pure_and_in_turn():
     assert ops.latest(thrice, 3).tolist() == [[2, 4], [3, 6]]
     assert ops.latest(once, 1).tolist() == [[1, 2]]
     assert ops.latest(S, 0).shape == (0, 2)
+    for count in range(9):  # of a matrix as of a tuple of rows: the last three that were written, in turn
+        rows, written = (0 * x,) * 3, [k * x for k in range(count)]
+        for k, row in enumerate(written):
+            rows = ops.with_row(rows, k, row)
+        assert ops.latest(np.array(rows), count).tolist() == np.array(written[-3:]).reshape(-1, 2).tolist()
+        assert ops.latest(rows, count).tolist() == ops.latest(np.array(rows), count).tolist()
     matrix = np.array(thrice)
     assert ops.with_row(matrix, 3, x).tolist() == [[3, 6], [1, 2]]
     assert matrix.tolist() == [[3, 6], [2, 4]]
