@@ -86,7 +86,7 @@ def refine(
         best, low = now if better(now, best, enough, ef) else best, now if now.f < low.f else low
     else:  # so slow that f must tell whether anything is ahead
         now = now if now.stuck or not now.gain < inf else fallen(problem, model, now, enough)
-        best = now if better(now, best, enough, ef) else best
+        best, low = now if better(now, best, enough, ef) else best, now if now.f < low.f else low
     gain, seen, short = promise(model, best.g), bool(xp.any(model.values > model.floor)), left < 1
     lower = low.x if model.lower is None and low.f < f - 10.0 * ef else model.lower
     return best._replace(
