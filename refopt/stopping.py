@@ -35,7 +35,7 @@ from refopt.judgement import (
     trifle,
 )
 from refopt.linesearch import noise_floor
-from refopt.noise import Differences, differences_of, measure_f
+from refopt.noise import Differences, differences_of, measure_f, one_sided
 from refopt.ops import Vector, absolute, eps, finite, larger, namespace, norm, norm_inf, weighted_max
 from refopt.problem import Problem
 
@@ -225,7 +225,8 @@ def think(method: Any, problem: Problem, state: Any, watch: Watch, params: Any, 
     promised = method.predicted(state)
     measured = by_differences if tests.differences > 0.0 else by_slopes
     answer = measured(method, problem, state, watch, tests, tried, promised, here)
-    return answer or judged(method, problem, state, *centred(problem, watch, tests), tried, promised)
+    may_escape = tried < ESCAPES and not one_sided(tests.differences, state.x)  # central ones will go on
+    return answer or judged(method, problem, state, *centred(problem, watch, tests), tried, promised, may_escape)
 
 
 def by_differences(
@@ -262,7 +263,9 @@ def by_slopes(
     return None
 
 
-def judged(method: Any, problem: Problem, state: Any, watch: Watch, tests: Tests, tried: int, promised: float) -> Any:
+def judged(
+    method: Any, problem: Problem, state: Any, watch: Watch, tests: Tests, tried: int, promised: float, may_escape: bool
+) -> Any:  # fmt: skip
     """Success, another chance, or more patience; at the last, the reason why there is no success."""
     ef, sees_hessian = noise_floor(problem, watch.x, watch.f), counts_hessians(state)
     left = tests.maxfun - spent(state, tests)[0]
@@ -274,7 +277,7 @@ def judged(method: Any, problem: Problem, state: Any, watch: Watch, tests: Tests
     if last or tried & (tried - 1) == 0:  # now and then, as it is dear
         best = stationary(problem, watch, promised, tests, sees_hessian, left)
         verdict = RUNNING if best is None else best.verdict
-        if verdict == PRECISE or (verdict == BESIDE and last and tried < ESCAPES):
+        if verdict == PRECISE or (verdict == BESIDE and last and may_escape):
             return problem, state, best
         if verdict == BUDGET and last:
             return Ending(Status.MAXFUN, False, UNJUDGED)
