@@ -34,7 +34,7 @@ from refopt.judgement import (
     stationary,
     trifle,
 )
-from refopt.linesearch import noise_floor
+from refopt.linesearch import FIXED, noise_floor
 from refopt.noise import Differences, differences_of, measure_f, one_sided
 from refopt.ops import Vector, absolute, eps, finite, larger, namespace, norm, norm_inf, weighted_max
 from refopt.problem import Problem
@@ -225,7 +225,7 @@ def think(method: Any, problem: Problem, state: Any, watch: Watch, params: Any, 
     promised = method.predicted(state)
     measured = by_differences if tests.differences > 0.0 else by_slopes
     answer = measured(method, problem, state, watch, tests, tried, promised, here)
-    may_escape = tried < ESCAPES and not one_sided(tests.differences, state.x)  # central ones will go on
+    may_escape = escapes(params, tried) and not one_sided(tests.differences, state.x)  # central ones will go on
     return answer or judged(method, problem, state, *centred(problem, watch, tests), tried, promised, may_escape)
 
 
@@ -289,6 +289,11 @@ def judged(
         return problem, state, watch._replace(patience=watch.patience + 15, verdict=RUNNING)
     status = Status.PRECISION if promised <= 10.0 * ef else Status.LINE_SEARCH
     return Ending(status, False, steepest_variable(watch))
+
+
+def escapes(params: Any, tried: int) -> bool:
+    """Whether a run may go on from a lower point: not for ever, nor by fixed steps, which ask nothing of f."""
+    return tried < ESCAPES and not (hasattr(params, "step") and getattr(params, "search", FIXED) == FIXED)
 
 
 def is_news(found: Differences, noise: float, rough: float, ef: float) -> bool:

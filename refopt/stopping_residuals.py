@@ -40,7 +40,7 @@ from refopt.ops import (
 )
 from refopt.problem import LeastSquares
 from refopt.refinement import lower_beside
-from refopt.stopping import ESCAPES, WRONG_GRADIENT, Ending, Status, is_news, spent
+from refopt.stopping import WRONG_GRADIENT, Ending, Status, escapes, is_news, spent
 
 
 class Tests(NamedTuple):
@@ -289,7 +289,7 @@ def judged(
     if not last:
         state = state if state.ok else method.resume(state, params)
         return problem, state, watch._replace(patience=watch.patience + 15, verdict=RUNNING)
-    lower = beside(method, problem, state, watch, params, tests, 0.1 * error) if tried < ESCAPES else None
+    lower = beside(method, problem, state, watch, params, tests, 0.1 * error) if escapes(params, tried) else None
     if lower is not None:
         return lower
     if not state.full:
