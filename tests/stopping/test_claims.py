@@ -338,18 +338,11 @@ def test_without_it_a_false_claim_of_a_fit(
     assert claimed(case, variant, method, derivatives) == wrong
 
 
-@pytest.mark.parametrize(
-    ("module", "case", "variant", "method", "derivatives"),
-    [
-        (stopping, "nist:Roszman1/1", "plus 1e8", "modified-newton", "3-point"),
-        (stopping_residuals, "nist:MGH09/1", "plus 1e8", "dogleg", "analytic"),
-    ],
-)
-def test_where_f_bends_down_a_run_goes_on(monkeypatch, module, case, variant, method, derivatives):
-    """Of the Hessian noise leaves little, and the second runs to infinity, where J is singular."""
-    assert claimed(case, variant, method, derivatives) in ("solved", "elsewhere")
-    monkeypatch.setattr(module, "ESCAPES", 0)
-    assert claimed(case, variant, method, derivatives) == "false alarm"
+def test_where_f_bends_down_a_fit_goes_on(monkeypatch):
+    """It runs to infinity, where J is singular."""
+    assert claimed("nist:MGH09/1", "plus 1e8", "dogleg") in ("solved", "elsewhere")
+    monkeypatch.setattr(stopping_residuals, "escapes", lambda params, tried: False)
+    assert claimed("nist:MGH09/1", "plus 1e8", "dogleg") == "false alarm"
 
 
 def unrefined(problem, x, f, g, *rest):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from refopt import stopping
 from refopt.derivatives import gradient
 from refopt.judgement import BESIDE, BUDGET, DISTANT, DONE, FALLING, PRECISE, RUNNING, STUCK
-from refopt.methods import bfgs, trust_exact
+from refopt.linesearch import FIXED
+from refopt.methods import bfgs, gradient_descent, newton, trust_exact
 from refopt.noise import Differences
 from refopt.problem import Problem
 from refopt.stopping import Ending, Status
@@ -339,6 +340,23 @@ def test_at_the_last_a_run_goes_on_from_beside(monkeypatch, verdict, tried, rest
     found = think(BOWL, [1.0, 1.0], Method(restarts=restarts), tried=tried, fresh=False)
     assert (found.status if isinstance(found, Ending) else found[2].verdict) == answer
     assert answer != Status.MAXFUN or "too few evaluations" in found.advice
+
+
+@pytest.mark.parametrize(("step", "answer"), [(2.0**-26, Status.LINE_SEARCH), (2.0**-17, BESIDE)])
+def test_one_sided_differences_leave_it_to_central_ones(monkeypatch, step, answer):
+    monkeypatch.setattr(stopping, "stationary", lambda problem, watch, *_: watch._replace(verdict=BESIDE))
+    tests = TESTS._replace(differences=step, per_gradient=3)
+    found = think(BOWL, [1.0, 1.0], tried=6, tests=tests, fresh=False)
+    assert (found.status if isinstance(found, Ending) else found[2].verdict) == answer
+
+
+def test_fixed_steps_do_not_escape_nor_do_others_for_ever():
+    assert stopping.escapes(bfgs.Params(), 19)
+    assert not stopping.escapes(bfgs.Params(), 20)
+    assert stopping.escapes(trust_exact.Params(), 0)
+    assert not stopping.escapes(newton.Params(), 0)
+    assert not stopping.escapes(gradient_descent.Params(search=FIXED), 0)
+    assert stopping.escapes(gradient_descent.Params(), 0)
 
 
 def test_an_old_matrix_is_dropped_before_giving_up():
