@@ -87,8 +87,7 @@ def performed(
 ) -> tuple[driver.Run, Callable[[driver.Run], Any]]:
     """The run that is planned, from x or from where an earlier one ended, and what makes its result."""
     method, params, tests, common = plan.method, plan.params, plan.tests, plan.common
-    differs = tests.per_gradient + tests.per_hessian + tests.gradients_per_hessian + tests.gradients_per_product > 0
-    size, tried = start_sizes(value_of(fun, args, plan.jac), x) if differs else (own_sizes(x), 0)
+    size, tried = start_sizes(value_of(fun, args, plan.jac), x) if plan.differs else (all_sizes(x), 0)
     problem = Later(generic_problem, plan, fun, args, size)
     loop = plan.loop or loops.generic(method, stopping, problem())
     kept = np.zeros((x.shape[0] + 1,) * 2) if loop.keeps else None
@@ -101,12 +100,15 @@ def performed(
     if after:
         again = driver.begun_again(stopping, method, problem(after.watch.rough), after.state, after.watch, params)
         loop = loop._replace(begin=lambda *_: (*again, 0))
-    loop, size = loops.having_tried(loop, tried), size if tests.differences > 0.0 else own_sizes(x)
+    if tried:
+        loop = loops.having_tried(loop, tried)
+    if plan.differs and tests.differences == 0.0:
+        size = all_sizes(x)
     think = driver.thinker(stopping, method, problem, params, tests)
     hessians = partial(evaluations, problem, kept) if callable(plan.hess) else None
     describe = partial(outcome, tests, began, hessians, after)
-    report = driver.reporter(callback, bool(common.get("disp")), partial(driver.so_far, describe))
-    trace = bool(common.get("trace"))
+    disp, trace = bool(common.get("disp")), bool(common.get("trace"))
+    report = driver.reporter(callback, disp, partial(driver.so_far, describe)) if disp or callback is not None else None
     return driver.drive(loop, think, x, size, params, tests, plan.limits, began, report, trace, budget), describe
 
 
@@ -141,6 +143,7 @@ class Plan(NamedTuple):
     hess: Any  #: of the second derivatives given the one that the method uses
     hessp: Any
     loop: loops.Loop | None  #: the compiled one, if it can be
+    differs: bool  #: some derivative is made of differences
 
 
 def planned(make: Callable[..., Any], x: Any, fun: Any, *asked: Any) -> Any:
@@ -180,7 +183,8 @@ def plan_of(
         raise TypeError(f"fun must be callable; it is {type(fun).__name__}")
     loop = compiled_loop(entry, params, fun, jac, hess, hessp, args, x, common.get("compiled", "auto"))
     arrays = [name for name in entry.arrays if common.get(name) is not None]
-    return Plan(entry, entry.module, params, tests, limits, common, arrays, jac, hess, hessp, loop)
+    differs = any((tests.per_gradient, tests.per_hessian, tests.gradients_per_hessian, tests.gradients_per_product))
+    return Plan(entry, entry.module, params, tests, limits, common, arrays, jac, hess, hessp, loop, differs)
 
 
 def primed(loop: loops.Loop, method: Any, arrays: dict[str, Any]) -> loops.Loop:
@@ -318,6 +322,13 @@ def why_generic(
         if not (part is None or jitted(part) or part is False or part == "3-point"):
             return f"{name} is neither jitted nor left to 3-point differences"
     return "" if entry.compiles else f"{entry.name} does not compile"
+
+
+def all_sizes(x: Any) -> Any:
+    """``own_sizes``, at once where there are few and every |xᵢ| is one."""
+    size = abs(x)
+    few = size.tolist() if type(x) is np.ndarray and len(x) <= 64 else [0.0]
+    return size if min(few) > 1e-15 * max(few) else own_sizes(x)
 
 
 def value_of(fun: Any, args: tuple[Any, ...], jac: Any) -> Callable[[Any], float]:
