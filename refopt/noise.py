@@ -69,7 +69,7 @@ def scatter(problem: Problem, x: Any, size: Any, known: float) -> float:
     Cost: 8 evaluations where the noise is no more than known, 16 or more where it is.
     """
     w, noise = sizes(x, size), inf
-    for power in (0.4, 0.45, 0.3, 0.2, 0.1):
+    for power in (0.4, 0.45, 0.3, 0.2, 0.15, 0.1):
         u = alternating(x) * ((16.0 * w + eps(x) ** power * w) - 16.0 * w)
         values = [(t, problem.fun(x + t * u)) for t in SPOTS]
         distinct = len({value for _, value in values}) > 4
