@@ -125,7 +125,8 @@ def perfected(problem: Problem, watch: Any, tests: Any, near: bool, known: Accur
     """Newton's method goes on as far as it can. Then g must be small, or noise, and a step have nothing to gain.
 
     What a step has to gain counts for nothing if it is less than the rounding of f; where f is noisier than that, g
-    must be noise in units of the variables as well; and where no step succeeds, or none lowers f, it be ``near``.
+    must be noise in units of the variables as well; and where no step succeeds, or none lowers f, it be ``near``,
+    or have begun at nearly the same f.
     B may bend down by so ``faint`` a part of it.
     """
     ef, enough = noise_floor(problem, watch.x, watch.f), nothing(problem, watch, tests)
@@ -136,7 +137,8 @@ def perfected(problem: Problem, watch: Any, tests: Any, near: bool, known: Accur
     if near or gnorm <= 0.1 * watch.gmax:  # as it may begin on a plateau
         good = good or (gnorm <= norm_inf(errors) and gain <= max(100.0 * eps(x) * abs(f), min(enough, little)))
         good = good or (best.seen and gain <= enough and noise_only(g, known.usual, x, watch.size))
-        good = good or (stuck and (near or best.seen) and noise_only(g, errors, x, watch.size))
+        close = near or (best.seen and watch.f0 - f <= 1e-3 * abs(f))
+        good = good or (stuck and close and noise_only(g, errors, x, watch.size))
     if good and best.bent <= faint:
         return watch._replace(x=x, f=f, g=g, gnorm=gnorm, verdict=PRECISE)
     if best.short:
