@@ -286,6 +286,22 @@ def test_errors_of_differences_are_those_where_the_claim_is_made():
     assert claimed("mgh:gulf", "rescaled variables", "trust-dogleg", "3-point") == "given up"
 
 
+@pytest.mark.parametrize(
+    ("case", "variant", "method"),
+    [
+        ("nist:Eckerle4/1", "f in float32", "trust-ncg"),  # a plateau whose bends pass for noise on long lines
+        ("mgh:watson:12", "1e-6 from the answer", "saddle-free-newton"),  # a canyon of noise, with a fifth of f to go
+        (
+            "mgh:brown_badly_scaled",
+            "1e-6 from the answer",
+            "saddle-free-newton",
+        ),  # rounding of x, 10⁶, passed for noise
+    ],
+)
+def test_noise_that_is_none_excuses_no_gradient(case, variant, method):
+    assert claimed(case, variant, method, "2-point") != "false success"
+
+
 def as_they_are(problem, watch, tests):
     return watch, tests
 
