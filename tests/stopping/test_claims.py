@@ -295,7 +295,7 @@ def test_errors_of_differences_are_those_where_the_claim_is_made():
             "mgh:brown_badly_scaled",
             "1e-6 from the answer",
             "saddle-free-newton",
-        ),  # rounding of x, 10⁶, passed for noise
+        ),  # rounding of 10⁶ passed for noise
     ],
 )
 def test_noise_that_is_none_excuses_no_gradient(case, variant, method):
