@@ -125,15 +125,15 @@ def perfected(problem: Problem, watch: Any, tests: Any, near: bool, known: Accur
     """Newton's method goes on as far as it can. Then g must be small, or noise, and a step have nothing to gain.
 
     What a step has to gain counts for nothing if it is less than the rounding of f; where f is noisier than that, g
-    must be noise in units of the variables as well; and where no step succeeds, or none lowers f, it be ``near``,
-    or have begun at nearly the same f.
-    B may bend down by so ``faint`` a part of it.
+    must be noise in units of the variables as well; and where no step succeeds, or none lowers f, it be ``near``, or
+    have begun at nearly the same f. B may bend down by so ``faint`` a part of it.
     """
     ef, enough = noise_floor(problem, watch.x, watch.f), nothing(problem, watch, tests)
     best = refine(problem, watch.x, watch.f, watch.g, watch.size, known.noise, ef, enough, most, known.bias)
     x, f, g, gain, errors, little = best.x, best.f, best.g, best.gain, known.errors, trifle(watch.f0, best.f, tests)
     gnorm, stuck = norm_inf(g), best.stuck and best.lowest >= f - enough  # a gain that is real shows in f
-    good = gain <= max(enough, little) and gnorm <= 5.0 * SAFE * watch.g0
+    over = gain <= max(enough, little) or (stuck and gain <= 1e-10 * abs(f))  # or f shows that no gain is there
+    good = over and gnorm <= 5.0 * SAFE * watch.g0
     if near or gnorm <= 0.1 * watch.gmax:  # as it may begin on a plateau
         good = good or (gnorm <= norm_inf(errors) and gain <= max(100.0 * eps(x) * abs(f), min(enough, little)))
         good = good or (best.seen and gain <= enough and noise_only(g, known.usual, x, watch.size))
