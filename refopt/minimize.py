@@ -87,7 +87,9 @@ def performed(
 ) -> tuple[driver.Run, Callable[[driver.Run], Any]]:
     """The run that is planned, from x or from where an earlier one ended, and what makes its result."""
     method, params, tests, common = plan.method, plan.params, plan.tests, plan.common
-    size, tried = start_sizes(value_of(fun, args, plan.jac), x) if plan.differs else (all_sizes(x), 0)
+    size, tried = after.watch.size if after else all_sizes(x), 0
+    if plan.differs and not after:
+        size, tried = start_sizes(value_of(fun, args, plan.jac), x)
     problem = Later(generic_problem, plan, fun, args, size)
     loop = plan.loop or loops.generic(method, stopping, problem())
     kept = np.zeros((x.shape[0] + 1,) * 2) if loop.keeps else None
@@ -100,8 +102,7 @@ def performed(
     if after:
         again = driver.begun_again(stopping, method, problem(after.watch.rough), after.state, after.watch, params)
         loop = loop._replace(begin=lambda *_: (*again, 0))
-    if tried:
-        loop = loops.having_tried(loop, tried)
+    loop = loops.having_tried(loop, tried)
     if plan.differs and tests.differences == 0.0:
         size = all_sizes(x)
     think = driver.thinker(stopping, method, problem, params, tests)
