@@ -4,10 +4,12 @@ Each twin asks again what ``float * float`` is, and has all registries of numba 
 """
 
 from copy import copy
+from functools import cache
 from typing import Any
 
 from numba.core.cpu import CPUContext
 from numba.core.registry import cpu_target
+from numba.core.runtime.context import NRTContext
 from numba.core.typing import Context
 
 
@@ -31,10 +33,26 @@ class Lowering(CPUContext):
             self.install_registry(registry)
 
 
+class Counting(NRTContext):
+    """How arrays count who holds them. Only what has arrays is looked into: of a state's numbers nothing is asked."""
+
+    def get_meminfos(self, builder: Any, ty: Any, val: Any) -> list[Any]:
+        model = self._context.data_model_manager[ty]
+        found = [(ty, model.get_nrt_meminfo(builder, val))] if model.has_nrt_meminfo() else []
+        for kind, part in model.traverse(builder):
+            if self.counted(kind):
+                found += self.get_meminfos(builder, kind, part(val))
+        return found
+
+    @cache  # noqa: B019  # as long as this context, which lasts for one library
+    def counted(self, ty: Any) -> bool:
+        return bool(self._context.data_model_manager[ty].contains_nrt_meminfo())
+
+
 def contexts() -> tuple[Any, Any]:
     """For one library: copies of numba's own, which share with them all but what is remembered."""
     cpu_target.target_context.refresh()
     typing, lowering = copy(cpu_target.typing_context), copy(cpu_target.target_context)
     typing.__class__, lowering.__class__ = Typing, Lowering
-    typing.known, lowering.typing_context = {}, typing
+    typing.known, lowering.typing_context, lowering.nrt = {}, typing, Counting(lowering, True)
     return typing, lowering
