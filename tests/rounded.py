@@ -1,4 +1,4 @@
-"""What is right but for rounding: curvature, runs and prunings, their numbers changed in the last digit, or coarse."""
+"""Right but for rounding or noise: curvature, runs and prunings, their numbers changed in the last digit, or coarse."""
 
 from importlib import import_module
 from itertools import islice
@@ -137,3 +137,8 @@ def pruned(method, rng, number):
     theirs = theirs if moved else np.where(theirs == 0.0, 0.0, W)
     wide = "float64" if number == "float64" else "float32" if not moved else number
     return stored(theirs, wide), stored(W, "float64" if number == "float64" else "float32"), X
+
+
+def planted(x, seed, size):
+    """Noise that is a function of x alone, uniform in ±size."""
+    return size * np.random.default_rng([seed, *np.ascontiguousarray(x).view(np.uint64)]).uniform(-1, 1, len(x))

@@ -6,8 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import scipy.optimize
-from scipy.optimize import rosen, rosen_der, rosen_hess
+from scipy.optimize import rosen, rosen_der
 
 import refopt
 from refopt import methods
@@ -15,22 +14,9 @@ from refopt.oracle import Recorder, records, replay
 from refopt.oracle.rulebook import BATCHES, RULES, STEPS
 from refopt.oracle.rules import Path
 from refopt.sampled import Draw
-from replays import PROBLEM, START, states_of
+from replays import PROBLEM, SCIPYS, START, bfgs_update, quasi_newton_run, scipys, states_of, two_loops
 
 WELLS = refopt.Problem(lambda x: float(((x * x - 1) ** 2).sum()), lambda x: 4 * x * (x * x - 1))
-SCIPYS = {
-    "bfgs": "BFGS", "l-bfgs": "L-BFGS-B", "newton-cg": "Newton-CG", "trust-exact": "trust-exact",
-    "trust-dogleg": "dogleg", "trust-ncg": "trust-ncg", "trust-krylov": "trust-krylov",
-}  # fmt: skip
-
-
-def scipys(method, **arguments):
-    note = Recorder(START)
-    hess = None if method in ("BFGS", "L-BFGS-B") else rosen_hess
-    scipy.optimize.minimize(rosen, START, jac=rosen_der, hess=hess, method=method, callback=note, **arguments)
-    return note
-
-
 # --- what is right is found right --------------------------------------------------------------------------------
 
 
@@ -157,31 +143,9 @@ def test_another_step_length_of_adam_is_a_factor():
     assert "Every step is 0.5 times ours" in found.sentence
 
 
-# --- defects, made literally --------------------------------------------------------------------------------------
-
+# --- defects, made literally ---------------------------------------------------------------------------------------
 
 SMALL = refopt.Problem(lambda x: 1e-12 * rosen(x), lambda x: 1e-12 * rosen_der(x))
-
-
-def quasi_newton_run(update, pair=None, learns=None, steps=14, problem=PROBLEM):
-    """A literal run with a step of moderate length along −Hg, and the defect's own pair, test or update."""
-    H, x, points = np.eye(3), START, [START]
-    for k in range(steps):
-        g = problem.grad(x)
-        p = -H @ g
-        x = x + (0.05 + 0.02 * (k % 3)) * p / np.linalg.norm(p)
-        points.append(x)
-        path = Path(problem, records(points), None)
-        s, y = pair(path, k, p) if pair else (path.s(k), path.g(k + 1) - g)
-        good = learns(s, y, 1e-10) if learns else y @ s > 1e-10 * np.linalg.norm(s) * np.linalg.norm(y)
-        if good:
-            H = update(H, s, y)
-    return points
-
-
-def bfgs_update(H, s, y):
-    rho, V = 1 / (y @ s), np.eye(3) - np.outer(y, s) / (y @ s)
-    return V.T @ H @ V + rho * np.outer(s, s)
 
 
 @pytest.mark.parametrize("name", RULES["bfgs"].defects)
@@ -192,18 +156,6 @@ def test_defects_of_bfgs_are_named(name):
     found = replay("bfgs", problem, points)
     assert name in found.defects, found.sentence
     assert RULES["bfgs"].defects[name].says in found.sentence
-
-
-def two_loops(S, Y, gamma, g):
-    """Nocedal & Wright, Algorithm 7.4, literally."""
-    q, a = g.copy(), []
-    for s, y in zip(reversed(S), reversed(Y), strict=True):
-        a.append((s @ q) / (y @ s))
-        q = q - a[-1] * y
-    r = gamma * q
-    for s, y, ai in zip(S, Y, reversed(a), strict=True):
-        r = r + (ai - (y @ r) / (y @ s)) * s
-    return r
 
 
 @pytest.mark.parametrize("name", RULES["l-bfgs"].defects)
@@ -364,219 +316,3 @@ def test_where_rounding_drowns_everything_nothing_is_said():
     found = replay("newton", PROBLEM, [at * (1 + 1e-15 * k) for k in range(4)])
     assert found.verdict == "undecided"
     assert not found
-
-
-# --- runs as users make them ---------------------------------------------------------------------------------------
-
-
-def adams_run(change=None, steps=12, **options):
-    """A literal Adam on drawn gradients; `change(t, g, m, v)` gives p, or None for the right one."""
-    o = {"step": 0.01, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8} | options
-    draw, x, m, v, run = np.random.default_rng(3), np.linspace(-1.0, 1.0, 6), 0.0, 0.0, []
-    for t in range(1, steps + 1):
-        g = draw.standard_normal(6)
-        run.append({"x": x, "g": g})
-        m, v = o["beta1"] * m + (1 - o["beta1"]) * g, o["beta2"] * v + (1 - o["beta2"]) * g * g
-        p = -o["step"] * (m / (1 - o["beta1"] ** t)) / (np.sqrt(v / (1 - o["beta2"] ** t)) + o["eps"])
-        x = x + (p if change is None else change(t, p))
-    return [*run, {"x": x}]
-
-
-@pytest.mark.parametrize("other", [{"beta2": 0.99}, {"eps": 1e-3}, {"beta1": 0.5, "beta2": 0.95}])
-def test_other_options_are_found(other):
-    found = replay("adam", None, adams_run(**other), {"step": 0.01})
-    assert not found
-    assert found.guess == pytest.approx(other)
-    assert "is that what it was run with?" in found.sentence
-    assert replay("adam", None, adams_run(**other), {"step": 0.01} | other)
-
-
-def test_another_eps_and_another_step_length_at_once():
-    found = replay("adam", None, adams_run(eps=1e-3, step=0.05), {"step": 0.01})
-    assert found.guess == pytest.approx({"eps": 1e-3, "step": 0.05})
-
-
-def test_a_schedule_is_named_and_no_error():
-    found = replay("adam", None, adams_run(lambda t, p: min(1.0, t / 5) * p), {"step": 0.01})
-    assert "Each step is a multiple of ours, 0.2, 0.4, 0.6, 0.8, 1, …: the step has a schedule" in found.sentence
-    assert found.verdict == "agrees"
-    assert found.first is None
-    uphill = replay("adam", None, adams_run(lambda t, p: (1.0 if t < 5 else -1.0) * p), {"step": 0.01})
-    assert uphill.verdict == "disagrees"
-    aside = replay("adam", None, adams_run(lambda t, p: t / 5 * p * (1 + 0.1 * (t > 5) * (p == p[2]))), {"step": 0.01})
-    assert aside.verdict == "disagrees"
-
-
-def test_another_method_is_named():
-    """Damped Newton, which was said to be Newton's method."""
-    points = [np.array([1.1, 1.2, 1.3])]
-    for _ in range(8):
-        x = points[-1]
-        points.append(x - np.linalg.solve(rosen_hess(x) + 5.0 * np.eye(3), rosen_der(x)))
-    found = replay("newton", PROBLEM, points)
-    assert found.guess == {"method": "damped-newton", "damping": pytest.approx(5.0, rel=1e-9)}
-    assert "These are the steps of damped-newton, with damping = 5" in found.sentence
-
-
-@pytest.mark.parametrize(("memory", "said"), [(4, None), (4, {"memory": 10})])
-def test_the_memory_of_l_bfgs_is_found_unless_it_is_said(memory, said):
-    x, S, Y, points = START, [], [], [START]
-    for k in range(14):
-        g = rosen_der(x)
-        p = -two_loops(S, Y, (S[-1] @ Y[-1]) / (Y[-1] @ Y[-1]), g) if S else -1e-3 * g
-        x = x + 0.05 * (1 + 0.4 * (k % 3)) * p / np.linalg.norm(p)
-        points.append(x)
-        s, y = points[-1] - points[-2], rosen_der(points[-1]) - g
-        if y @ s > 1e-10:
-            S, Y = [*S, s][-memory:], [*Y, y][-memory:]
-    found = replay("l-bfgs", PROBLEM, points, said)
-    assert bool(found) == (said is None)
-    assert (found.conventions if found else found.guess) == {"memory": memory}
-
-
-def test_a_run_that_is_no_longer_finite():
-    run = adams_run()
-    run[6]["x"] = np.full(6, np.nan)
-    found = replay("adam", None, run, {"step": 0.01})
-    assert not found
-    assert found.sentence.startswith("Their x is not finite from step 5 on. Before that: These 5 steps are adam's")
-    with pytest.raises(ValueError, match="x of iterate 1 is not finite"):
-        replay("adam", None, [run[0], run[6]])
-
-
-@pytest.mark.parametrize("start", [1.0, 3.0])
-def test_no_defect_is_named_on_a_run_that_drowns(start):
-    """VHV with V twice the same, begun so that other mistakes make H singular: these explain nothing."""
-    points = quasi_newton_run(lambda H, s, y: start * bfgs_update(H, s, y) + 0.3 * np.outer(s, y))
-    assert not replay("bfgs", PROBLEM, points).defects
-
-
-def test_words_of_choices():
-    assert "ahead" not in replay("adam", None, adams_run(), {"step": 0.01}).sentence
-    assert "(H₀ = I)" in replay("bfgs", PROBLEM, quasi_newton_run(bfgs_update)).sentence
-
-
-def adam_run(begin, wrong=False):
-    """Records of Adam from a step on, as a recorder has them; where wrong, with v that never falls."""
-    x, m, v, most, run = START, np.zeros(3), np.zeros(3), np.zeros(3), []
-    for t in range(20):
-        g = rosen_der(x)
-        run.append({"x": x, "g": g, "m": m, "v": v, "t": np.float32(t)})
-        m, v = 0.9 * m + 0.1 * g, 0.9 * v + 0.1 * g * g
-        most = np.maximum(most, v) if wrong else v
-        x = x - 0.01 * (m / (1 - 0.9 ** (t + 1))) / (np.sqrt(most / (1 - 0.9 ** (t + 1))) + 1e-8)
-    return run[begin:]
-
-
-@pytest.mark.parametrize("begin", [0, 1, 9])
-def test_records_that_begin_in_the_midst_of_a_run(begin):
-    """Without its means a run is another; without t, that of the corrections for the start, it may have a schedule."""
-    options = {"step": 0.01, "beta2": 0.9}
-    found = replay("adam", None, adam_run(begin), options)
-    assert found, found.sentence
-    for lacking in ("m", "v", "t") if begin else ():
-        run = [{name: value for name, value in entry.items() if name != lacking} for entry in adam_run(begin)]
-        found = replay("adam", None, run, options)
-        assert found.verdict == "disagrees" or (lacking == "t" and "the step has a schedule" in found.sentence)
-
-
-def test_a_defect_is_named_from_the_beginning():
-    assert replay("adam", None, adam_run(0, wrong=True), {"step": 0.01, "beta2": 0.9}).defects == ["largest v"]
-
-
-def test_a_damping_that_accumulates_is_named():
-    """λI is added to one matrix in place, step by step, while the Hessian is that of the quartic's own point."""
-    A, x, points, heap = np.diag([1.0, 3.0, 9.0]), np.array([1.0, -2.0, 0.5]), [], 0.0
-    problem = refopt.Problem(
-        lambda x: 0.5 * x @ A @ x + 0.25 * (x**4).sum(), lambda x: A @ x + x**3, lambda x: A + 3.0 * np.diag(x**2)
-    )
-    for _ in range(8):
-        points.append(x)
-        heap += 0.5
-        x = x - np.linalg.solve(problem.hess(x) + heap * np.eye(3), problem.grad(x))
-    assert replay("damped-newton", problem, points, {"damping": 0.5}).defects == ["damping heaped"]
-
-
-@pytest.mark.parametrize("gaussian", [True, False])
-def test_probes_that_are_no_signs_are_named(gaussian):
-    draw, A = np.random.default_rng(2), np.diag([1.0, 3.0, 9.0]) + 0.5
-    x, m, v, run = np.array([1.0, -2.0, 0.5]), 0.0, 0.0, []
-    for t in range(1, 9):
-        z = draw.standard_normal((1, 3)) if gaussian else draw.choice([-1.0, 1.0], (1, 3))
-        run.append({"x": x, "g": A @ x, "probes": z, "products": z @ A})
-        D = (z * (z @ A))[0]
-        m, v = 0.9 * m + 0.1 * (A @ x), 0.999 * v + 0.001 * D * D
-        x = x - 0.1 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
-    found = replay("adahessian", None, [*run, {"x": x}], {"step": 0.1, "eps": 1e-8})
-    assert found.defects == ["no signs"] * gaussian, found.sentence
-    assert bool(found) != gaussian
-
-
-# --- searches ------------------------------------------------------------------------------------------------------
-
-
-def halving_run(fun, grad, x, curvature=True, shrink=0.5, steps=14):
-    """L-BFGS with a search that only shortens, and takes its last trial untested, as a page has it."""
-    S, Y, points = [], [], [x]
-    for _ in range(steps):
-        g, alpha = grad(x), 1.0
-        p = -two_loops(S, Y, (S[-1] @ Y[-1]) / (Y[-1] @ Y[-1]), g) if S else -g
-        for _ in range(20):
-            decreases = fun(x + alpha * p) <= fun(x) + 1e-4 * alpha * (g @ p)
-            if decreases and (not curvature or abs(grad(x + alpha * p) @ p) <= 0.9 * abs(g @ p)):
-                break
-            alpha *= shrink
-        s = alpha * p
-        y, x = grad(x + s) - g, x + s
-        points.append(x)
-        if y @ s > 1e-10:
-            S, Y = [*S, s][-10:], [*Y, y][-10:]
-    return points
-
-
-WIDE = np.array([0.05, 0.03, 0.08])
-BOWL = refopt.Problem(lambda x: 0.5 * x @ (WIDE * x), lambda x: WIDE * x)
-CALLED = "halving called strong Wolfe"
-
-
-@pytest.mark.parametrize("shrink", [0.5, 0.8])
-def test_halving_called_strong_wolfe(shrink):
-    points = halving_run(rosen, rosen_der, START, curvature=False, shrink=shrink)
-    said = {"search": "strong Wolfe", "memory": 10}
-    found = replay("l-bfgs", PROBLEM, points, said)
-    assert found.defects == [CALLED], found.sentence
-    assert found.first.equation in ("|g₊ᵀs| ≤ c₂|gᵀs|", "f₊ ≤ f + c₁gᵀs")  # of 20 trials of 0.8 the last may go up
-    assert f"every α is a power of {shrink:g}, and a step that is too short" in found.sentence
-    assert replay("l-bfgs", PROBLEM, points, {"memory": 10})  # which says nothing of its search
-
-
-def test_a_search_that_cannot_lengthen_stalls():
-    """On a flat bowl α = 1 is too short, and 2⁻²⁰ is what becomes of it; no pair passes an absolute test either."""
-    points = halving_run(BOWL.fun, BOWL.grad, np.array([1.0, 2.0, -1.0]))
-    found = replay("l-bfgs", BOWL, points, {"search": "strong-wolfe"})
-    assert CALLED in found.defects
-    assert "absolute curvature test" in found.defects
-    assert found.search["strong curvature"] == 0
-
-
-@pytest.mark.parametrize("name", ["bfgs", "l-bfgs", "dfp", "broyden", "modified-newton", "newton-cg"])
-def test_a_search_that_is_what_it_is_called(name):
-    problem, states = states_of(name, 25)
-    found = replay(name, problem, [state.x for state in states], {"search": "strong-wolfe"})
-    assert found, found.sentence
-    assert {f.equation for f in found.findings} >= {"|g₊ᵀs| ≤ c₂|gᵀs|", "f₊ ≤ f + c₁gᵀs"}
-
-
-@pytest.mark.parametrize("method", ["BFGS", "L-BFGS-B"])
-def test_scipys_search_keeps_the_strong_wolfe_conditions(method):
-    assert replay({"BFGS": "bfgs"}.get(method, "l-bfgs"), PROBLEM, scipys(method), {"search": "strong-wolfe"})
-
-
-def test_a_step_that_a_search_would_not_take_is_named():
-    """Newton's whole steps go up now and then; no search has shortened them, so none is said to halve."""
-    points = [state.x for state in states_of("newton")[1]]
-    found = replay("newton", PROBLEM, points, {"search": "strong-wolfe"})
-    assert found.verdict == "disagrees"
-    assert found.defects == []
-    with pytest.raises(ValueError, match="search is 'golden'; it can be strong-wolfe"):
-        replay("newton", PROBLEM, points, {"search": "golden"})
