@@ -14,7 +14,7 @@ import numpy as np
 
 from refopt.budget import Budget, Spent
 from refopt.derivatives.differences import all_finite
-from refopt.judgement import BESIDE, BUDGET, DISTANT, DONE, FALLING, PRECISE, RUNNING
+from refopt.judgement import BESIDE, BUDGET, DISTANT, DONE, FALLING, PRECISE, RUNNING, SLOW
 from refopt.loop import Loop
 from refopt.ops import finite, namespace, norm_inf
 from refopt.stopping import (
@@ -88,8 +88,8 @@ def drive(
                 answer = think(noise, state, watch, tried)
                 if isinstance(answer[-1], Ending):
                     return Run(answer[0], watch, nit, answer[-1], seen)
+                tried += watch.verdict != SLOW
                 noise, state, watch = answer
-                tried += 1
             if nit >= limits.maxiter:
                 return Run(state, watch, nit, Ending(Status.MAXITER, False), seen)
             start = time.perf_counter()
@@ -210,7 +210,10 @@ def arrived(watch: Any, state: Any, nit: int) -> Ending:
         return Ending(Status.CONVERGED, True, AT_INFINITY)
     if nit == 0 and watch.gnorm == 0.0 and not counts_hessians(state):
         return Ending(Status.CONVERGED, True, ZERO_GRADIENT)
-    return Ending(Status.CONVERGED, True)
+    return ARRIVED
+
+
+ARRIVED = Ending(Status.CONVERGED, True)
 
 
 def so_far(describe: Callable[[Run], Any], state: Any, watch: Any, nit: int) -> Any:
@@ -266,7 +269,7 @@ def result(run: Run, tests: Any, began: float, **fields: Any) -> Any:
     state, ending = run.state, run.ending
     nfev, njev = spent(state, tests)
     return result_type()(
-        fields, nit=run.nit, nfev=nfev, njev=njev, nhev=getattr(state, "nhev", 0), nhvp=getattr(state, "nhvp", 0),
+        **fields, nit=run.nit, nfev=nfev, njev=njev, nhev=getattr(state, "nhev", 0), nhvp=getattr(state, "nhvp", 0),
         status=ending.status, success=ending.success, message=MESSAGES[ending.status], advice=ending.advice,
         time=time.perf_counter() - began, trace=run.trace,
     )  # fmt: skip

@@ -16,8 +16,9 @@ from refopt.problem import Problem
 from refopt.refinement import refine
 
 #: verdicts on a state; DISTANT: done, far from here; PRECISE: as good as f and its gradient allow; BESIDE: begin
-#: again there; of fits, NEAR: a polish may lead to the end; FLAT: done, unless f bends down along what J does not see
-RUNNING, STUCK, DONE, DISTANT, BUDGET, FALLING, PRECISE, BESIDE, NEAR, FLAT = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
+#: again there; SLOW: f has hardly fallen for long; of fits, NEAR: a polish may lead to the end; FLAT: done, unless f
+#: bends down along what J does not see
+RUNNING, STUCK, DONE, DISTANT, BUDGET, FALLING, PRECISE, BESIDE, NEAR, FLAT, SLOW = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 SAFE = 1e-7  #: a gradient this much smaller than at the start is small without any further proof
 FAINT = 5e-7  #: of ‖B‖, how much B may bend down where a method has seen that its Hessian does
 FINE = 60  #: gradients by differences, with f each, that finding the finest ones may take

@@ -68,7 +68,7 @@ def perfected(
     promising = norm_inf(state.g) <= 1e-2 * watch.g0 or unmoved(state.x, state.f, ef, watch, tests)
     if not (small(state.x, state.g) or (last and promising)):
         return None
-    if n > MANY or most < 2 * n + 12 or state.f > (1.0 + 1e-6) * watch.f0:
+    if n > MANY or most < 2 * n + 12 or risen(state.f, watch, ef):
         return None
     noise, bias, enough = 0.0 * state.g + 0.1 * error, 0.0, 10.0 * ef
     if not exact:
@@ -93,6 +93,11 @@ def centred(method: Any, problem: LeastSquares, state: Any, watch: Any, params: 
     problem = problem._replace(jacobian=lambda x: jacobian(problem.residual, x, "3-point", watch.size, watch.rough))
     state = method.init(problem, state.x, params)._replace(nfev=state.nfev, njev=state.njev)
     return problem, state, tests._replace(differences=relative_step("3-point", state.x))
+
+
+def risen(f: float, watch: Any, ef: float) -> bool:
+    """Whether f is higher than at the start: full steps may lead uphill, to where the gradient vanishes at infinity."""
+    return f > (1.0 + 1e-6) * watch.f0 + ef
 
 
 def unmoved(x: Vector, f: float, ef: float, watch: Any, tests: Any) -> bool:

@@ -202,7 +202,7 @@ def wider(
     while least < 1e-5 and 64.0 * least < relative:
         least = 64.0 * least
     better, error = best_differences(slope, left, least)
-    short = norm_inf(g) == 0.0 and least > (rough or rounding)
+    short = norm_inf(g) == 0.0 and least > (rough or rounding) and (error < left(rough or rounding) or left(0.0) == 0.0)
     if blind or short or error < 0.2 * norm_inf(slope(better) - g):
         return better if better > rounding else 0.0
     return rough

@@ -27,6 +27,7 @@ from refopt.judgement import (
     PRECISE,
     RUNNING,
     SAFE,
+    SLOW,
     STUCK,
     centred,
     safe,
@@ -70,6 +71,7 @@ class Tests(NamedTuple):
     maxfun: float = 1e300
 
 
+LONG = 128  #: steps without much of a fall after which the run is judged, and after twice as many again
 ESCAPES = 20  #: when a run has been judged so often it goes on no more from lower points beside
 
 
@@ -90,6 +92,9 @@ class Watch(NamedTuple):
     stall: int  #: steps in a row that lowered neither f nor ‖g‖
     patience: int  #: the stall that makes the run stop to think
     promise: float  #: the least that the model promised when the run stopped to think
+    mark: float  #: f when it had last fallen by a hundredth of |f| and of f₀ − f, or by half
+    slow: int  #: steps since then
+    due: int  #: and with so many the run stops to think as well
     rough: float  #: the relative noise of f that differences are made for, 0 for rounding
     small: bool  #: (a) and (b) hold
     verdict: int
@@ -98,7 +103,7 @@ class Watch(NamedTuple):
 def watch(x: Vector, f: float, g: Vector, size: Vector) -> Watch:
     gnorm = norm_inf(g)
     slope = weighted_max(g, absolute(x)) or gnorm
-    return Watch(f, gnorm, gnorm, size, x, f, g, gnorm, f, gnorm, slope, -1, 5, inf, 0.0, False, RUNNING)
+    return Watch(f, gnorm, gnorm, size, x, f, g, gnorm, f, gnorm, slope, -1, 5, inf, f, 0, LONG, 0.0, False, RUNNING)
 
 
 def look(method: Any, problem: Problem, state: Any, old: Watch, tests: Tests) -> Watch:
@@ -134,8 +139,10 @@ def observe(
         stall, low = 0, f
     if gnorm < 0.9 * least:
         stall, least = 0, gnorm
+    much = min(1e-2 * max(old.f0 - f, abs(f)), abs(f))
+    mark, slow = (f, 0) if old.mark - f > much else (old.mark, old.slow + 1)
     small = gradient_small(old, x, f, g, gnorm, gmax, ef, tests)
-    verdict = RUNNING
+    verdict = SLOW if slow >= old.due else RUNNING
     if not ok or stall >= old.patience:
         verdict = STUCK
     elif nfev >= tests.maxfun:
@@ -143,7 +150,10 @@ def observe(
     fall = old.f0 - f
     if not finite(f) or (fall > 1e30 * old.slope and fall > 1e15 * max(1.0, abs(old.f0))):  # a saddle has no slope
         verdict = FALLING
-    new = old._replace(g0=old.g0 or gnorm, gmax=gmax, low=low, least=least, stall=stall, small=small, verdict=verdict)
+    new = old._replace(
+        g0=old.g0 or gnorm, gmax=gmax, low=low, least=least, stall=stall, mark=mark, slow=slow, small=small,
+        verdict=verdict,
+    )  # fmt: skip
     if f < old.f - ef or (f <= low + ef and gnorm < old.gnorm):
         new = new._replace(x=x, f=f, g=g, gnorm=gnorm)
     return new
@@ -223,10 +233,29 @@ def think(method: Any, problem: Problem, state: Any, watch: Watch, params: Any, 
     here = state.f <= watch.f + slack(watch, ef)
     watch = best_here(watch, state.x, state.f, state.g) if here else watch
     promised = method.predicted(state)
+    if watch.verdict == SLOW:
+        return slowly(problem, state, watch, params, tests, tried, promised)
     measured = by_differences if tests.differences > 0.0 else by_slopes
     answer = measured(method, problem, state, watch, tests, tried, promised, here)
     may_escape = escapes(params, tried) and not one_sided(tests.differences, state.x)  # central ones will go on
     return answer or judged(method, problem, state, *centred(problem, watch, tests), tried, promised, may_escape)
+
+
+def slowly(problem: Problem, state: Any, watch: Watch, params: Any, tests: Tests, tried: int, promised: float) -> Any:
+    """Success, if a run that gets on slowly has nothing left to do; else it, or one by central differences, goes on."""
+    onward = problem, state, watch._replace(due=2 * watch.due, verdict=RUNNING)
+    if not escapes(params, tried):
+        return onward
+    left, sees_hessian = tests.maxfun - spent(state, tests)[0], counts_hessians(state)
+    seen, judging = centred(problem, watch, tests)
+    if safe(problem, seen, promised, judging, sees_hessian, left):
+        return problem, state, seen._replace(verdict=PRECISE)
+    best = stationary(problem, seen, promised, judging, sees_hessian, left)
+    if best is not None and best.verdict == PRECISE:
+        return problem, state, best
+    if one_sided(tests.differences, state.x):
+        return Ending(Status.PRECISION, False, steepest_variable(watch))
+    return onward
 
 
 def by_differences(

@@ -23,7 +23,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from refopt.judgement import BUDGET, DONE, FLAT, MANY, NEAR, PRECISE, RUNNING, STUCK
-from refopt.judgement_residuals import SAFE, as_function, centred, cosine, perfected, stationary
+from refopt.judgement_residuals import SAFE, as_function, centred, cosine, perfected, risen, stationary
 from refopt.linearised import polish
 from refopt.linesearch import noise_floor
 from refopt.noise import best_central, differences_for, differences_of, measure_f, measure_g, one_sided
@@ -275,7 +275,8 @@ def judged(
     promised: float, error: float,
 ) -> Any:  # fmt: skip
     """Success, a polish, Newton's method, or more patience; at the last, the reason why there is no success."""
-    if state.f <= (1.0 + 1e-6) * watch.f0 and stationary(problem, state, watch, promised, tests, error):
+    ef = noise_floor(problem, state.x, state.f)
+    if not risen(state.f, watch, ef) and stationary(problem, state, watch, promised, tests, error):
         return Ending(Status.PRECISION, True)
     if params.polish and tried < 6:
         better = polish(problem, state, trials(state, tests), 2 * state.x.shape[0])
@@ -294,7 +295,7 @@ def judged(
         return lower
     if not state.full:
         return Ending(Status.SINGULAR, False, DEPENDENT)
-    hidden = promised <= 10.0 * noise_floor(problem, state.x, state.f)
+    hidden = promised <= 10.0 * ef
     return Ending(Status.PRECISION if hidden else Status.LINE_SEARCH, False, NOISY)
 
 
