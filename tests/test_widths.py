@@ -157,6 +157,13 @@ def test_wider_differences_are_made_where_they_are_better(monkeypatch, g, better
     assert found == answer
 
 
+@pytest.mark.parametrize(("nothing", "answer"), [(1e-3, 0.0), (1e-2, 2.0**-34)])
+def test_zero_is_looked_through_where_noise_could_leave_more(monkeypatch, nothing, answer):
+    """Of 0 ± what noise leaves of the usual differences, and of wider ones that are wrong by 5e-3."""
+    monkeypatch.setattr(noise, "best_differences", lambda slope, left, least: (64 * least, 5e-3))
+    assert noise.wider(lambda noise: np.full(1, 1e-2), lambda noise: nothing, np.zeros(1), 0.0, 1e-12, False) == answer
+
+
 def test_the_best_differences_on_every_array_kind(namespace):
     q = namespace.asarray(np.array([3.0, 5.0]))
     assert best_differences(lambda noise: (1 + noise) * q, calm, 2.0**-52)[0] == 2.0**-52

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import refopt
 from refopt import stopping
 from refopt.derivatives import gradient
-from refopt.judgement import BESIDE, BUDGET, DISTANT, DONE, FALLING, PRECISE, RUNNING, STUCK
+from refopt.judgement import BESIDE, BUDGET, DISTANT, DONE, FALLING, PRECISE, RUNNING, SLOW, STUCK
 from refopt.linesearch import FIXED
 from refopt.methods import bfgs, gradient_descent, newton, trust_exact
 from refopt.noise import Differences
@@ -108,6 +109,28 @@ def test_a_gradient_small_once_is_no_progress_twice():
     watch = seen(begun(), 100.0 + 1e-10, [0.0, 0.1])
     assert (watch.f, watch.stall) == (100.0, 0)
     assert seen(watch, 100.0 + 1e-10, [0.0, 0.1]).stall == 1
+
+
+@pytest.mark.parametrize(
+    ("f0", "start", "to", "slow"),
+    [
+        (100.0, 1e-8, 0.9e-8, 1), (100.0, 1e-8, 0.4e-8, 0),  # f may have halved,
+        (100.0, 50.0, 49.9, 1), (100.0, 50.0, 49.0, 0),  # or fallen by a hundredth of all,
+        (1e8 + 1.0, 1e8 + 0.5, 1e8 + 0.4, 1), (1e8 + 3e6, 1e8 + 2e6, 1e8, 0),  # and of |f|,
+        (-1.0, -2.0, -2.001, 1), (-1.0, -2.0, -2.1, 0),
+    ],
+)  # fmt: skip
+def test_runs_are_slow_that_hardly_lower_f(f0, start, to, slow):
+    watch = begun(f=f0)._replace(mark=start, slow=7)
+    found = seen(watch, to, [1.0, 1.0])
+    assert (found.slow, found.mark) == ((8, start) if slow else (0, to))
+
+
+def test_slow_runs_are_judged_after_so_many_steps():
+    watch = begun(f=1.0)
+    for k in range(1, stopping.LONG + 1):
+        watch = seen(watch, 1.0 - 1e-6 * k, [1.0, 1.0])
+        assert watch.verdict == (SLOW if k == stopping.LONG else RUNNING)
 
 
 @pytest.mark.parametrize(
@@ -357,6 +380,43 @@ def test_fixed_steps_do_not_escape_nor_do_others_for_ever():
     assert not stopping.escapes(newton.Params(), 0)
     assert not stopping.escapes(gradient_descent.Params(search=FIXED), 0)
     assert stopping.escapes(gradient_descent.Params(), 0)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "step", "params", "answer"),
+    [
+        (PRECISE, 0.0, bfgs, PRECISE), (BESIDE, 0.0, bfgs, RUNNING), (BUDGET, 0.0, bfgs, RUNNING),
+        (BESIDE, 2.0**-17, bfgs, RUNNING), (BESIDE, 2.0**-26, bfgs, Status.PRECISION), (PRECISE, 0.0, newton, RUNNING),
+    ],
+)  # fmt: skip
+def test_a_slow_run_ends_where_nothing_is_left_to_do(monkeypatch, verdict, step, params, answer):
+    """One by 2-point differences ends in any case, for central ones to go on; one by fixed steps in none."""
+    monkeypatch.setattr(stopping, "stationary", lambda problem, watch, *_: watch._replace(verdict=verdict))
+    x, g = np.ones(2), np.array([2.0, 2.0])
+    watch = stopping.watch(x, 2.0, g, x)._replace(verdict=SLOW)
+    tests = TESTS._replace(differences=step, per_gradient=3)
+    found = stopping.think(Method(), BOWL, State(x, 2.0, g, ok=True), watch, params.Params(), tests, 0)
+    assert (found.status if isinstance(found, Ending) else found[2].verdict) == answer
+    assert answer != RUNNING or found[2].due == 2 * stopping.LONG
+
+
+def test_a_run_that_crawls_succeeds(monkeypatch):
+    """To a minimum of fourth order, where 2-point differences say no more than that it is near."""
+
+    def fun(x):
+        return 0.5 * float(
+            (x[0] ** 2 - x[1] ** 2) ** 2 + (x[0] - x[2]) ** 4 + (x[1] * (x[2] - 1)) ** 2 + (x[0] - 1) ** 4
+        )
+
+    def run():
+        return refopt.minimize(fun, np.zeros(3), method="trust-krylov", jac="2-point", options={"gtol": 1e-12})
+
+    found = run()
+    assert found.success
+    assert found.nit < 1000
+    assert found.fun < 1e-14
+    monkeypatch.setattr(stopping, "LONG", 10**6)
+    assert run().status == Status.MAXITER
 
 
 def test_an_old_matrix_is_dropped_before_giving_up():

@@ -5,6 +5,7 @@ import pytest
 
 from refopt import derivatives, stopping_residuals, zoo
 from refopt.judgement import BUDGET, DONE, PRECISE, RUNNING, STUCK
+from refopt.judgement_residuals import risen
 from refopt.methods import lm
 from refopt.problem import LeastSquares
 from refopt.stopping import ESCAPES, Ending, Status
@@ -186,6 +187,12 @@ def test_at_the_last_newtons_method_goes_on():
     assert not ending.success  # nor with a gradient that is still large
     ending, _ = think(bowl, tangent, [x], watch, tried=2, ok=False, maxfun=4)
     assert not ending.success  # nor without the evaluations that it needs
+
+
+@pytest.mark.parametrize(("f", "noise", "higher"), [(2e-31, 0.0, True), (2e-31, 1e-22, False), (1e-21, 1e-22, True)])
+def test_higher_than_at_the_start_by_noise_is_not_higher(f, noise, higher):
+    """At an exact fit f is the squares of roundings, and its noise is those of the terms of the residuals."""
+    assert risen(f, watch_of(f0=1e-31), noise) == higher
 
 
 def test_what_is_near_is_no_claim():
