@@ -12,6 +12,7 @@ import numpy as np
 from refopt import driver, stopping
 from refopt import loop as loops
 from refopt.accounts import Account
+from refopt.budget import Spent
 from refopt.catalogue import Entry, as_dict, find, nonnegative, split_options
 from refopt.derivatives.differences import own_sizes, relative_step, start_sizes
 from refopt.inputs import (
@@ -75,7 +76,11 @@ def minimize(
         if plan.jac == "2-point" and run.ending.status in STUCK and not run.ending.success:
             central, so_far = centrally(plan, run)
             if room(central, so_far):
-                run, describe = perform(central, so_far)
+                try:
+                    run, describe = perform(central, so_far)
+                except Spent:  # by its first state
+                    state = driver.given_up(run.state, plan.tests, account.budget)
+                    run = run._replace(state=state, ending=stopping.Ending(stopping.Status.MAXFUN, False))
         return describe(run)
 
 

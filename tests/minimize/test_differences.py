@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import refopt
+from refopt.budget import Spent
 from refopt.stopping import Status
 from variants import case
 
@@ -52,6 +53,20 @@ def test_its_limits_hold(method, most):
     steps = refopt.minimize(f, NARROW.x0, jac="2-point", method=method, options={"maxiter": 3})
     assert steps.nit <= 3
     assert steps.success or steps.status in (Status.MAXITER, Status.LINE_SEARCH, Status.PRECISION)
+
+
+def test_the_limit_may_fall_into_the_first_state_of_the_second_run(monkeypatch):
+    """As where its step takes many products with the Hessian."""
+
+    def last_straw(*given):
+        f(NARROW.x0)
+        raise Spent
+
+    f, whole = Counted(), refopt.minimize(NARROW.truth, NARROW.x0, jac="2-point", method="trust-ncg")
+    monkeypatch.setattr(import_module("refopt.minimize").driver, "begun_again", last_straw)
+    result = refopt.minimize(f, NARROW.x0, jac="2-point", method="trust-ncg", options={"maxfun": 10**6})
+    assert result.status == Status.MAXFUN
+    assert f.calls - 1 == result.nfev < whole.nfev
 
 
 @pytest.mark.parametrize("method", ["bfgs", "trust-exact", "trust-ncg", "newton-cg"])
