@@ -248,12 +248,13 @@ def slowly(problem: Problem, state: Any, watch: Watch, params: Any, tests: Tests
         return onward
     left, sees_hessian = tests.maxfun - spent(state, tests)[0], counts_hessians(state)
     seen, judging = centred(problem, watch, tests)
-    if safe(problem, seen, promised, judging, sees_hessian, left):
+    if seen.gnorm <= 1e-3 * SAFE * watch.g0 and safe(problem, seen, promised, judging, sees_hessian, left):
         return problem, state, seen._replace(verdict=PRECISE)
     best = stationary(problem, seen, promised, judging, sees_hessian, left)
-    if best is not None and best.verdict == PRECISE:
+    verdict = RUNNING if best is None else best.verdict
+    if verdict == PRECISE:
         return problem, state, best
-    if one_sided(tests.differences, state.x):
+    if one_sided(tests.differences, state.x) and verdict != BUDGET:
         return Ending(Status.PRECISION, False, steepest_variable(watch))
     return onward
 
