@@ -400,6 +400,15 @@ def test_a_slow_run_ends_where_nothing_is_left_to_do(monkeypatch, verdict, step,
     assert answer != RUNNING or found[2].due == 2 * stopping.LONG
 
 
+@pytest.mark.parametrize(("gnorm", "answer"), [(1e-9, RUNNING), (1e-11, PRECISE)])
+def test_a_slow_run_needs_a_smaller_gradient_than_one_that_is_stuck(monkeypatch, gnorm, answer):
+    monkeypatch.setattr(stopping, "stationary", lambda *_: None)
+    x, g = np.ones(2), np.array([gnorm, 0.0])
+    watch = stopping.watch(x, 2.0, g, x)._replace(f0=3.0, g0=1.0, gmax=1.0, verdict=SLOW)
+    found = stopping.think(Method(), BOWL, State(x, 2.0, g, ok=True), watch, bfgs.Params(), TESTS, 0)
+    assert found[2].verdict == answer
+
+
 def test_a_run_that_crawls_succeeds(monkeypatch):
     """To a minimum of fourth order, where 2-point differences say no more than that it is near."""
 
