@@ -37,7 +37,7 @@ from refopt.judgement import (
 )
 from refopt.linesearch import FIXED, noise_floor
 from refopt.noise import Differences, differences_of, measure_f, one_sided
-from refopt.ops import Vector, absolute, eps, finite, larger, namespace, norm, norm_inf, weighted_max
+from refopt.ops import Vector, absolute, dimension, eps, finite, larger, namespace, norm, norm_inf, weighted_max
 from refopt.problem import Problem
 
 
@@ -71,7 +71,7 @@ class Tests(NamedTuple):
     maxfun: float = 1e300
 
 
-LONG = 128  #: steps without much of a fall after which the run is judged, and after twice as many again
+LONG = 128  #: steps without much of a fall after which the run is judged, 10n if that is more; and after twice as many
 ESCAPES = 20  #: when a run has been judged so often it goes on no more from lower points beside
 
 
@@ -103,7 +103,8 @@ class Watch(NamedTuple):
 def watch(x: Vector, f: float, g: Vector, size: Vector) -> Watch:
     gnorm = norm_inf(g)
     slope = weighted_max(g, absolute(x)) or gnorm
-    return Watch(f, gnorm, gnorm, size, x, f, g, gnorm, f, gnorm, slope, -1, 5, inf, f, 0, LONG, 0.0, False, RUNNING)
+    due = max(LONG, 10 * dimension(x))
+    return Watch(f, gnorm, gnorm, size, x, f, g, gnorm, f, gnorm, slope, -1, 5, inf, f, 0, due, 0.0, False, RUNNING)
 
 
 def look(method: Any, problem: Problem, state: Any, old: Watch, tests: Tests) -> Watch:

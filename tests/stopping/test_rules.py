@@ -131,6 +131,7 @@ def test_slow_runs_are_judged_after_so_many_steps():
     for k in range(1, stopping.LONG + 1):
         watch = seen(watch, 1.0 - 1e-6 * k, [1.0, 1.0])
         assert watch.verdict == (SLOW if k == stopping.LONG else RUNNING)
+    assert stopping.watch(np.ones(100), 1.0, np.ones(100), np.ones(100)).due == 1000  # as quasi-Newton methods take
 
 
 @pytest.mark.parametrize(
