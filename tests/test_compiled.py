@@ -1,6 +1,8 @@
 """The compiled loop: the same run as the generic one, safe from exceptions."""
 
+import mmap
 from functools import partial
+from pathlib import Path
 from typing import get_type_hints
 
 import numpy as np
@@ -324,3 +326,20 @@ def test_what_is_not_jitted_is_not():
 
 def test_the_catalogue_says_what_compiles():
     assert {name for name, entry in catalogue.available().items() if entry.compiles} >= {"bfgs", "trust-exact"}
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the memory of a process is read from /proc")
+def test_a_run_leaves_no_memory_behind():
+    """They would leave a hundred megabytes if one matrix of each were not given back."""
+
+    def pages():
+        return int(Path("/proc/self/statm").read_text().split()[1])
+
+    def run():
+        refopt.minimize(rosen, np.full(200, -1.2), jac=rosen_grad, options={"maxiter": 15})
+
+    run()
+    before = pages()
+    for _ in range(300):
+        run()
+    assert (pages() - before) * mmap.PAGESIZE < 25e6

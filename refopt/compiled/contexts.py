@@ -36,6 +36,10 @@ class Lowering(CPUContext):
 class Counting(NRTContext):
     """How arrays count who holds them. Only what has arrays is looked into: of a state's numbers nothing is asked."""
 
+    def __init__(self, context: Any) -> None:
+        super().__init__(context, True)
+        self.counted = cache(lambda kind: context.data_model_manager[kind].contains_nrt_meminfo())
+
     def get_meminfos(self, builder: Any, ty: Any, val: Any) -> list[Any]:
         model = self._context.data_model_manager[ty]
         found = [(ty, model.get_nrt_meminfo(builder, val))] if model.has_nrt_meminfo() else []
@@ -44,15 +48,11 @@ class Counting(NRTContext):
                 found += self.get_meminfos(builder, kind, part(val))
         return found
 
-    @cache  # noqa: B019  # as long as this context, which lasts for one library
-    def counted(self, ty: Any) -> bool:
-        return bool(self._context.data_model_manager[ty].contains_nrt_meminfo())
-
 
 def contexts() -> tuple[Any, Any]:
     """For one library: copies of numba's own, which share with them all but what is remembered."""
     cpu_target.target_context.refresh()
     typing, lowering = copy(cpu_target.typing_context), copy(cpu_target.target_context)
     typing.__class__, lowering.__class__ = Typing, Lowering
-    typing.known, lowering.typing_context, lowering.nrt = {}, typing, Counting(lowering, True)
+    typing.known, lowering.typing_context, lowering.nrt = {}, typing, Counting(lowering)
     return typing, lowering
